@@ -1,0 +1,399 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What is known about one login so far: frozen values, gathered by pam_sc/login.py, judged by decide.py.
+
+Nothing here was believed because somebody said so: every field that comes from the card process is a claim, bounded in
+size, and only the signature at the end proves anything. A thing that is not known yet is None; a thing that could not
+be found out is a value that says why.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from pam_sc.decision.reasons import Reason
+
+
+class Purpose(enum.Enum):
+    """What a signature is for. A signature for another purpose is never a login."""
+
+    LOGIN = "login"
+    UNLOCK = "unlock"
+    EXPLAIN = "explain"
+    PIN_CHANGE = "pin-change"
+
+
+# ---------------------------------------------------------------- step 1: the request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the PAM application asked for, as the shim read it from PAM and from its own process."""
+
+    service: str
+    account: str | None
+    """PAM_USER; None where the application gave no name (or an empty one)."""
+    rhost: str | None = None
+    ruser: str | None = None
+    tty: str | None = None
+    real_uid: int
+    effective_uid: int
+    saved_uid: int
+    at_secure: bool = False
+    purpose: Purpose = Purpose.LOGIN
+
+    @property
+    def privileged(self) -> bool:
+        """The host has or had some privilege: not three equal non-zero uids, or AT_SECURE."""
+        same = self.real_uid == self.effective_uid == self.saved_uid
+        return self.real_uid == 0 or not same or self.at_secure
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account of this machine, from NSS. `name` is pw_name as NSS returned it."""
+
+    name: str
+    uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuchAccount:
+    """NSS answered, and there is no such account."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookupFailed:
+    """NSS gave an error. That is not "no such account"."""
+
+    why: str
+
+
+AccountLookup = Account | NoSuchAccount | LookupFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Locality:
+    """Whether the person sits at this machine, and how that was found out."""
+
+    remote: bool
+    why: str
+
+
+# ---------------------------------------------------------------- steps 2 and 3: what the card process reports
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TokenRef:
+    """Names a token within one report: index of the module in the configuration, PKCS#11 slot id."""
+
+    module: int
+    slot_id: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CertificateRef:
+    """Names a certificate within one report: its token and its place in the order the token listed it."""
+
+    token: TokenRef
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something could not be read: the reason from the one table, and the detail for the log."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateReport:
+    """One CKO_CERTIFICATE object, or why it could not be read. `der` is at most 64 KiB and not parsed yet."""
+
+    ref: CertificateRef
+    der: bytes
+    object_id: bytes = b""
+    label: str = ""
+    failure: Failure | None = None
+
+
+class PinState(enum.Enum):
+    """CK_TOKEN_INFO.flags about the user PIN (PKCS#11 v2.40, section 3.2). What a token claims, not what is true."""
+
+    OK = "ok"
+    COUNT_LOW = "count-low"
+    FINAL_TRY = "final-try"
+    LOCKED = "locked"
+    NOT_SET = "not-set"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenReport:
+    """One token. Texts are cleaned of padding and control characters; they are never identity."""
+
+    ref: TokenRef
+    label: str
+    manufacturer: str = ""
+    model: str = ""
+    serial: str = ""
+    login_required: bool = True
+    protected_authentication_path: bool = False
+    to_be_changed: bool = False
+    pin_state: PinState = PinState.OK
+    pin_min: int = 0
+    pin_max: int = 0
+    mechanisms: frozenset[str] = frozenset()
+    """Of the mechanisms in proof.py, those for which the token sets CKF_SIGN."""
+    certificates: tuple[CertificateReport, ...] = ()
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotReport:
+    """One slot: empty (token is None), with a token, or unreadable."""
+
+    slot_id: int
+    description: str = ""
+    manufacturer: str = ""
+    token: TokenReport | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleReport:
+    """One configured PKCS#11 module."""
+
+    index: int
+    path: str
+    description: str = ""
+    manufacturer: str = ""
+    version: str = ""
+    slots: tuple[SlotReport, ...] = ()
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CardReport:
+    """Everything the card process could read, in configured module, slot and object order."""
+
+    modules: tuple[ModuleReport, ...]
+
+    def tokens(self) -> tuple[tuple[ModuleReport, SlotReport, TokenReport], ...]:
+        """Every token that was found, with its slot and module, in order."""
+        return tuple(
+            (module, slot, slot.token) for module in self.modules for slot in module.slots if slot.token is not None
+        )
+
+
+# ---------------------------------------------------------------- steps 4 to 7: one certificate
+
+
+class KeyKind(enum.Enum):
+    """The kinds of public key that a login knows."""
+
+    RSA = "RSA"
+    P256 = "P-256"
+    P384 = "P-384"
+    P521 = "P-521"
+    ED25519 = "Ed25519"
+    ED448 = "Ed448"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateFacts:
+    """What a certificate says about itself (RFC 5280, section 4). Extracted by certificate.py, not judged.
+
+    `key_kind` is None for any key a login does not know; `key_usage` and `extended_key_usage` are None where the
+    extension is absent. `signature_hash` is the lower-case name of the hash in the certificate's own signature, or None
+    for algorithms without a separate hash (Ed25519, Ed448).
+    """
+
+    subject: str
+    issuer: str
+    serial_number: int
+    not_before: datetime.datetime
+    not_after: datetime.datetime
+    key_kind: KeyKind | None
+    key_bits: int
+    key_text: str
+    signature_hash: str | None
+    key_usage: frozenset[str] | None
+    """RFC 5280 names: digitalSignature, nonRepudiation, keyEncipherment, ..."""
+    extended_key_usage: frozenset[str] | None
+    """Dotted object identifiers."""
+    sha256: bytes
+    public_key_der: bytes
+    """SubjectPublicKeyInfo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unparsable:
+    """The bytes are no certificate that can be used."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidPath:
+    """A path that validates: leaf first, trust anchor last, each DER. `subjects` names them for people."""
+
+    certificates: tuple[bytes, ...]
+    subjects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoPath:
+    """No path validates; the reason is UNTRUSTED, PATH_INVALID or PATH_TOO_WEAK."""
+
+    reason: Reason
+    detail: str
+
+
+PathFinding = ValidPath | NoPath
+
+
+class RevocationStatus(enum.Enum):
+    """RFC 5280, section 6.3 and RFC 6960, section 2.2. Unknown is its own answer."""
+
+    GOOD = "good"
+    REVOKED = "revoked"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationFinding:
+    """What is known about the revocation of one certificate on the path."""
+
+    subject: str
+    status: RevocationStatus
+    source_named: bool
+    """It names a CRL distribution point or OCSP responder, or a CRL with its issuer's name is at hand."""
+    detail: str
+    """Which source answered, or why none could."""
+
+
+@dataclass(frozen=True, slots=True)
+class MappedAccounts:
+    """The accounts that the mappers give for a certificate, in mapper order without repetition."""
+
+    accounts: tuple[str, ...]
+    detail: str = ""
+    """Which mapper saw what; for `pam-sc explain`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MappingFailed:
+    """A mapper could not answer, and none before it had mapped the certificate."""
+
+    why: str
+
+
+MappingFinding = MappedAccounts | MappingFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateEvidence:
+    """What has been found out about one certificate so far."""
+
+    facts: CertificateFacts | Unparsable | None = None
+    path: PathFinding | None = None
+    revocation: tuple[RevocationFinding, ...] | None = None
+    """One for each certificate of the path but the anchor, leaf first."""
+    mapping: MappingFinding | None = None
+
+
+# ---------------------------------------------------------------- steps 9 to 11: PIN, proof, signature
+
+
+class Answer(enum.Enum):
+    """What the verifier learns of the answer to a PIN prompt; never the answer itself."""
+
+    ANSWERED = "answered"
+    EMPTY = "empty"
+    NOT_GIVEN = "not-given"
+    FAILED = "failed"
+    AGAIN = "again"
+    TOO_LONG = "too-long"
+    NOT_STACKED = "not-stacked"
+    TIMEOUT = "timeout"
+
+
+class CardFailure(enum.Enum):
+    """Why the card process did not sign. The value is its name in the card protocol."""
+
+    PIN_FORM = "pin-form"
+    TOKEN_REMOVED = "token-removed"
+    TOKEN_CHANGED = "token-changed"
+    PIN_WRONG = "pin-wrong"
+    PIN_WRONG_NOW_LOCKED = "pin-wrong-now-locked"
+    PIN_LOCKED = "pin-locked"
+    PIN_EXPIRED = "pin-expired"
+    LOGIN_FAILED = "login-failed"
+    NO_PRIVATE_KEY = "no-private-key"
+    MECHANISM_REFUSED = "mechanism-refused"
+    SIGNING_FAILED = "signing-failed"
+    PROCESS_LOST = "process-lost"
+    PROCESS_LOST_AFTER_PIN = "process-lost-after-pin"
+    TIMEOUT = "timeout"
+    TIMEOUT_AFTER_PIN = "timeout-after-pin"
+
+
+@dataclass(frozen=True, slots=True)
+class NotSigned:
+    """The card did not sign. `detail` names the PKCS#11 return value, never a PIN."""
+
+    failure: CardFailure
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The card signed: with which mechanism of proof.py, over which challenge, giving which bytes (at most 1 KiB)."""
+
+    mechanism: str
+    challenge: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try with one certificate: the answer to its prompt and, if there was one, what the card did with it."""
+
+    certificate: CertificateRef
+    answer: Answer
+    outcome: Signed | NotSigned | None = None
+
+
+# ---------------------------------------------------------------- all of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything known about one login. `with_certificate` and `with_account` give the next, richer one."""
+
+    request: Request
+    locality: Locality | None = None
+    requested: AccountLookup | None = None
+    """The account of PAM_USER; where that is empty and real_uid is not 0, the account of real_uid."""
+    card: CardReport | Failure | None = None
+    certificates: Mapping[CertificateRef, CertificateEvidence] = field(default_factory=dict)
+    accounts: Mapping[str, AccountLookup] = field(default_factory=dict)
+    """Accounts that the card named, looked up."""
+    attempts: tuple[Attempt, ...] = ()
+    challenge: bytes | None = None
+    """The only challenge whose signature counts in this login: built by the verifier, never by the card."""
+
+    def about(self, ref: CertificateRef) -> CertificateEvidence:
+        """What is known about one certificate."""
+        return self.certificates.get(ref, CertificateEvidence())
+
+    def with_certificate(self, ref: CertificateRef, **found: object) -> Evidence:
+        """The same evidence, with more known about one certificate."""
+        return replace(self, certificates={**self.certificates, ref: replace(self.about(ref), **found)})  # type: ignore[arg-type]
+
+    def with_account(self, name: str, lookup: AccountLookup) -> Evidence:
+        """The same evidence, with one more account looked up."""
+        return replace(self, accounts={**self.accounts, name: lookup})

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the administrator demands of a login, as frozen values. The defaults are the strict ones."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from pam_sc.decision.evidence import ModuleReport, SlotReport, TokenReport
+
+DEFAULT_CARD_NAMES_USER = frozenset({"login", "gdm-smartcard"})
+
+
+class RevocationMode(enum.Enum):
+    """How strictly the revocation status of each certificate on the path must be known.
+
+    REQUIRE: it must be known. NAMED: it must be known where the certificate names a source (a CRL distribution point or
+    an OCSP responder) or a CRL that carries its issuer's name is at hand, even a forged or stale one. PREFER: unknown is
+    accepted and logged; what a stale CRL lists is still refused. OFF: not looked at.
+    """
+
+    REQUIRE = "require"
+    NAMED = "named"
+    PREFER = "prefer"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSelector:
+    """Which tokens count: the attributes of a PKCS#11 URI (RFC 7512, section 2.3). None means "any".
+
+    All comparisons are exact, on the text with the padding of PKCS#11 removed. `text` is the URI as configured.
+    """
+
+    text: str
+    token: str | None = None
+    manufacturer: str | None = None
+    model: str | None = None
+    serial: str | None = None
+    slot_id: int | None = None
+    slot_description: str | None = None
+    slot_manufacturer: str | None = None
+    library_manufacturer: str | None = None
+    library_description: str | None = None
+    library_version: str | None = None
+
+    def selects(self, module: ModuleReport, slot: SlotReport, token: TokenReport) -> bool:
+        """Say whether this token is one of the wanted."""
+        wanted_and_found = (
+            (self.token, token.label),
+            (self.manufacturer, token.manufacturer),
+            (self.model, token.model),
+            (self.serial, token.serial),
+            (self.slot_id, slot.slot_id),
+            (self.slot_description, slot.description),
+            (self.slot_manufacturer, slot.manufacturer),
+            (self.library_manufacturer, module.manufacturer),
+            (self.library_description, module.description),
+            (self.library_version, module.version),
+        )
+        return all(wanted is None or wanted == found for wanted, found in wanted_and_found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The rules that `decide` applies. One for each login; nothing in it changes while a login runs."""
+
+    services: frozenset[str] | None = None
+    """The PAM services in which a card may be used; None: every service whose stack names the module."""
+    remote_allowed: bool = False
+    allow_root: bool = False
+    card_names_user: frozenset[str] = DEFAULT_CARD_NAMES_USER
+    card_required: bool = False
+    select: TokenSelector | None = None
+    revocation: RevocationMode = RevocationMode.NAMED
+    allow_last_try: bool = False
+    min_rsa_bits: int = 2048
+    weak_hashes: frozenset[str] = field(default_factory=lambda: frozenset({"md2", "md4", "md5", "sha1"}))

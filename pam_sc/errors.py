@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Every exception that pam_sc raises on purpose.
+
+    PamScError
+    |-- ConfigError          the configuration is missing, unsafe or wrong; says file, key, found, expected
+    |-- ProtocolError        a peer process sent something the protocol does not allow
+    |   `-- ChannelClosed    the peer closed its end where a frame was due
+    |-- DeadlineExceeded     the time that was given is over
+    |-- CardProcessLost      the card process died or talked nonsense; never says what was on the card
+    |-- TrustError           anchors, intermediates or CRLs cannot be used as configured
+    `-- MapperError          a mapper could not answer (which is not the same as "does not map")
+
+A refusal of a login is not an exception: it is `pam_sc.decision.verdict.Denied`.
+Messages read "<what could not be done>: <cause>", lowercase, without a full stop, and never hold a PIN.
+"""
+
+from __future__ import annotations
+
+
+class PamScError(Exception):
+    """Base of every error that pam_sc raises on purpose."""
+
+
+class ConfigError(PamScError):
+    """The configuration is missing, unsafe or wrong. The message says file, key, what was found and expected."""
+
+
+class ProtocolError(PamScError):
+    """A peer process sent something that the protocol does not allow."""
+
+
+class ChannelClosed(ProtocolError):
+    """The peer closed its end where a frame was due."""
+
+
+class DeadlineExceeded(PamScError):
+    """The time that was given for an answer is over."""
+
+
+class CardProcessLost(PamScError):
+    """The card process died, or said something the protocol does not allow."""
+
+
+class TrustError(PamScError):
+    """Anchors, intermediates or revocation data cannot be used as configured."""
+
+
+class MapperError(PamScError):
+    """A mapper could not answer. This is not the same as "the certificate does not map"."""
