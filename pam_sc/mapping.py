@@ -12,19 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What a certificate says about its owner: strings without NUL, control characters, all values of each kind.
-
-    A value that cannot be used is not in its tuple but in `unusable`, with the reason, so that `pam-sc inspect` shows
-    it and no mapper meets it.
-    """
-
-    common_names: tuple[str, ...] = ()
-    """commonName (2.5.4.3) of the subject, most significant first as encoded."""
-    unusable: tuple[str, ...] = ()
-    """Sentences such as: commonName 'alice\\x00.evil' holds a control character."""
+from pam_sc.decision.identity import Subject
 
 
 @dataclass(frozen=True, slots=True)
