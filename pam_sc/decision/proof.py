@@ -100,12 +100,6 @@ def _choices_of(kind: KeyKind, challenge: bytes) -> tuple[SigningChoice, ...]:
     return (SigningChoice("CKM_EDDSA", challenge),)
 
 
-MECHANISMS = frozenset(
-    choice.mechanism for kind in KeyKind for choice in _choices_of(kind, b"")
-)
-"""Every mechanism that a login may name."""
-
-
 def verify_signature(public_key_der: bytes, mechanism: str, challenge: bytes, signature: bytes) -> str | None:
     """Return None if `signature` is `mechanism`'s signature of `challenge` under this key, else why it is not.
 
@@ -168,3 +162,7 @@ def _digest(data: bytes, algorithm: hashes.HashAlgorithm) -> bytes:
     context = hashes.Hash(algorithm)
     context.update(data)
     return context.finalize()
+
+
+MECHANISMS = frozenset(choice.mechanism for kind in KeyKind for choice in _choices_of(kind, b""))
+"""Every mechanism that a login may name."""
