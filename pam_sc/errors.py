@@ -45,6 +45,8 @@ class CardProcessLost(PamScError):
 
 class CardIsolationFailed(CardProcessLost):
     """A process could not give up its privilege, or could not enter its filter."""
+
+
 class OwnershipError(PamScError):
     """A file cannot be believed: missing, of the wrong kind or size, or changeable by somebody who is not trusted."""
 

@@ -28,8 +28,8 @@ from pam_sc.config.model import (
 from pam_sc.config.schema import KeyPath, Mismatch
 from pam_sc.config.where import dotted, find_line
 from pam_sc.decision.policy import DEFAULT_CARD_NAMES_USER, RevocationMode
-from pam_sc.errors import ConfigError
-from pam_sc.ownership import OwnershipError, read_trusted_file, require_unwritable
+from pam_sc.errors import ConfigError, OwnershipError
+from pam_sc.ownership import read_trusted_file, require_unwritable
 
 MAX_BYTES = 256 * 1024
 
