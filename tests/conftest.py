@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+# `tests` is found here; last, so that pam_sc itself is the installed one.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from tests.support import namespace
 
