@@ -88,7 +88,7 @@ def may_be_account(name: str) -> bool:
     )
 
 
-def find_locality(request: Request) -> Locality:
+def find_locality(request: Request, sessions_folder: Path = SESSIONS) -> Locality:
     """Say whether the person sits at this machine.
 
     A non-empty PAM_RHOST is remote, "localhost" too. Where logind runs, a caller with real uid not 0 and no active
@@ -99,7 +99,7 @@ def find_locality(request: Request) -> Locality:
     if request.real_uid == 0:
         return Locality(False, "asked by root, without PAM_RHOST")
     try:
-        sessions = sorted(entry for entry in SESSIONS.iterdir() if not entry.name.endswith(".ref"))
+        sessions = sorted(entry for entry in sessions_folder.iterdir() if not entry.name.endswith(".ref"))
     except FileNotFoundError:
         return Locality(False, "without PAM_RHOST, and logind does not run")
     except OSError as error:

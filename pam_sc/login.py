@@ -16,6 +16,7 @@ from pam_sc import host
 from pam_sc.card.client import Candidate, SignOrder
 from pam_sc.config.model import Configuration
 from pam_sc.decision.certificate import read_facts
+from pam_sc.decision.challenge import NONCE_BYTES, ChallengeBinding, build_challenge, signing_choices
 from pam_sc.decision.decide import decide
 from pam_sc.decision.evidence import (
     Answer,
@@ -35,7 +36,6 @@ from pam_sc.decision.evidence import (
     ValidPath,
 )
 from pam_sc.decision.identity import read_subject
-from pam_sc.decision.proof import NONCE_BYTES, ChallengeBinding, build_challenge, signing_choices
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.verdict import Denied, Granted, Needs
 from pam_sc.errors import CardProcessLost, DeadlineExceeded

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pam_sc.decision.challenge import signing_choices
 from pam_sc.decision.evidence import (
     Account,
     Answer,
@@ -22,7 +23,7 @@ from pam_sc.decision.evidence import (
     TokenReport,
 )
 from pam_sc.decision.policy import Policy
-from pam_sc.decision.proof import signing_choices, verify_signature
+from pam_sc.decision.proof import verify_signature
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.verdict import Denied, Granted, Needs
 

@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
+from pam_sc.decision.challenge import ChallengeBinding, build_challenge
 from pam_sc.decision.decide import decide, furthest
 from pam_sc.decision.evidence import (
     Account,
@@ -50,7 +51,6 @@ from pam_sc.decision.evidence import (
     ValidPath,
 )
 from pam_sc.decision.policy import Policy, RevocationMode, TokenSelector
-from pam_sc.decision.proof import ChallengeBinding, build_challenge
 from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
 from pam_sc.decision.verdict import Denied, Granted, Needs
 
