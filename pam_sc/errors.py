@@ -7,6 +7,8 @@
     |   `-- ChannelClosed    the peer closed its end where a frame was due
     |-- DeadlineExceeded     the time that was given is over
     |-- CardProcessLost      the card process died or talked nonsense; never says what was on the card
+    |   `-- CardIsolationFailed  a process could not give up privilege or enter its filter
+    |-- OwnershipError       a file or a folder on the way to it could be changed by somebody who is not trusted
     |-- TrustError           anchors, intermediates or CRLs cannot be used as configured
     `-- MapperError          a mapper could not answer (which is not the same as "does not map")
 
@@ -39,6 +41,14 @@ class DeadlineExceeded(PamScError):
 
 class CardProcessLost(PamScError):
     """The card process died, or said something the protocol does not allow."""
+
+
+class CardIsolationFailed(CardProcessLost):
+    """A process could not give up its privilege, or could not enter its filter."""
+
+
+class OwnershipError(PamScError):
+    """A file cannot be believed: missing, of the wrong kind or size, or changeable by somebody who is not trusted."""
 
 
 class TrustError(PamScError):

@@ -1,15 +1,25 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What holds for every test: the package is the installed one, and what needs root says so."""
+"""What holds for every test, and fixtures for those with real components: worlds of their own, card readers and cards.
+
+The package under test is the installed one where PAM_SC_TEST_INSTALLED says so; what needs root is skipped without it.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import pam_sc
+from tests.support import namespace
+
+if TYPE_CHECKING:
+    from tests.support.pam_world import World
+    from tests.support.pcscd import Pcscd
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,3 +37,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "root" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def namespaces() -> None:
+    """Needs root and mount namespaces; elsewhere the test is skipped and says so."""
+    if not namespace.is_available():
+        pytest.skip("needs root and the right to make mount namespaces")
+
+
+@pytest.fixture
+def world(namespaces: None, tmp_path: Path) -> Iterator[World]:
+    """A fresh world: private accounts, PAM services, configuration and syslog."""
+    from tests.support.pam_world import World
+    with World.create(tmp_path / "world") as made:
+        yield made
+
+
+@pytest.fixture
+def pcscd(world: World, tmp_path: Path) -> Iterator[Pcscd]:
+    """A card reader daemon that the world sees as its own."""
+    from tests.support.pcscd import Pcscd
+    with Pcscd(world.folder / "run", tmp_path / "pcscd") as made:
+        yield made
