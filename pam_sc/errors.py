@@ -7,6 +7,7 @@
     |   `-- ChannelClosed    the peer closed its end where a frame was due
     |-- DeadlineExceeded     the time that was given is over
     |-- CardProcessLost      the card process died or talked nonsense; never says what was on the card
+    |   `-- CardIsolationFailed   it could not become another account or enter its sandbox, and so did nothing
     |-- TrustError           anchors, intermediates or CRLs cannot be used as configured
     `-- MapperError          a mapper could not answer (which is not the same as "does not map")
 
@@ -36,9 +37,19 @@ class ChannelClosed(ProtocolError):
 class DeadlineExceeded(PamScError):
     """The time that was given for an answer is over."""
 
+    pin_sent = False
+    """Where the card process had to answer: whether it had said that the PIN goes to the token now."""
+
 
 class CardProcessLost(PamScError):
     """The card process died, or said something the protocol does not allow."""
+
+    pin_sent = False
+    """Whether the card process had said that the PIN goes to the token now."""
+
+
+class CardIsolationFailed(CardProcessLost):
+    """The card process could not drop its privilege or enter its sandbox. No module was loaded."""
 
 
 class TrustError(PamScError):
