@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The builtin module _pam_sc: the sandbox as the embedded Python enters it. It turns lists into a sandbox_order and a
- * step that failed into an exception; it decides nothing.
+ * The builtin module _pam_sc: the sandbox as the embedded Python enters it, and the account database (accounts.c). It
+ * turns lists into a sandbox_order and a step that failed into an exception; it decides nothing.
  */
 #include "sandbox_module.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include "accounts.h"
 #include "sandbox.h"
 
 #define LIST_MAX 65536
@@ -132,6 +133,9 @@ static PyMethodDef methods[] = {
 	  "drop_and_confine_verifier(uid, gid, groups): enter the verifier's sandbox for good." },
 	{ "drop_and_confine_card", drop_and_confine_card, METH_VARARGS,
 	  "drop_and_confine_card(uid, gid, groups, allow): enter the card process's sandbox for good." },
+	{ "look_up_name", pam_sc_look_up_name, METH_O,
+	  "look_up_name(name): (name, uid) of the account, None if there is none; OSError if that cannot be said." },
+	{ "look_up_uid", pam_sc_look_up_uid, METH_O, "look_up_uid(uid): the same by number." },
 	{ NULL, NULL, 0, NULL },
 };
 
