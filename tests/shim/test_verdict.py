@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from support.shim_host import Host
+
+from tests.support.shim_host import Host
 
 SUCCESS, SERVICE_ERR, SYSTEM_ERR, AUTH_ERR, AUTHINFO_UNAVAIL = 0, 3, 4, 7, 9
 PROTOCOL = "3 refused: the verifier broke the protocol"
