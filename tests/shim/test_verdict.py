@@ -136,6 +136,15 @@ def test_an_account_that_the_conversation_sets_meanwhile_is_not_the_card_s(host:
     assert (outcome.code, outcome.logs[-1]) == (SYSTEM_ERR, OTHER_ACCOUNT)
 
 
+def test_an_account_that_the_conversation_sets_meanwhile_may_be_the_card_s(host: Host) -> None:
+    assert host.login("pin", "user=", "step=become:alice").code == SUCCESS
+
+
+def test_a_verdict_for_the_account_that_the_conversation_changed_to_is_refused(host: Host) -> None:
+    outcome = host.login("asks-wrong-account", "step=become:mallory")
+    assert (outcome.code, outcome.logs[-1]) == (SYSTEM_ERR, OTHER_ACCOUNT)
+
+
 def test_an_account_that_the_conversation_changes_is_refused(host: Host) -> None:
     outcome = host.login("pin", "step=become:mallory")
     assert (outcome.code, outcome.logs[-1]) == (SYSTEM_ERR, OTHER_ACCOUNT)
