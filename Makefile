@@ -44,7 +44,7 @@ install: build
 uninstall:
 	@tools/uninstall $(PREFIX)
 
-lock: $(VENV)/.requirements  # rewrite the lists of hashes from requirements/*.in
+lock:  # rewrite the lists of hashes from requirements/*.in
 	@tools/lock
 
 clean:

@@ -170,7 +170,7 @@ class Login:
         if not isinstance(path, ValidPath):
             raise ValueError("revocation was asked for a certificate without a path")
         return self.evidence.with_certificate(
-            ref, revocation=find_revocation(path, self.material.crls, self._around.at)
+            ref, revocation=find_revocation(path, self.material.crls, self._around.at, self.policy)
         )
 
     def _gather_mapping(self, needs: Needs) -> Evidence:

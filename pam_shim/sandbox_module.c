@@ -134,7 +134,7 @@ static PyMethodDef methods[] = {
 	{ "drop_and_confine_card", drop_and_confine_card, METH_VARARGS,
 	  "drop_and_confine_card(uid, gid, groups, allow): enter the card process's sandbox for good." },
 	{ "look_up_name", pam_sc_look_up_name, METH_O,
-	  "look_up_name(name): (pw_name, pw_uid), or None if there is no such account; OSError if NSS failed." },
+	  "look_up_name(name): (name, uid) of the account, None if there is none; OSError if that cannot be said." },
 	{ "look_up_uid", pam_sc_look_up_uid, METH_O, "look_up_uid(uid): the same by number." },
 	{ NULL, NULL, 0, NULL },
 };
@@ -143,7 +143,7 @@ static PyMethodDef methods[] = {
 static struct PyModuleDef module = {
 	PyModuleDef_HEAD_INIT,
 	.m_name = "_pam_sc",
-	.m_doc = "The way into the sandbox, and the account database.",
+	.m_doc = "The way into the sandbox.",
 	.m_size = 0,
 	.m_methods = methods,
 };

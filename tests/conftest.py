@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What holds for every test, and fixtures for those with real components: worlds of their own, card readers and cards.
-
-The package under test is the installed one where PAM_SC_TEST_INSTALLED says so; what needs root is skipped without it.
-"""
+"""What holds for every test: the package is the installed one, what needs root says so, worlds and readers."""
 
 from __future__ import annotations
 
@@ -15,6 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import pam_sc
+
+# `tests` is found here; last, so that pam_sc itself is the installed one.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 from tests.support import namespace
 
 if TYPE_CHECKING:

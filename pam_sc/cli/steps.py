@@ -118,7 +118,8 @@ def _tell_request(rehearsal: Rehearsal) -> Iterator[str]:
         case LookupFailed(why=why):
             yield why
         case None:
-            yield "no account is named; the card names it" if evidence.request.account is None else "account not looked up"
+            asked = evidence.request.account
+            yield "the account was not looked up" if asked else "no account is named: the card names it"
 
 
 def _tell_tokens(rehearsal: Rehearsal) -> Iterator[str]:
@@ -173,10 +174,9 @@ def _tell_each(
             if isinstance(judged, Denied) and judged.step < step:
                 continue
             if isinstance(judged, Denied) and judged.step == step:
-                yield f"certificate {at}: refused, {judged.reason.value}" + (f": {judged.detail}" if judged.detail else "")
-                continue
-            for line in tell(rehearsal, report):
-                yield f"certificate {at}: {line}"
+                yield f"certificate {at}: {judged.reason.value}" + (f": {judged.detail}" if judged.detail else "")
+            else:
+                yield from (f"certificate {at}: {line}" for line in tell(rehearsal, report))
 
     return teller
 

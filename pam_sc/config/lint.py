@@ -36,7 +36,7 @@ def lint(
     find_uid: Callable[[str], int | None] = uid_of,
 ) -> tuple[Finding, ...]:
     """Return what is questionable, in the order of the file; `at` is now unless it is given."""
-    now = at or datetime.datetime.now(datetime.timezone.utc)
+    now = at or datetime.datetime.now(datetime.UTC)
     return (
         *_lint_modules(configuration),
         *_lint_accounts(configuration, find_uid),
@@ -56,7 +56,7 @@ def _lint_modules(configuration: Configuration) -> Iterator[Finding]:
         if "OPENSC_CONF" in module.environment:
             yield Finding(Weight.WARNING, f"{where}.environment.OPENSC_CONF",
                           "replaces our own opensc.conf, which ends the card's PIN verification after a login"
-                          " (lock_login = true, disconnect_action = reset): without both, anybody may use the card then")
+                          " (lock_login = true, disconnect_action = reset): without both, anybody can use the card")
         for name in module.allow:
             if name.startswith(FORBIDDEN_FIRST):
                 yield Finding(Weight.WARNING, f"{where}.allow",
@@ -68,12 +68,12 @@ def _lint_accounts(configuration: Configuration, find_uid: Callable[[str], int |
     for where, name in (("accounts", VERIFIER_ACCOUNT), ("token.run_as", configuration.token.run_as)):
         uids[name] = find_uid(name)
         if uids[name] is None:
-            yield Finding(Weight.ERROR, where, f"there is no account {name!r}; every login as root or setuid is refused")
+            yield Finding(Weight.ERROR, where, f"there is no account {name!r}; privileged programs refuse every card")
         elif uids[name] == 0:
-            yield Finding(Weight.ERROR, where, f"the account {name!r} has uid 0; every login as root or setuid is refused")
+            yield Finding(Weight.ERROR, where, f"the account {name!r} has uid 0; privileged programs refuse every card")
     known = [uid for uid in uids.values() if uid is not None]
     if len(set(known)) < len(known):
-        yield Finding(Weight.ERROR, "token.run_as", f"has the uid of the account {VERIFIER_ACCOUNT!r}; logins are refused")
+        yield Finding(Weight.ERROR, "token.run_as", f"has the uid of {VERIFIER_ACCOUNT!r}; every card is refused")
 
 
 def _lint_trust(configuration: Configuration, at: datetime.datetime) -> Iterator[Finding]:
@@ -98,9 +98,9 @@ def _lint_revocation(configuration: Configuration) -> Iterator[Finding]:
 def _lint_account(configuration: Configuration) -> Iterator[Finding]:
     account = configuration.account
     if account.allow_root:
-        yield Finding(Weight.WARNING, "account.allow_root", "a card can log in as root; every mapper decides who that is")
+        yield Finding(Weight.WARNING, "account.allow_root", "a card can log in as root, if a mapper says so")
     if account.remote_allowed:
-        yield Finding(Weight.WARNING, "account.remote", "allow: somebody from afar can use a card that is inserted here")
+        yield Finding(Weight.WARNING, "account.remote", "allow: people from afar can use a card that is inserted here")
     unreachable = sorted(account.card_names_user - account.services) if account.services is not None else []
     for service in unreachable:
         yield Finding(Weight.NOTE, "account.card_names_user", f"{service!r} is not in account.services, so never used")

@@ -26,7 +26,7 @@ def check_readable(key: str, path: str) -> Iterator[Finding]:
     if not os.path.exists(path):
         yield Finding(Weight.ERROR, key, f"{path} does not exist")
     elif blocked is not None:
-        yield Finding(Weight.ERROR, key, f"{blocked} is closed to other accounts; logins read {path} as pam_sc or as the user")
+        yield Finding(Weight.ERROR, key, f"{blocked} is closed to other accounts; logins read {path} as pam_sc")
     elif os.path.isdir(path) and not _mode_has(path, stat.S_IXOTH | stat.S_IROTH):
         yield Finding(Weight.ERROR, key, f"the folder {path} is closed to other accounts; logins read it as pam_sc")
     else:

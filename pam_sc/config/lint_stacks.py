@@ -8,6 +8,7 @@ grant what it refused. This module reads stacks through stacks.py and judges; it
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 
 from pam_sc.config.finding import Finding, Weight
@@ -16,6 +17,8 @@ from pam_sc.config.stacks import Entry, Missing, read_stack
 
 MODULE_NAME = "pam_sc.so"
 FLAGS = frozenset({"debug", "quiet", "try_first_pass", "use_first_pass"})
+TIMEOUT_MAX = 300
+_SECONDS = re.compile(r"[1-9][0-9]{0,2}")
 _ENFORCING = ("bad", "die")
 _REFUSALS = ("auth_err", "user_unknown", "maxtries", "service_err", "system_err", "buf_err", "conv_err", "incomplete")
 """What pam_sc.so can return where a card is required; with PAM_AUTHINFO_UNAVAIL it then returns PAM_AUTH_ERR."""
@@ -60,7 +63,9 @@ def check_arguments(entry: Entry) -> Iterator[Finding]:
     for word in entry.arguments:
         why = _why_refused(word)
         if why is not None:
-            yield Finding(Weight.ERROR, entry.where, f"pam_sc.so refuses the argument {word[:80]!r}: {why}")
+            yield Finding(Weight.ERROR, entry.where, f"pam_sc.so refuses the argument {ascii(word[:80])}: {why}")
+    if {"try_first_pass", "use_first_pass"} <= set(entry.arguments):
+        yield Finding(Weight.ERROR, entry.where, "pam_sc.so refuses try_first_pass and use_first_pass together")
 
 
 def _why_refused(word: str) -> str | None:
@@ -70,8 +75,7 @@ def _why_refused(word: str) -> str | None:
     if name in ("config", "worker") and equals:
         return None if value.startswith("/") else "expected an absolute path"
     if name == "timeout" and equals:
-        seconds = value.isascii() and value.isdigit() and int(value[:9]) > 0
-        return None if seconds else "expected a number of seconds"
+        return None if _SECONDS.fullmatch(value) and int(value) <= TIMEOUT_MAX else "expected 1 to 300 seconds"
     known = ", ".join(sorted(FLAGS))
     return f"expected config=, worker=, timeout=, {known}"
 
@@ -79,7 +83,9 @@ def _why_refused(word: str) -> str | None:
 # ---------------------------------------------------------------- can it enforce a card
 
 
-def _check_enforcement(before: Sequence[Entry], entry: Entry, after: Sequence[Entry], required: bool) -> Iterator[Finding]:
+def _check_enforcement(
+    before: Sequence[Entry], entry: Entry, after: Sequence[Entry], required: bool
+) -> Iterator[Finding]:
     weight = Weight.ERROR if required else Weight.NOTE
     later = _first_that_grants(after)
     let_through = [result for result in _REFUSALS if entry.action(result) not in _ENFORCING]

@@ -2,8 +2,8 @@
 """The words a schema is written in, and the one walk that holds a parsed file against it.
 
 A schema is a tree of Table, ListOf and Key. `Table.read` and its siblings return the same tree of values, each parsed
-by its Key, or raise Mismatch: which key, what was found, what was expected, the nearest known word. Nothing here knows
-a file, a key of pam_sc or a file format, and nothing is ever skipped: what the schema does not name is a mismatch.
+by its Key, or raise MismatchError: which key, what was found, what was expected, the nearest known word. Nothing here
+knows a file, a key of pam_sc or a file format, and nothing is ever skipped: what the schema does not name is an error.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+Parsed = Any
+"""What a parser made of a value: each key has its own type, and toml.py knows which."""
 KeyPath = tuple[str | int, ...]
 """Where a value stands: names of keys and indexes of arrays, from the top of the file."""
 
@@ -20,7 +22,7 @@ _TYPES: dict[type, str] = {bool: "a boolean", int: "an integer", float: "a numbe
 _SHOWN_MAX = 80
 
 
-class Mismatch(Exception):
+class MismatchError(Exception):
     """A value that the schema does not allow. `nearest` is a known word that looks like the one that was found."""
 
     def __init__(self, path: KeyPath, found: str, expected: str, nearest: str | None = None) -> None:
@@ -31,34 +33,34 @@ class Mismatch(Exception):
         self.nearest = nearest
 
 
-class Unacceptable(Exception):
+class UnacceptableError(Exception):
     """Raised by the parser of a Key: the value has the right type, and this is what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One value. `parse` returns what the program uses; TypeError for a wrong type, Unacceptable for a wrong value."""
+    """One value. `parse` returns what the program uses, or raises TypeError or UnacceptableError."""
 
     expected: str
-    parse: Callable[[Any], Any]
+    parse: Callable[[object], Parsed]
     required: bool = False
     choices: tuple[str, ...] = ()
     """Where only these words are allowed: for the nearest one."""
     silent: bool = False
     """The value may be a secret: only its type is shown."""
 
-    def read(self, value: object, path: KeyPath) -> Any:
+    def read(self, value: object, path: KeyPath) -> Parsed:
         """Return the parsed value."""
         try:
             return self.parse(value)
         except TypeError:
-            raise Mismatch(path, self._shown(value), self.expected, _nearest(value, self.choices)) from None
-        except Unacceptable as why:
-            because = f" ({why})" if str(why) else ""
-            raise Mismatch(path, self._shown(value) + because, self.expected, _nearest(value, self.choices)) from None
+            raise self._mismatch(value, path, "") from None
+        except UnacceptableError as why:
+            raise self._mismatch(value, path, f" ({why})" if str(why) else "") from None
 
-    def _shown(self, value: object) -> str:
-        return kind_of(value) if self.silent else describe(value)
+    def _mismatch(self, value: object, path: KeyPath, because: str) -> MismatchError:
+        shown = kind_of(value) if self.silent else describe(value)
+        return MismatchError(path, shown + because, self.expected, _nearest(value, self.choices))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +78,12 @@ class ListOf:
         """Missing is an error where an empty one is."""
         return self.least > 0 and not self.optional
 
-    def read(self, value: object, path: KeyPath) -> tuple[Any, ...]:
+    def read(self, value: object, path: KeyPath) -> tuple[Parsed, ...]:
         """Return the parsed items, in order."""
         if not isinstance(value, list):
-            raise Mismatch(path, describe(value), self.expected)
+            raise MismatchError(path, describe(value), self.expected)
         if len(value) < self.least:
-            raise Mismatch(path, "an empty array", self.expected)
+            raise MismatchError(path, "an empty array", self.expected)
         return tuple(self.item.read(item, (*path, index)) for index, item in enumerate(value))
 
 
@@ -99,10 +101,10 @@ class Table:
         """Some key in it is required, so that the whole table is."""
         return any(child.required for child in self.keys.values())
 
-    def read(self, value: object, path: KeyPath) -> dict[str, Any]:
+    def read(self, value: object, path: KeyPath) -> dict[str, Parsed]:
         """Return the parsed values that are present."""
         if not isinstance(value, dict):
-            raise Mismatch(path, describe(value), self.expected)
+            raise MismatchError(path, describe(value), self.expected)
         unknown = [name for name in value if name not in self.keys]
         parsed = {name: self._other(name, value[name], path) for name in unknown}
         for name, child in self.keys.items():
@@ -112,10 +114,10 @@ class Table:
                 _refuse_absence(child, (*path, name))
         return parsed
 
-    def _other(self, name: str, value: object, path: KeyPath) -> Any:
+    def _other(self, name: str, value: object, path: KeyPath) -> Parsed:
         if self.others is None:
             expected = f"one of {', '.join(sorted(self.keys))}" if self.keys else "no key"
-            raise Mismatch((*path, name), "an unknown key", expected, _nearest(name, self.keys))
+            raise MismatchError((*path, name), "an unknown key", expected, _nearest(name, self.keys))
         if self.other_names is not None:
             self.other_names.read(name, (*path, name))
         return self.others.read(value, (*path, name))
@@ -124,7 +126,7 @@ class Table:
 def _refuse_absence(child: Key | ListOf | Table, path: KeyPath) -> None:
     if isinstance(child, Table):
         child.read({}, path)
-    raise Mismatch(path, "nothing", child.expected)
+    raise MismatchError(path, "nothing", child.expected)
 
 
 def _nearest(found: object, known: Iterable[str]) -> str | None:

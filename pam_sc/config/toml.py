@@ -25,7 +25,7 @@ from pam_sc.config.model import (
     TokenSettings,
     TrustSettings,
 )
-from pam_sc.config.schema import KeyPath, Mismatch
+from pam_sc.config.schema import KeyPath, MismatchError
 from pam_sc.config.where import dotted, find_line
 from pam_sc.decision.policy import DEFAULT_CARD_NAMES_USER, RevocationMode
 from pam_sc.errors import ConfigError, OwnershipError
@@ -41,7 +41,7 @@ def load(path: str, trusted_uids: frozenset[int]) -> Configuration:
     try:
         configuration = _build(path, SCHEMA.read(_parse(path, text), ()))
         _require_sense(configuration)
-    except Mismatch as mismatch:
+    except MismatchError as mismatch:
         raise ConfigError(_explain(path, text, mismatch)) from None
     _require_safe_modules(configuration, trusted_uids)
     return configuration
@@ -72,11 +72,11 @@ def _parse(path: str, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        cause = "tables or arrays are nested too deeply" if isinstance(error, RecursionError) else ascii(str(error))[1:-1]
+        cause = "nested too deeply" if isinstance(error, RecursionError) else ascii(str(error))[1:-1]
         raise ConfigError(f"{path}: not TOML: {cause}") from None
 
 
-def _explain(path: str, text: str, mismatch: Mismatch) -> str:
+def _explain(path: str, text: str, mismatch: MismatchError) -> str:
     line = next((line for line in _lines(text, mismatch.path) if line is not None), None)
     place = path if line is None else f"{path}:{line}"
     hint = f"; did you mean {mismatch.nearest!r}?" if mismatch.nearest else ""
@@ -138,7 +138,7 @@ def _require_sense(configuration: Configuration) -> None:
     run_as = configuration.token.run_as
     if run_as in ("root", VERIFIER_ACCOUNT):
         expected = f"an account of its own for the card process, such as {DEFAULT_RUN_AS!r}"
-        raise Mismatch(("token", "run_as"), repr(run_as), expected)
+        raise MismatchError(("token", "run_as"), repr(run_as), expected)
     seen: dict[str, tuple[int, str]] = {}
     for index, module in enumerate(configuration.token.modules):
         for name, value in module.environment.items():
@@ -146,7 +146,7 @@ def _require_sense(configuration: Configuration) -> None:
             if other != value:
                 at: KeyPath = ("token", "module", index, "environment", name)
                 expected = f"the same value as in token.module[{first}], because all modules share one process"
-                raise Mismatch(at, "another value", expected)
+                raise MismatchError(at, "another value", expected)
 
 
 def _require_safe_modules(configuration: Configuration, trusted_uids: frozenset[int]) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The kinds of value that a configuration holds: each a function that returns the value or says what is wrong with it.
 
-TypeError means the wrong type, Unacceptable a value of the right type that cannot be meant. Nothing here opens a file.
+TypeError means the wrong type, UnacceptableError a value of the right type that cannot be meant. No file is opened.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable
-from typing import Any
 
-from pam_sc.config.schema import Unacceptable
+from pam_sc.config.schema import Parsed, UnacceptableError
 from pam_sc.errors import ConfigError
 
 _PATH_MAX = 4095
@@ -27,7 +26,7 @@ def text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
     if not value.isprintable():
-        raise Unacceptable("it holds a character that cannot be printed")
+        raise UnacceptableError("it holds a character that cannot be printed")
     return value
 
 
@@ -42,11 +41,11 @@ def absolute_path(value: object) -> str:
     """An absolute path in its plain form: without "..", "." or repeated slashes."""
     path = text(value)
     if not path.startswith("/"):
-        raise Unacceptable("not absolute")
+        raise UnacceptableError("not absolute")
     if path.startswith("//") or posixpath.normpath(path) != path.removesuffix("/"):
-        raise Unacceptable('not in its plain form: no "..", no ".", no repeated slash')
+        raise UnacceptableError('not in its plain form: no "..", no ".", no repeated slash')
     if len(path.encode("utf-8", "surrogateescape")) > _PATH_MAX:
-        raise Unacceptable("too long")
+        raise UnacceptableError("too long")
     return path.removesuffix("/")
 
 
@@ -54,7 +53,7 @@ def account_name(value: object) -> str:
     """Something that can be the name of an account."""
     name = text(value)
     if not name or len(name) > _NAME_MAX or name.startswith("-") or set(name) & set(":/ ,"):
-        raise Unacceptable("no account can have this name")
+        raise UnacceptableError("no account can have this name")
     return name
 
 
@@ -62,7 +61,7 @@ def service_name(value: object) -> str:
     """Something that can be the name of a PAM service; libpam itself turns them to lower case."""
     name = text(value)
     if not name or len(name) > _NAME_MAX or "/" in name or " " in name or name != name.lower():
-        raise Unacceptable("no PAM service can have this name")
+        raise UnacceptableError("no PAM service can have this name")
     return name
 
 
@@ -70,7 +69,7 @@ def system_call_name(value: object) -> str:
     """Something that can be the name of a system call; whether there is one is libseccomp's to say."""
     name = text(value)
     if not _SYSTEM_CALL.fullmatch(name):
-        raise Unacceptable("no system call has this name")
+        raise UnacceptableError("no system call has this name")
     return name
 
 
@@ -78,9 +77,9 @@ def variable_name(value: object) -> str:
     """The name of an environment variable that does not steer the loader, the C library or the interpreter."""
     name = text(value)
     if not _VARIABLE.fullmatch(name):
-        raise Unacceptable("no environment variable has this name")
+        raise UnacceptableError("no environment variable has this name")
     if name.startswith(_LOADER_PREFIXES) or name in _LOADER_NAMES:
-        raise Unacceptable("it would change which code the card process runs")
+        raise UnacceptableError("it would change which code the card process runs")
     return name
 
 
@@ -91,20 +90,20 @@ def choice(*words: str) -> Callable[[object], str]:
         if not isinstance(value, str):
             raise TypeError
         if value not in words:
-            raise Unacceptable
+            raise UnacceptableError
         return value
 
     return parse
 
 
-def converted(parse: Callable[[str], Any]) -> Callable[[object], Any]:
+def converted(parse: Callable[[str], Parsed]) -> Callable[[object], Parsed]:
     """A string that `parse` understands; its ConfigError says what is wrong."""
 
-    def convert(value: object) -> Any:
+    def convert(value: object) -> Parsed:
         written = text(value)
         try:
             return parse(written)
         except ConfigError as error:
-            raise Unacceptable(str(error)) from error
+            raise UnacceptableError(str(error)) from error
 
     return convert

@@ -101,18 +101,17 @@ def read_key(certificate: x509.Certificate) -> tuple[KeyKind | None, int, str, b
 
 
 def _rsa_kind(key: rsa.RSAPublicKey) -> KeyKind | None:
+    return KeyKind.RSA if is_sound(key) and key.key_size <= RSA_BITS_MAX else None
+
+
+def is_sound(key: rsa.RSAPublicKey) -> bool:
+    """Say whether modulus and public exponent are odd and the exponent is neither 1 nor absurdly large."""
     numbers = key.public_numbers()
-    sound = numbers.n % 2 == 1 and numbers.e % 2 == 1 and 3 <= numbers.e < 1 << _EXPONENT_BITS_MAX
-    return KeyKind.RSA if sound and key.key_size <= RSA_BITS_MAX else None
+    return numbers.n % 2 == 1 and numbers.e % 2 == 1 and 3 <= numbers.e < 1 << _EXPONENT_BITS_MAX
 
 
 def _rsa_text(key: rsa.RSAPublicKey) -> str:
-    numbers = key.public_numbers()
-    if numbers.n % 2 == 0:
-        return f"RSA {key.key_size} with an even modulus"
-    if numbers.e % 2 == 0 or numbers.e < 3 or numbers.e.bit_length() > _EXPONENT_BITS_MAX:
-        return f"RSA {key.key_size} with a public exponent of {numbers.e.bit_length()} bits that is no sound one"
-    return f"RSA {key.key_size}"
+    return f"RSA {key.key_size}" if is_sound(key) else f"RSA {key.key_size} with an unsound modulus or public exponent"
 
 
 def signature_hash_of(certificate: x509.Certificate | x509.CertificateRevocationList) -> str | None:

@@ -11,11 +11,12 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
-from tests.support import pam_host, pki
+from tests.support import pam_host
 from tests.support.pam_host import Login
 from tests.support.pam_world import HARNESS, World
 from tests.support.pcscd import Pcscd, opensc_module
-from tests.support.piv_card import PivApplet, Slot, VirtualCard
+from tests.support.piv_card import PivApplet, VirtualCard
+from tests.support.pki import CertificateAuthority
 
 KINDS = {0x9A: "rsa2048", 0x9C: "p256", 0x9D: "p384", 0x9E: "rsa2048"}
 PROGRAM = f"{HARNESS}/tests/support/pam_host.py"
@@ -24,9 +25,8 @@ PROGRAM = f"{HARNESS}/tests/support/pam_host.py"
 @pytest.fixture
 def card(pcscd: Pcscd) -> VirtualCard:
     """A PIV card with four keys, in the reader."""
-    authority = pki.Authority.create()
-    keys = {reference: pki.make_key(kind) for reference, kind in KINDS.items()}
-    made = pcscd.card(PivApplet({ref: Slot(key, authority.issue("alice", key)) for ref, key in keys.items()}))
+    authority = CertificateAuthority()
+    made = pcscd.card(PivApplet({reference: authority.issue(key=kind) for reference, kind in KINDS.items()}))
     made.insert()
     return made
 
@@ -90,7 +90,8 @@ def test_syslog_is_read_with_facility_and_severity(world: World) -> None:
 
 
 def test_the_scripted_application_reports_code_prompts_and_log(world: World) -> None:
-    world.pam_service("demo", ["optional pam_warn.so", "required pam_exec.so expose_authtok quiet /usr/bin/grep -q 1234"])
+    world.pam_service("demo", ["optional pam_warn.so",
+                               "required pam_exec.so expose_authtok quiet /usr/bin/grep -q 1234"])
     good = Login(service="demo", user="alice", answers=["1234"], functions=["authenticate", "acct_mgmt"])
     outcome = good.run(lambda argv, text: world.run(argv, input=text), program=PROGRAM)
     assert outcome.codes == {"authenticate": 0, "acct_mgmt": 0}

@@ -61,7 +61,8 @@ class Namespace:
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"] if user else []
         return ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--", *become, *argv]
 
-    def run(self, argv: Sequence[str], *, user: str | None = None, input: str | None = None,
+    def run(self, argv: Sequence[str], *, user: str | None = None,
+            input: str | None = None,  # noqa: A002 - as subprocess calls it
             env: Mapping[str, str] | None = None, timeout: float = 60, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run a command to its end and return its output. The environment is a clean one plus `env`."""
         return subprocess.run(self.enter(argv, user=user), input=input, env={**CLEAN_ENVIRONMENT, **(env or {})},
@@ -76,7 +77,8 @@ class Namespace:
 
     def close(self) -> None:
         """Let the namespace go; processes that still run inside keep it alive."""
-        assert self._holder.stdin is not None and self._holder.stdout is not None
+        assert self._holder.stdin is not None
+        assert self._holder.stdout is not None
         self._holder.stdin.close()
         self._holder.stdout.close()
         self._holder.wait()

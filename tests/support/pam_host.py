@@ -80,14 +80,14 @@ class Login:
         """Log in, in a process of its own. `program` is this file as that process sees it."""
         result = (runner or _run_here)(["/usr/bin/python3", "-I", program], json.dumps(asdict(self)))
         if result.returncode != 0:
-            raise HostDied(result.returncode, result.stderr)
+            raise HostDiedError(result.returncode, result.stderr)
         told = json.loads(result.stdout)
         log = [line.removeprefix(f"{_IDENTITY.decode()}: ") for line in result.stderr.splitlines()]
         return Outcome(told["codes"], tuple(Said(**said) for said in told["said"]), told["user"],
                        tuple(told["environment"]), tuple(log), told["seconds"])
 
 
-class HostDied(Exception):
+class HostDiedError(Exception):
     """The application ended by a signal (negative status) or with an error of its own."""
 
     def __init__(self, status: int, stderr: str) -> None:
@@ -158,7 +158,8 @@ class _Application:
         return None if user.value is None else user.value.decode(errors="backslashreplace")
 
     def _environment(self) -> list[str]:
-        found, entries = [], self._pam.pam_getenvlist(self._handle)
+        found: list[str] = []
+        entries = self._pam.pam_getenvlist(self._handle)
         while entries and (entry := entries[len(found)]) is not None:
             found.append(entry.decode())
         return found
@@ -176,10 +177,8 @@ class _Application:
         return PAM_SUCCESS
 
     def _answer(self, response: _Response, responses: Any) -> int:
-        answer = self._answers.pop(0) if self._answers else {"fail": PAM_CONV_ERR}
-        if isinstance(answer, str):
-            answer = {"text": answer}
-        match answer:
+        answer: Answer = self._answers.pop(0) if self._answers else {"fail": PAM_CONV_ERR}
+        match {"text": answer} if isinstance(answer, str) else answer:
             case {"fail": code}:
                 return int(code)
             case {"never": _}:
@@ -188,8 +187,8 @@ class _Application:
             case {"response": "null"}:
                 responses[0] = None
             case {"length": length}:
-                response.text = self._libc.strdup(b"1" * length)
-            case {"text": text}:
+                response.text = self._libc.strdup(b"1" * int(length))
+            case {"text": str(text)}:
                 response.text = self._libc.strdup(text.encode())
         return PAM_SUCCESS
 

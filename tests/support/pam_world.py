@@ -8,18 +8,16 @@ at /opt/pam_sc as an administrator would install them: owned by root, writable f
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
-import stat
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.support.installation import PREFIX, installed_for
 from tests.support.namespace import CLEAN_ENVIRONMENT, Cover, Namespace
 from tests.support.syslog_socket import SyslogLine, SyslogSocket
 
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     import pexpect
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PREFIX = "/opt/pam_sc"
 HARNESS = "/opt/harness"
 _COVERED = ("etc", "dev", "run", "opt", "srv", "home", "var/lib", "var/log")
 _ETC_COPIED = (
@@ -90,7 +87,7 @@ class World:
         _make_homes(folder, accounts)
         for name in ("pam_sc", "harness"):
             (folder / "opt" / name).mkdir()
-        namespace = Namespace([*_covers(folder), Cover(_owned_by_root(prefix or Path(sys.prefix)), PREFIX),
+        namespace = Namespace([*_covers(folder), Cover(installed_for(0, prefix), PREFIX),
                                Cover(REPOSITORY, HARNESS)])
         return cls(folder, tuple(accounts), namespace, SyslogSocket(folder / "dev"))
 
@@ -126,7 +123,8 @@ class World:
         """Write /etc/pam_sc/pam_sc.toml."""
         return self.put("/etc/pam_sc/pam_sc.toml", text)
 
-    def run(self, argv: Sequence[str], *, user: str | None = None, input: str | None = None,
+    def run(self, argv: Sequence[str], *, user: str | None = None,
+            input: str | None = None,  # noqa: A002 - as subprocess calls it
             env: Mapping[str, str] | None = None, timeout: float = 60, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run a command in the world, as root or as `user`."""
         return self.namespace.run(argv, user=user, input=input, env=env, timeout=timeout, **more)
@@ -225,23 +223,3 @@ def _make_homes(folder: Path, accounts: Sequence[Account]) -> None:
             home = folder / account.home.removeprefix("/")
             home.mkdir(mode=0o700)
             os.chown(home, account.uid, account.gid)
-
-
-@functools.cache
-def _owned_by_root(prefix: Path) -> Path:
-    """The environment itself if it is root's alone, else a copy of it that is."""
-    if not any(_is_foreign(path) for path in (prefix, *prefix.glob("lib/python3*/site-packages/**/"))):
-        return prefix
-    import atexit
-    import tempfile
-    copy = Path(tempfile.mkdtemp(prefix="pam_sc-prefix-"))
-    atexit.register(shutil.rmtree, copy)
-    copy.chmod(0o755)
-    subprocess.run(["cp", "-R", "-P", f"{prefix}/.", str(copy)], check=True)
-    subprocess.run(["chmod", "-R", "go-w", str(copy)], check=True)
-    return copy
-
-
-def _is_foreign(path: Path) -> bool:
-    about = path.stat()
-    return about.st_uid != 0 or bool(about.st_mode & (stat.S_IWGRP | stat.S_IWOTH))

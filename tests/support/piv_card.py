@@ -12,12 +12,11 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from tests.support.pki import PrivateKey, der
+from tests.support.pki import Issued, PrivateKey
 
 AID = bytes.fromhex("A000000308000010000100")
 _HISTORICAL = b"\x80\xfb" + AID
@@ -42,14 +41,6 @@ def answer_to_reset() -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """A key of the card with its certificate."""
-
-    key: PrivateKey
-    certificate: x509.Certificate
-
-
-@dataclass(frozen=True, slots=True)
 class Apdu:
     """One command as it came: header and data; `pin_verified` is the card's state before it."""
 
@@ -65,7 +56,7 @@ class Apdu:
 class PivApplet:
     """What is on the chip: a command in, an answer out. No transport."""
 
-    slots: Mapping[int, Slot]
+    slots: Mapping[int, Issued]
     pin: str = "123456"
     puk: str = "12345678"
     tries: int = _TRIES
@@ -133,7 +124,7 @@ class PivApplet:
             return tlv(0x53, _CHUID), _OK
         for reference, slot in self.slots.items():
             if _CERTIFICATE_TAGS[reference] == tag:
-                return tlv(0x53, tlv(0x70, der(slot.certificate)) + bytes.fromhex("710100fe00")), _OK
+                return tlv(0x53, tlv(0x70, slot.der) + bytes.fromhex("710100fe00")), _OK
         return b"", _NOT_FOUND
 
     def _verify(self, data: bytes) -> int:

@@ -14,14 +14,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.support.pki import PrivateKey, der
+from tests.support.pki import Issued, PrivateKey
 
+KEY_KINDS = ("rsa2048", "rsa3072", "p256", "p384", "p521", "ed25519")
+"""The kinds of keys that SoftHSM can hold and sign with."""
 SO_PIN = "87654321"
 PIN = "123456"
 _MODULES = ("/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so", "/usr/lib/softhsm/libsofthsm2.so",
@@ -30,6 +31,7 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 _EC_PARAMETERS = {  # the curve's object identifier in DER
     "secp256r1": "06082a8648ce3d030107", "secp384r1": "06052b81040022", "secp521r1": "06052b81040023",
 }
+_SOME_SUBJECT = "3000"  # CKA_SUBJECT is a hint that nobody should believe
 _ED25519_PARAMETERS = "130c656477617264733235353139"  # the printable string that SoftHSM wants in place of the OID
 
 
@@ -40,12 +42,15 @@ def module_path() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A certificate and, unless it is to be a card without it, the private key beside it under one CKA_ID."""
+    """A certificate and the private key beside it under one CKA_ID.
 
-    certificate: x509.Certificate | None
-    key: PrivateKey | None
+    `key` is the certificate's own unless another is named, or None for a certificate without a key.
+    """
+
+    issued: Issued
     id: bytes = b"\x01"
     label: str = "login"
+    key: PrivateKey | Literal["own"] | None = "own"
     always_authenticate: bool = False
 
 
@@ -91,14 +96,12 @@ def _fill(configuration: Path, entries: Sequence[Entry], label: str, pin: str) -
 
 def _objects(entry: Entry) -> list[dict[str, Any]]:
     common = {"CKA_TOKEN": True, "CKA_ID": entry.id.hex(), "CKA_LABEL": entry.label}
-    found: list[dict[str, Any]] = []
-    if entry.certificate is not None:
-        found.append({**common, "CKA_CLASS": 1, "CKA_CERTIFICATE_TYPE": 0, "CKA_PRIVATE": False,
-                      "CKA_SUBJECT": entry.certificate.subject.public_bytes().hex(),
-                      "CKA_VALUE": der(entry.certificate).hex()})
-    if entry.key is not None:
+    found = [{**common, "CKA_CLASS": 1, "CKA_CERTIFICATE_TYPE": 0, "CKA_PRIVATE": False,
+              "CKA_SUBJECT": _SOME_SUBJECT, "CKA_VALUE": entry.issued.der.hex()}]
+    key = entry.issued.key if entry.key == "own" else entry.key
+    if key is not None:
         found.append({**common, "CKA_CLASS": 3, "CKA_PRIVATE": True, "CKA_SENSITIVE": True, "CKA_EXTRACTABLE": False,
-                      "CKA_SIGN": True, "CKA_ALWAYS_AUTHENTICATE": entry.always_authenticate, **_key_parts(entry.key)})
+                      "CKA_SIGN": True, "CKA_ALWAYS_AUTHENTICATE": entry.always_authenticate, **_key_parts(key)})
     return found
 
 
