@@ -78,6 +78,8 @@ class Rehearsal:
     policy: Policy
     at: datetime.datetime
     verdict: Verdict
+    problems: tuple[str, ...] = ()
+    """Files that the configuration names and that could not be used."""
 
 
 def tell_steps(rehearsal: Rehearsal) -> tuple[StepReport, ...]:
