@@ -35,8 +35,8 @@ check: build
 bench: build
 	@$(VENV)/bin/python -P tools/bench.py $(BENCH)
 
-fuzz: build
-	@tools/fuzz $(VENV)
+fuzz:
+	@tools/fuzz $(SECONDS)
 
 install: build
 	@tools/install $(VENV) $(PREFIX)
