@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from pam_sc.config.model import DEFAULT_PATH
@@ -11,17 +10,12 @@ from pam_sc.config.model import DEFAULT_PATH
 STORE = "/var/lib/pam_sc/revocation"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstallPaths:
-    """Absolute paths of the PAM module, the worker, the configuration and the revocation store."""
-
-    module: str
-    worker: str
-    config: str = DEFAULT_PATH
-    store: str = STORE
-
-
-def install_paths() -> InstallPaths:
-    """Return where this installation is: the native parts lie in the package itself."""
+def install_paths() -> dict[str, str]:
+    """Return name and absolute path of the PAM module, the worker, the configuration and the revocation store."""
     native = Path(__file__).resolve().parent / "native"
-    return InstallPaths(module=str(native / "pam_sc.so"), worker=str(native / "pam_sc_worker"))
+    return {
+        "module": str(native / "pam_sc.so"),
+        "worker": str(native / "pam_sc_worker"),
+        "config": DEFAULT_PATH,
+        "store": STORE,
+    }
