@@ -60,7 +60,9 @@ Lines = list[tuple[Severity, str]]
 
 def logged(*, personal: bool = False, machine_id: str = "machine") -> tuple[EventLog, Lines]:
     lines: Lines = []
-    return EventLog(lambda severity, text: lines.append((severity, text)), machine_id=machine_id, personal=personal), lines
+    return EventLog(
+        lambda severity, text: lines.append((severity, text)), machine_id=machine_id, personal=personal
+    ), lines
 
 
 def refused(denied: Denied, evidence: Evidence | None = EVIDENCE, request: Request = REQUEST, **how: bool) -> Lines:
@@ -114,7 +116,9 @@ def test_a_detail_that_is_about_nobody_is_in_the_line(reason: Reason) -> None:
 
 
 def test_a_refusal_without_detail_is_one_line() -> None:
-    assert refused(Denied(Reason.PIN_WRONG), None) == [(Severity.NOTICE, "refused reason=pin-wrong step=10 service=sudo")]
+    assert refused(Denied(Reason.PIN_WRONG), None) == [
+        (Severity.NOTICE, "refused reason=pin-wrong step=10 service=sudo")
+    ]
 
 
 def test_another_purpose_than_a_login_is_said() -> None:
