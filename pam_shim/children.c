@@ -18,8 +18,8 @@
 #include "worker.h"
 
 #define FIRST_DESCRIPTOR 3
-#define OUT_OF_THE_WAY 32
 #define DESCRIPTORS_MAX 4
+#define OUT_OF_THE_WAY (FIRST_DESCRIPTOR + DESCRIPTORS_MAX)
 #define EXIT_CANNOT_START 71
 
 int64_t now_ms(void)

@@ -8,15 +8,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Bytewise and through volatile, as the copy below: strlen and memcpy leave pieces of a secret in vector registers, and
+ * the dynamic linker of a host that binds lazily writes those to its stack. */
+static size_t length_of(const volatile char *text)
+{
+    size_t length = 0;
+    while (text[length] != '\0')
+        length++;
+    return length;
+}
+
 /* Judge an answer, and copy it if it is one.
  *
  *     NULL             not given (misc_conv returns it on end of file, with PAM_SUCCESS)
  *     ""               empty
  *     over ANSWER_MAX  too long: cut off it would be another PIN
  */
-static void take_answer(const char *text, struct answer *answer)
+static void take_answer(const volatile char *text, struct answer *answer)
 {
-    const size_t length = text != NULL ? strlen(text) : 0;
+    const size_t length = text != NULL ? length_of(text) : 0;
     if (text == NULL) {
         answer->status = ANSWER_NOT_GIVEN;
     } else if (length == 0) {
@@ -24,7 +34,8 @@ static void take_answer(const char *text, struct answer *answer)
     } else if (length > ANSWER_MAX) {
         answer->status = ANSWER_TOO_LONG;
     } else {
-        memcpy(answer->bytes, text, length);
+        for (size_t i = 0; i < length; i++)
+            answer->bytes[i] = (uint8_t)text[i];
         answer->length = length;
         answer->status = ANSWER_ANSWERED;
     }
@@ -35,7 +46,7 @@ static void wipe_response(struct pam_response *response)
     if (response == NULL)
         return;
     if (response->resp != NULL) {
-        explicit_bzero(response->resp, strlen(response->resp));
+        explicit_bzero(response->resp, length_of(response->resp));
         free(response->resp);
     }
     free(response);
@@ -87,5 +98,5 @@ void conversation_stacked(const pam_handle_t *pamh, struct answer *answer)
     const void *item = NULL;
     *answer = (struct answer){.status = ANSWER_NOT_STACKED};
     if (pam_get_item(pamh, PAM_AUTHTOK, &item) == PAM_SUCCESS && item != NULL)
-        take_answer(item, answer);
+        take_answer((const volatile char *)item, answer);
 }

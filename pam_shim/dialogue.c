@@ -10,7 +10,7 @@
  *     VERDICT for this nonce, function    keep it; only end of file may follow                    granted or its code
  *     end of file without VERDICT         the supervisor's complaint, if there is one             its code, or SYSTEM_ERR
  *     a byte in the lifeline              the supervisor cannot do its work                       its code
- *     end of the lifeline                 what is in the frames channel still counts, no more     SYSTEM_ERR
+ *     end of the lifeline                 what is on its way in the frames channel counts         SYSTEM_ERR
  *     no time left                        see refuse_for_time                                     AUTHINFO_UNAVAIL, AUTH_ERR
  *     anything else                                                                               SYSTEM_ERR
  */
@@ -22,6 +22,7 @@
 #include <security/pam_ext.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <syslog.h>
 #include <time.h>
 
@@ -35,7 +36,7 @@
 #define PAM_SC_REQUEST_S 300
 #endif
 
-enum { SECRET_PROMPTS_MAX = 3, FRAMES_TOTAL_MAX = 64, LOG_LINE_SIZE = 1024, MS_PER_S = 1000 };
+enum { SECRET_PROMPTS_MAX = 3, FRAMES_TOTAL_MAX = 64, LOG_LINE_SIZE = 1024, MS_PER_S = 1000, LAST_WORDS_MS = 200 };
 
 struct dialogue {
     pam_handle_t *pamh;
@@ -114,7 +115,7 @@ static enum event await(struct dialogue *dialogue, short events)
     const int64_t left = request_left < dialogue->machine_left_ms ? request_left : dialogue->machine_left_ms;
     if (left <= 0)
         return refuse_for_time(dialogue);
-    const int found = poll(fds, 2, dialogue->lifeline_ended ? 0 : (int)left);
+    const int found = poll(fds, 2, dialogue->lifeline_ended && left > LAST_WORDS_MS ? LAST_WORDS_MS : (int)left);
     dialogue->machine_left_ms -= now_ms() - start;
     if (found < 0)
         return errno == EINTR ? EVENT_BYTES : refuse(dialogue, PAM_SYSTEM_ERR, "cannot wait for the verifier");
@@ -183,25 +184,26 @@ static enum event send_frame(struct dialogue *dialogue, const struct outgoing *f
     return EVENT_FRAME;
 }
 
-/* Hand a secret to the card process. If that is gone the verifier will hear of it from its own channel and knows the
+/* Hand a secret to the card process, without another copy of it. If that is gone the verifier will hear of it from its own channel and knows the
  * reason to give, so that is no error here. */
-static enum event send_secret(struct dialogue *dialogue, const struct answer *answer)
+static enum event send_secret(struct dialogue *dialogue, struct answer *answer)
 {
-    uint8_t message[4 + ANSWER_MAX];
-    write_u32(message, (uint32_t)answer->length);
-    memcpy(message + 4, answer->bytes, answer->length);
-    const ssize_t length =
-        send(dialogue->supervisor->secrets, message, 4 + answer->length, MSG_DONTWAIT | MSG_NOSIGNAL);
-    const int error = errno;
-    explicit_bzero(message, sizeof message);
+    uint8_t prefix[4];
+    struct iovec parts[] = {
+        {.iov_base = prefix, .iov_len = sizeof prefix},
+        {.iov_base = answer->bytes, .iov_len = answer->length},
+    };
+    const struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    write_u32(prefix, (uint32_t)answer->length);
+    const ssize_t length = sendmsg(dialogue->supervisor->secrets, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (length > 0)
         dialogue->ending->secret_sent = true;
-    if (length == (ssize_t)(4 + answer->length) || (length < 0 && (error == EPIPE || error == ECONNRESET)))
+    if (length == (ssize_t)(sizeof prefix + answer->length) || (length < 0 && (errno == EPIPE || errno == ECONNRESET)))
         return EVENT_FRAME;
     return refuse(dialogue, PAM_SYSTEM_ERR, "cannot hand the answer to the card process");
 }
 
-static enum event send_answer(struct dialogue *dialogue, enum prompt_style style, const struct answer *answer)
+static enum event send_answer(struct dialogue *dialogue, enum prompt_style style, struct answer *answer)
 {
     struct outgoing frame;
     const bool echoed = style == PROMPT_ECHOED;

@@ -31,20 +31,16 @@ static void free_record(pam_handle_t *pamh, void *record, int error_status)
     free(record);
 }
 
-static bool remember_account(pam_handle_t *pamh, const char *account)
+/* NULL forgets. The record belongs to the handle, which frees it. */
+static bool record_account(pam_handle_t *pamh, const char *account)
 {
-    char *const record = strdup(account);
-    if (record == NULL)
-        return false;
-    if (pam_set_data(pamh, RECORD, record, free_record) == PAM_SUCCESS)
+    char *const record = account != NULL ? strdup(account) : NULL;
+    if ((account == NULL || record != NULL) &&
+        pam_set_data(pamh, RECORD, record, free_record) == PAM_SUCCESS)
         return true;
     free(record);
+    pam_syslog(pamh, LOG_CRIT, "refused: out of memory for the record of who was granted");
     return false;
-}
-
-static bool forget_account(pam_handle_t *pamh)
-{
-    return pam_set_data(pamh, RECORD, NULL, NULL) == PAM_SUCCESS;
 }
 
 static bool is_our_account(const pam_handle_t *pamh)
@@ -124,8 +120,8 @@ EXPORTED int pam_sm_authenticate(pam_handle_t *pamh, int flags, int argc, const 
     uint8_t order[ORDER_LENGTH];
     struct ending ending = {.granted = false, .refusal = PAM_SYSTEM_ERR};
 
-    if (!forget_account(pamh))
-        return PAM_SYSTEM_ERR;
+    if (!record_account(pamh, NULL))
+        return PAM_BUF_ERR;
     if (!options_parse(pamh, argc, argv, &options))
         return PAM_SERVICE_ERR;
     const int refusal = request_prepare(pamh, FUNCTION_AUTHENTICATE, flags, &options, &request, &frame, order);
@@ -142,7 +138,7 @@ EXPORTED int pam_sm_authenticate(pam_handle_t *pamh, int flags, int argc, const 
         pam_syslog(pamh, LOG_ERR, "refused: the verdict is for another account than PAM asks for");
         return PAM_SYSTEM_ERR;
     }
-    if (!remember_account(pamh, ending.account))
+    if (!record_account(pamh, ending.account))
         return PAM_BUF_ERR;
     return PAM_SUCCESS;
 }

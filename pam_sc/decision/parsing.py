@@ -7,7 +7,6 @@ a log or a terminal before `clean` has seen it.
 
 from __future__ import annotations
 
-import unicodedata
 import warnings
 from collections.abc import Callable
 from typing import TypeVar
@@ -23,8 +22,6 @@ SERIAL_BITS_MAX = 160
 
 _WHY_MAX = 200
 _TEXT_MAX = 512
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Categories that steer a terminal, hide or reorder text: controls, format (bidi), surrogates, private, unassigned."""
 
 
 def read_strictly(read: Callable[[], T]) -> T | Unparsable:
@@ -60,18 +57,14 @@ def name_text(name: x509.Name) -> str:
 
 def clean(text: str, longest: int = _TEXT_MAX) -> str:
     """The text with every character escaped that could steer a terminal or a log, and cut where it is too long."""
-    escaped = "".join(character if _is_visible(character) else _escape(character) for character in text[:longest])
+    escaped = "".join(each if each.isprintable() else _escape(each) for each in text[:longest])
     return escaped if len(text) <= longest else escaped + "..."
 
 
 def hidden_characters(text: str) -> bool:
-    """Say whether any character of the text is a control, format or other invisible character."""
-    return not all(_is_visible(character) for character in text)
-
-
-def _is_visible(character: str) -> bool:
-    return character == " " or (unicodedata.category(character) not in _HIDDEN)
+    """Say whether any character is not plainly visible: controls, bidi and other format, odd spaces, surrogates."""
+    return not text.isprintable()
 
 
 def _escape(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return character.encode("unicode_escape").decode("ascii")

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import sandbox_probe
-from support.worker_tree import NOBODY, WorkerTree, worker_tree
+
+from tests.support import sandbox_probe
+from tests.support.worker_tree import NOBODY, WorkerTree, worker_tree
 
 ROLES = ("verifier", "card")
 AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_VSOCK = 2, 10, 16, 17, 40

@@ -22,8 +22,10 @@ from tests.support.namespace import CLEAN_ENVIRONMENT
 from tests.support.piv_card import PivApplet, VirtualCard
 
 OPENSC_MODULES = ("/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so", "/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so")
+READER = "Virtual PCD 00 00"
+"""What the reader is called in PC/SC."""
 _PORT = 35963
-_READER = f"""FRIENDLYNAME "Virtual PCD"
+_READER_FILE = f"""FRIENDLYNAME "Virtual PCD"
 DEVICENAME /dev/null:{_PORT:#06X}
 LIBPATH /usr/lib/pcsc/drivers/serial/libifdvpcd.so
 CHANNELID {_PORT:#06X}
@@ -45,7 +47,7 @@ class Pcscd:
         (run / "pcscd").mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True)  # holds the log too: not in reader.d, all of which is read as configuration
         (folder / "reader.d").mkdir()
-        (folder / "reader.d" / "vpcd").write_text(_READER)
+        (folder / "reader.d" / "vpcd").write_text(_READER_FILE)
         self.socket = run / "pcscd" / "pcscd.comm"
         self._log = (folder / "pcscd.log").open("wb")
         self._process = subprocess.Popen(

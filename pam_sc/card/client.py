@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The verifier's end of the card channel: orders out, answers in, each answer within its bounds or not at all.
+
+The card process runs the PKCS#11 module and is not believed: whatever it says is a claim, and whatever it says out of
+turn is CardProcessLost. This module never imports PyKCS11. In a login it sees no PIN and starts nothing; only the
+command line, where no supervisor does it, starts a card process here and hands it a PIN.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from pam_sc.card.constants import MAX_MODULES, MAX_SECRET
+from pam_sc.card.messages import (
+    Kind,
+    ModuleSetup,
+    RunAs,
+    Signature,
+    SignCommand,
+    merged_environment,
+    plain,
+    read_failed,
+    read_outcome,
+    require_plain,
+    setup_frames,
+    sign_frame,
+)
+from pam_sc.card.report_messages import ReportBuilder
+from pam_sc.decision.evidence import CardReport, CertificateReport, NotSigned, TokenReport
+from pam_sc.decision.proof import SigningChoice
+from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, ProtocolError
+from pam_sc.frames import CARD_PAYLOAD_MAX, Channel, Frame
+
+__all__ = ["CardClient", "ModuleSetup", "RunAs", "SignOrder", "Signature", "StartedCardProcess", "start_card_process"]
+
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+_SECRETS_FD, _CHANNEL_FD = 3, 4
+
+
+@dataclass(frozen=True, slots=True)
+class SignOrder:
+    """What to sign, and with whose key. `choices` are tried in order until C_SignInit takes one.
+
+    `context_login`: the certificate has digitalSignature, so a key that wants a PIN for each signature may get it.
+    """
+
+    token: TokenReport
+    certificate: CertificateReport
+    choices: tuple[SigningChoice, ...]
+    public_key_der: bytes
+    context_login: bool
+
+
+class CardClient:
+    """One card process, as the verifier sees it. Deadlines are on time.monotonic."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._channel = Channel(sock, CARD_PAYLOAD_MAX)
+        self._paths: tuple[str, ...] = ()
+
+    def set_up(self, modules: Sequence[ModuleSetup], run_as: RunAs | None, deadline: float) -> None:
+        """Have the card process become the account and enter its sandbox. Nothing is loaded yet.
+
+        ConfigError if the modules' settings contradict each other, CardIsolationFailed if the sandbox cannot be set.
+        """
+        merged_environment(modules)
+        if not 0 < len(modules) <= MAX_MODULES:
+            raise ConfigError(f"cannot use {len(modules)} PKCS#11 modules: at least 1, at most {MAX_MODULES}")
+        self._paths = tuple(module.path for module in modules)
+        with _lost():
+            for frame in setup_frames(modules, run_as):
+                self._channel.send(frame, deadline)
+            frame = self._channel.receive(deadline)
+            if frame.type == Kind.FAILED:
+                raise _failed(frame)
+            _require(frame, Kind.READY)
+
+    def report(self, deadline: float) -> CardReport:
+        """Load the modules and return all that they show without a login."""
+        builder = ReportBuilder(self._paths)
+        with _lost():
+            self._channel.send(plain(Kind.REPORT), deadline)
+            while (report := builder.add(self._channel.receive(deadline))) is None:
+                pass
+            return report
+
+    def sign(self, order: SignOrder, deadline: float) -> Signature | NotSigned:
+        """Have the token sign. The PIN must lie in the secrets channel already; this order uses it up.
+
+        CardProcessLost and DeadlineExceeded carry `pin_sent`: whether the card process had said that the PIN goes to
+        the token now.
+        """
+        pin_sent = False
+        try:
+            with _lost():
+                self._channel.send(sign_frame(_command(order)), deadline)
+                frame = self._channel.receive(deadline)
+                if frame.type == Kind.PIN_SENT:
+                    require_plain(frame)
+                    pin_sent = True
+                    frame = self._channel.receive(deadline)
+                return _allowed(read_outcome(frame), order)
+        except (CardProcessLost, DeadlineExceeded) as error:
+            error.pin_sent = pin_sent
+            raise
+
+    def end(self, deadline: float) -> None:
+        """Have the card's verification ended, as far as the module can. Then kill the process, whatever came of it."""
+        with contextlib.suppress(CardProcessLost, DeadlineExceeded), _lost():
+            self._channel.send(plain(Kind.END), deadline)
+            _require(self._channel.receive(deadline), Kind.ENDED)
+
+    def fileno(self) -> int:
+        """The channel's descriptor, for poll."""
+        return self._channel.fileno()
+
+    def close(self) -> None:
+        """Close the channel, which ends a card process that is still able to listen."""
+        self._channel.close()
+
+
+def _command(order: SignOrder) -> SignCommand:
+    token, certificate = order.token, order.certificate
+    return SignCommand(
+        module=token.ref.module, slot_id=token.ref.slot_id, label=token.label, manufacturer=token.manufacturer,
+        model=token.model, serial=token.serial, pin_state=token.pin_state, certificate_der=certificate.der,
+        object_id=certificate.object_id, public_key_der=order.public_key_der, context_login=order.context_login,
+        choices=tuple((choice.mechanism, choice.data) for choice in order.choices),
+    )
+
+
+def _allowed(outcome: Signature | NotSigned, order: SignOrder) -> Signature | NotSigned:
+    if isinstance(outcome, Signature) and all(outcome.mechanism != choice.mechanism for choice in order.choices):
+        raise ProtocolError(f"card message is malformed: signed with {outcome.mechanism}, which nobody named")
+    return outcome
+
+
+def _require(frame: Frame, kind: Kind) -> None:
+    if frame.type != kind:
+        raise ProtocolError(f"card message is malformed: type {frame.type:#x} in place of {kind.name}")
+    require_plain(frame)
+
+
+def _failed(frame: Frame) -> CardProcessLost:
+    kind, detail = read_failed(frame)
+    if kind == "isolation":
+        return CardIsolationFailed(f"the card process cannot be isolated: {detail}")
+    return CardProcessLost(f"the card process cannot work: {detail}")
+
+
+@contextlib.contextmanager
+def _lost() -> Iterator[None]:
+    """Whatever breaks the protocol means that the card process is lost."""
+    try:
+        yield
+    except ProtocolError as error:
+        raise CardProcessLost(f"the card process is lost: {error}") from error
+
+
+class StartedCardProcess:
+    """A card process of one's own. Leaving the `with` block kills it."""
+
+    def __init__(self, pid: int, client: CardClient, secrets: socket.socket) -> None:
+        self.client = client
+        self._pid: int | None = pid
+        self._secrets = secrets
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.kill()
+
+    def send_pin(self, pin: bytes) -> None:
+        """Put one PIN into the secrets channel, for the next SIGN order. ValueError unless it has 1 to 512 bytes."""
+        if not 0 < len(pin) <= MAX_SECRET:
+            raise ValueError(f"a PIN has 1 to {MAX_SECRET} bytes")
+        self._secrets.sendall(len(pin).to_bytes(4, "big") + pin)
+
+    def kill(self) -> None:
+        """Kill the process and bury it; a second time does nothing."""
+        if self._pid is None:
+            return
+        self.client.close()
+        self._secrets.close()
+        os.kill(self._pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):  # the program may ignore SIGCHLD
+            os.waitpid(self._pid, 0)
+        self._pid = None
+
+
+def start_card_process(worker_path: str) -> StartedCardProcess:
+    """Start `worker_path card` with a secrets channel and a card channel; OSError if it cannot be started."""
+    secrets, secrets_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    channel, channel_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with secrets_there, channel_there:
+        try:
+            pid = _spawn(worker_path, secrets_there.fileno(), channel_there.fileno())
+        except OSError:
+            secrets.close()
+            channel.close()
+            raise
+    return StartedCardProcess(pid, CardClient(channel), secrets)
+
+
+def _spawn(worker_path: str, secrets: int, channel: int) -> int:
+    # out of the way of the numbers that they get in the new process
+    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 16) for descriptor in (secrets, channel)]
+    null = tuple((os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3))
+    ours = tuple((os.POSIX_SPAWN_DUP2, high[at], number) for at, number in enumerate((_SECRETS_FD, _CHANNEL_FD)))
+    try:
+        return os.posix_spawn(worker_path, [worker_path, "card"], _ENVIRONMENT, file_actions=(*null, *ours))
+    finally:
+        for descriptor in high:
+            os.close(descriptor)
