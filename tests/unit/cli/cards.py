@@ -135,12 +135,12 @@ CONFIGURATION = Configuration(
 )
 
 
-@dataclass(frozen=True)
-class FakePaths:
-    module: str = "/opt/pam_sc.so"
-    worker: str = "/opt/pam_sc_worker"
-    config: str = "/etc/pam_sc/pam_sc.toml"
-    store: str = "/var/lib/pam_sc/revocation"
+PATHS = {
+    "module": "/opt/pam_sc.so",
+    "worker": "/opt/pam_sc_worker",
+    "config": "/etc/pam_sc/pam_sc.toml",
+    "store": "/var/lib/pam_sc/revocation",
+}
 
 
 @dataclass
@@ -156,8 +156,8 @@ class FakeMachine:
     named_config: str | None = None
     asked: list[object] = field(default_factory=list)
 
-    def install_paths(self) -> FakePaths:
-        return FakePaths()
+    def install_paths(self) -> dict[str, str]:
+        return PATHS
 
     def load_configuration(self, path: str | None) -> Configuration:
         self.asked.append(("configuration", path))

@@ -363,8 +363,16 @@ def test_an_empty_file_is_refused(file: Path) -> None:
 
 def test_a_select_that_is_no_uri_is_refused_with_the_cause(file: Path, module: Path) -> None:
     message = refusal(file, WHOLE.format(module=module).replace("pkcs11:token=login", "token=login"))
-    assert message.startswith("FILE:7: token.select: found 'token=login' (")
-    assert message.endswith("), expected a PKCS#11 URI (RFC 7512) such as pkcs11:token=login")
+    assert message == (
+        "FILE:7: token.select: found a string (cannot use the PKCS#11 URI 'token=login' in [token] select: expected it"
+        " to begin with 'pkcs11:'), expected a PKCS#11 URI (RFC 7512) such as pkcs11:token=login"
+    )
+
+
+def test_a_pin_in_the_uri_is_refused_and_not_shown(file: Path, module: Path) -> None:
+    message = refusal(file, WHOLE.format(module=module).replace("token=login", "token=login?pin-value=24680"))
+    assert "pin-value is never read" in message
+    assert "24680" not in message
 
 
 def test_two_modules_that_set_a_variable_differently_are_refused(file: Path, module: Path) -> None:
