@@ -9,8 +9,6 @@ or an application says can break out of its value: control characters are escape
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Callable
 
 from pam_sc.decision.evidence import (
@@ -124,8 +122,11 @@ class EventLog:
 
 def pseudonym(certificate_sha256: bytes, machine_id: str) -> str:
     """Return what names a certificate in this machine's log: the same in every line, of no use on another machine."""
-    key = b"pam_sc-log-v1\0" + machine_id.encode()
-    return hmac.new(key, certificate_sha256, hashlib.sha256).hexdigest()[:16]
+    from cryptography.hazmat.primitives import hashes, hmac  # a login has it by now; hashlib would load OpenSSL again
+
+    code = hmac.HMAC(b"pam_sc-log-v1\0" + machine_id.encode(), hashes.SHA256())
+    code.update(certificate_sha256)
+    return code.finalize().hex()[:16]
 
 
 def _revocation_unknown(ref: CertificateRef, evidence: Evidence) -> bool:
