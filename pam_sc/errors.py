@@ -7,7 +7,8 @@
     |   `-- ChannelClosed    the peer closed its end where a frame was due
     |-- DeadlineExceeded     the time that was given is over
     |-- CardProcessLost      the card process died or talked nonsense; never says what was on the card
-    |   `-- CardIsolationFailed   it could not become another account or enter its sandbox, and so did nothing
+    |   `-- CardIsolationFailed  a process could not give up privilege or enter its filter
+    |-- OwnershipError       a file or a folder on the way to it could be changed by somebody who is not trusted
     |-- TrustError           anchors, intermediates or CRLs cannot be used as configured
     `-- MapperError          a mapper could not answer (which is not the same as "does not map")
 
@@ -49,7 +50,11 @@ class CardProcessLost(PamScError):
 
 
 class CardIsolationFailed(CardProcessLost):
-    """The card process could not drop its privilege or enter its sandbox. No module was loaded."""
+    """A process could not give up its privilege, or could not enter its filter."""
+
+
+class OwnershipError(PamScError):
+    """A file cannot be believed: missing, of the wrong kind or size, or changeable by somebody who is not trusted."""
 
 
 class TrustError(PamScError):

@@ -1,18 +1,30 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The contract of a mapper, and how a configured one is found.
+"""The contract of a mapper, how a configured one is found, and what several of them say together.
 
 A mapper turns a `Subject` (what a certificate says about its owner) into account names. It gets its own table of the
 configuration and nothing else: no card, no trust, no network, no clock. It may keep what it read from its own files.
+Whatever a mapper of somebody else throws is taken as "could not answer", and no name it gives is used unchecked.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+import importlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+from pam_sc.decision.evidence import MappedAccounts, MappingFailed, MappingFinding
 from pam_sc.decision.identity import Subject
+from pam_sc.errors import ConfigError, MapperError, PamScError
+from pam_sc.mapfile import unusable_account
+
+T = TypeVar("T")
+
+BUILT_IN: Mapping[str, str] = {"cn": "pam_sc.mappers.cn:CnMapper"}
+"""Our own mappers. Reading the metadata of every distribution costs a login 19 ms, so these need none."""
+
+ENTRY_POINTS = "pam_sc.mappers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +54,124 @@ class Mapper(abc.ABC):
     @abc.abstractmethod
     def claims(self, subject: Subject, account: str) -> bool:
         """Say whether the certificate maps to this very account. MapperError if that cannot be found out."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedMapper:
+    """A configured mapper under its name."""
+
+    name: str
+    mapper: Mapper
+
+
+def load_mappers(
+    settings: Sequence[tuple[str, Mapping[str, Any], str]], trusted_uids: frozenset[int]
+) -> tuple[LoadedMapper, ...]:
+    """Make the configured mappers, each from (name, its table, where it stands); ConfigError if one cannot be made."""
+    if not settings:
+        raise ConfigError("no mapper is configured, expected at least one [[mapper]]: no certificate would ever map")
+    return tuple(
+        LoadedMapper(name, _made(name, table, MapperContext(where, trusted_uids))) for name, table, where in settings
+    )
+
+
+def _made(name: str, table: Mapping[str, Any], context: MapperContext) -> Mapper:
+    found = _class_of(name, context.where)
+    if not (isinstance(found, type) and issubclass(found, Mapper)):
+        raise ConfigError(f"{context.where}: mapper {name!r} is {found!r:.100}, expected a class of Mapper")
+    try:
+        return found.from_table(table, context)
+    except PamScError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{context.where}: mapper {name!r} cannot be made: {error!r:.200}") from error
+
+
+def _class_of(name: str, where: str) -> object:
+    if name in BUILT_IN:
+        module, _colon, attribute = BUILT_IN[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+    from importlib import metadata  # 10 ms that a login with our own mappers does not pay
+
+    known = metadata.entry_points(group=ENTRY_POINTS)
+    found = [each for each in known if each.name == name]
+    if not found:
+        raise ConfigError(f"{where}: unknown mapper {name!r}" + nearest(name, {*BUILT_IN, *known.names}))
+    if len(found) > 1:
+        owners = ", ".join(sorted(each.dist.name if each.dist else "unknown" for each in found))
+        raise ConfigError(f"{where}: mapper {name!r} is claimed by more than one distribution: {owners}")
+    try:
+        return found[0].load()
+    except Exception as error:
+        raise ConfigError(f"{where}: mapper {name!r} cannot be loaded: {error!r:.200}") from error
+
+
+def nearest(word: str, known: set[str]) -> str:
+    """Return " (did you mean ...?)" with the known word most like it, else the known words."""
+    import difflib  # only ever needed for an error
+
+    close = difflib.get_close_matches(word, sorted(known), 1)
+    return f" (did you mean {close[0]!r}?)" if close else f", expected one of {', '.join(sorted(known))}"
+
+
+def check_table(table: Mapping[str, Any], known: Mapping[str, type], where: str) -> None:
+    """Return if the table holds only known keys, each of its very type; ConfigError with what was found otherwise."""
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}{nearest(key, set(known))}")
+        if type(value) is not known[key]:
+            expected = _NAMES.get(known[key], known[key].__name__)
+            raise ConfigError(f"{where}: {key} is {value!r:.100}, expected {expected}")
+
+
+_NAMES: Mapping[type, str] = {str: "a string", bool: "true or false", int: "a whole number", list: "a list"}
+
+
+def map_certificate(
+    mappers: Sequence[LoadedMapper], subject: Subject, account: str | None = None
+) -> MappingFinding:
+    """Return the accounts that the mappers give, in their order; `account` is among them if any mapper claims it.
+
+    A mapper that could not answer counts only where the question stays open: the account that was asked about was not
+    given by any other, or, without one, no account was given at all.
+    """
+    accounts: dict[str, None] = {}
+    seen: list[str] = []
+    failures: list[str] = []
+    for each in mappers:
+        try:
+            found = _accounts_of(each, subject, account)
+        except MapperError as error:
+            failures.append(f"{each.name}: {error}")
+            continue
+        seen.append(f"{each.name}: {', '.join(map(repr, found)) or 'no account'}")
+        accounts |= dict.fromkeys(found)
+    answered = account in accounts if account is not None else bool(accounts)
+    if failures and not answered:
+        return MappingFailed("; ".join(failures))
+    return MappedAccounts(tuple(accounts), "; ".join(seen + failures))
+
+
+def claims(mappers: Sequence[LoadedMapper], subject: Subject, account: str) -> bool:
+    """Say whether any mapper connects the certificate with this account; MapperError if that stayed open."""
+    finding = map_certificate(mappers, subject, account)
+    if isinstance(finding, MappingFailed):
+        raise MapperError(finding.why)
+    return account in finding.accounts
+
+
+def _accounts_of(loaded: LoadedMapper, subject: Subject, account: str | None) -> tuple[str, ...]:
+    given = _answer_of(lambda: tuple(loaded.mapper.accounts(subject)))
+    found = tuple(name for name in given if isinstance(name, str) and unusable_account(name) is None)
+    if account is None or account in found or unusable_account(account) is not None:
+        return found
+    return (*found, account) if _answer_of(lambda: loaded.mapper.claims(subject, account)) is True else found
+
+
+def _answer_of(ask: Callable[[], T]) -> T:
+    try:
+        return ask()
+    except MapperError:
+        raise
+    except Exception as error:
+        raise MapperError(f"{error!r:.200}") from error

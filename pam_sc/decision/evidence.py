@@ -224,6 +224,8 @@ class CertificateFacts:
     """RFC 5280 names: digitalSignature, nonRepudiation, keyEncipherment, ..."""
     extended_key_usage: frozenset[str] | None
     """Dotted object identifiers."""
+    is_ca: bool = False
+    """basicConstraints says that it is a certificate authority."""
     sha256: bytes
     public_key_der: bytes
     """SubjectPublicKeyInfo."""
@@ -351,18 +353,21 @@ class NotSigned:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """The card signed: with which mechanism of proof.py, over which challenge, giving which bytes (at most 1 KiB)."""
+    """The card signed for one of the candidates: with which mechanism of proof.py, giving which bytes (at most 1 KiB).
 
+    Which challenge was signed is not for the card to say: it is the one in `Evidence.challenges`.
+    """
+
+    certificate: CertificateRef
     mechanism: str
-    challenge: bytes
     signature: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try with one certificate: the answer to its prompt and, if there was one, what the card did with it."""
+    """One prompt for the PIN of one token: the answer and, if there was one, what the card did with it."""
 
-    certificate: CertificateRef
+    token: TokenRef
     answer: Answer
     outcome: Signed | NotSigned | None = None
 
@@ -383,8 +388,8 @@ class Evidence:
     accounts: Mapping[str, AccountLookup] = field(default_factory=dict)
     """Accounts that the card named, looked up."""
     attempts: tuple[Attempt, ...] = ()
-    challenge: bytes | None = None
-    """The only challenge whose signature counts in this login: built by the verifier, never by the card."""
+    challenges: Mapping[CertificateRef, bytes] = field(default_factory=dict)
+    """The only challenges whose signature counts in this login: built by the verifier, one for each candidate."""
 
     def about(self, ref: CertificateRef) -> CertificateEvidence:
         """What is known about one certificate."""

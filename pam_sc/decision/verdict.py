@@ -43,12 +43,15 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The decision cannot go on before this is found out. `certificate` names the candidate it is about."""
+    """The decision cannot go on before this is found out."""
 
     step: Step
     certificate: CertificateRef | None = None
+    """Steps 4 to 7: the certificate it is about."""
     account: str | None = None
-    """For Step.MAPPING with an account: look this account up. For Step.PROOF: the account to be proven."""
+    """Step 7: look this account up, if given. Steps 9 and 10: the account to be proven."""
+    candidates: tuple[CertificateRef, ...] = ()
+    """Steps 9 and 10: the certificates of one token that may prove it, in order of preference."""
 
 
 Verdict = Granted | Denied | Needs

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Thin names over the real tools. "make build" works on a fresh machine; run again, everything is quick.
+
+PREFIX ?= /opt/pam_sc
+VENV := .venv
+SOURCES := $(shell find pam_sc mappers pam_shim -name __pycache__ -prune -o -print) \
+	meson.build meson.options pyproject.toml tools/python_sources.py tools/build_wheel
+LOCKS := requirements/runtime.txt requirements/build.txt requirements/test.txt
+
+.PHONY: build demo check lint bench fuzz install uninstall lock clean ready
+
+build: $(VENV)/.built
+
+ready:  # missing packages, an interpreter that is too old, a venv of another interpreter
+	@tools/prepare_machine requirements/apt.txt $(VENV)
+
+$(VENV)/.requirements: $(LOCKS) tools/make_venv | ready
+	@tools/make_venv $(VENV) $(LOCKS)
+	@touch $@
+
+$(VENV)/.built: $(SOURCES) $(VENV)/.requirements
+	@tools/build_wheel $(VENV) dist
+	@$(VENV)/bin/pip install --quiet --no-index --no-deps --force-reinstall dist/pam_sc-*.whl
+	@touch $@
+
+demo: build
+	@$(VENV)/bin/python -P tools/demo.py
+
+lint: build
+	@tools/lint $(VENV)
+
+check: build
+	@tools/check $(VENV)
+
+bench: build
+	@$(VENV)/bin/python -P tools/bench.py $(BENCH)
+
+fuzz: build
+	@tools/fuzz $(VENV)
+
+install: build
+	@tools/install $(VENV) $(PREFIX)
+
+uninstall:
+	@tools/uninstall $(PREFIX)
+
+lock: $(VENV)/.requirements  # rewrite the lists of hashes from requirements/*.in
+	@tools/lock
+
+clean:
+	rm -rf $(VENV) build dist .demo

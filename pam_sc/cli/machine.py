@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Everything a command touches beyond its own arguments, in one place, so that tests can put their own in.
+
+The real one reads the configuration, starts the card process and runs PAM; commands only ask and print.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import warnings
+from typing import Protocol
+
+from pam_sc.cli.inspection import Inspection
+from pam_sc.cli.pam_stack import StackResult
+from pam_sc.cli.steps import Rehearsal
+from pam_sc.config.finding import Finding, Weight
+from pam_sc.config.model import DEFAULT_PATH, Configuration
+from pam_sc.decision.evidence import Purpose, Request
+from pam_sc.errors import PamScError
+
+PAM_FOLDER = "/etc/pam.d"
+
+
+class Paths(Protocol):
+    """Where an installation is (pam_sc.paths)."""
+
+    @property
+    def module(self) -> object:
+        """pam_sc.so."""
+
+    @property
+    def worker(self) -> object:
+        """pam_sc_worker."""
+
+    @property
+    def config(self) -> object:
+        """The configuration that is read by default."""
+
+    @property
+    def store(self) -> object:
+        """The revocation store."""
+
+
+class Machine(Protocol):
+    """What the commands ask of their machine."""
+
+    def install_paths(self) -> Paths:
+        """Where this installation is."""
+
+    def load_configuration(self, path: str | None) -> Configuration:
+        """Return the configuration; PamScError if it is wrong."""
+
+    def check(self, path: str | None) -> tuple[Finding, ...]:
+        """Return everything there is to say about a configuration, what it names, and the PAM stacks."""
+
+    def request(self, user: str | None, service: str) -> Request:
+        """Return the request that an application of this caller would make."""
+
+    def rehearse(self, request: Request, configuration: Configuration, *, with_pin: bool) -> Rehearsal:
+        """Run a login for its explanation."""
+
+    def inspect(self, configuration: Configuration) -> Inspection:
+        """Read everything on every token and judge it, without a PIN."""
+
+    def config_of_service(self, service: str) -> str | None:
+        """Return the configuration that a service's stack names."""
+
+    def ask_secret(self, prompt: str) -> str:
+        """Ask for a PIN at the terminal."""
+
+    def authenticate(self, user: str, service: str, secret: str) -> StackResult:
+        """Run a service's PAM stack."""
+
+
+class RealMachine:
+    """This machine."""
+
+    def install_paths(self) -> Paths:
+        """Where this installation is."""
+        from pam_sc.paths import install_paths
+
+        return install_paths()
+
+    def load_configuration(self, path: str | None) -> Configuration:
+        """Return the configuration, as a login of this caller would read it."""
+        from pam_sc.config.toml import load
+
+        return load(os.path.abspath(path) if path else DEFAULT_PATH, trusted_uids())
+
+    def check(self, path: str | None) -> tuple[Finding, ...]:
+        """Return everything there is to say about a configuration, what it names, and the PAM stacks."""
+        from pam_sc.config.lint import lint
+        from pam_sc.config.lint_stacks import check_stack
+
+        configuration = self.load_configuration(path)
+        return (
+            *_check_material(configuration),
+            *_check_for_root(configuration),
+            *lint(configuration),
+            *check_stack(PAM_FOLDER, configuration),
+        )
+
+    def request(self, user: str | None, service: str) -> Request:
+        """Return the request of a program that runs with this caller's ids; root's is a privileged host."""
+        real, effective, saved = os.getresuid()
+        return Request(
+            service=service, account=user or None, real_uid=real, effective_uid=effective, saved_uid=saved,
+            purpose=Purpose.EXPLAIN,
+        )  # fmt: skip
+
+    def rehearse(self, request: Request, configuration: Configuration, *, with_pin: bool) -> Rehearsal:
+        """Run a login for its explanation."""
+        from pam_sc.cli.rehearsal import rehearse
+
+        return rehearse(
+            request, configuration, self.worker(), trusted_uids(), ask=self.ask_secret if with_pin else None
+        )
+
+    def inspect(self, configuration: Configuration) -> Inspection:
+        """Read everything on every token and judge it, without a PIN."""
+        from pam_sc.cli.rehearsal import inspect_everything
+
+        return inspect_everything(configuration, self.worker(), trusted_uids())
+
+    def worker(self) -> str:
+        """The path of pam_sc_worker."""
+        return str(self.install_paths().worker)
+
+    def config_of_service(self, service: str) -> str | None:
+        """Return the configuration that a service's stack names; None for the default."""
+        from pam_sc.config.lint_stacks import MODULE_NAME, configuration_of
+        from pam_sc.config.stacks import Entry, read_stack
+
+        stack = read_stack(PAM_FOLDER, os.path.basename(service))
+        ours = (line for line in stack if isinstance(line, Entry) and line.basename == MODULE_NAME)
+        return next((configuration_of(entry) for entry in ours if entry.type == "auth"), None)
+
+    def ask_secret(self, prompt: str) -> str:
+        """Ask for a PIN at the terminal, and nowhere that would show it."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            try:
+                return getpass.getpass(prompt)
+            except (getpass.GetPassWarning, EOFError) as error:
+                raise PamScError("cannot ask for a PIN: there is no terminal to type it at") from error
+
+    def authenticate(self, user: str, service: str, secret: str) -> StackResult:
+        """Run a service's PAM stack."""
+        from pam_sc.cli.pam_stack import authenticate
+
+        return authenticate(user, service, secret)
+
+
+def trusted_uids() -> frozenset[int]:
+    """Who may own what a login of this caller reads."""
+    return frozenset({0, os.getuid()})
+
+
+def _check_material(configuration: Configuration) -> tuple[Finding, ...]:
+    """Read what a login would read: anchors, CRLs, mappers and their files."""
+    from pam_sc.login import load_material
+
+    try:
+        material = load_material(configuration, trusted_uids())
+    except PamScError as error:
+        return (Finding(Weight.ERROR, configuration.source, str(error)),)
+    return tuple(Finding(Weight.WARNING, configuration.source, problem) for problem in material.problems)
+
+
+def _check_for_root(configuration: Configuration) -> tuple[Finding, ...]:
+    """Say where a file of this caller's is good enough for its own programs but not for privileged ones."""
+    from pam_sc.config.toml import load
+    from pam_sc.login import load_material
+
+    if os.getuid() == 0:
+        return ()
+    try:
+        load_material(load(configuration.source, frozenset({0})), frozenset({0}))
+    except PamScError as error:
+        return (Finding(Weight.NOTE, configuration.source, f"privileged programs such as sudo refuse it: {error}"),)
+    return ()

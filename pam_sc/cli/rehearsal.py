@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Run a login for its explanation: the loop of login.py, with a card process of one's own and nobody to grant to.
+
+What is read is read as a login reads it: by root, the card as the account [token] run_as and everything else as the
+account pam_sc; by anybody else, as that user. The request's purpose is "explain", so no signature made here is a login.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from pam_sc.card.client import ModuleSetup, StartedCardProcess, start_card_process
+from pam_sc.cli.identity import acting_as, find_identity
+from pam_sc.cli.inspection import Inspection
+from pam_sc.cli.steps import Rehearsal
+from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
+from pam_sc.decision.evidence import (
+    AccountLookup,
+    Answer,
+    CardReport,
+    CertificateFacts,
+    Evidence,
+    MappedAccounts,
+    Purpose,
+    Request,
+    TokenReport,
+)
+from pam_sc.decision.identity import read_subject
+from pam_sc.decision.reasons import Step
+from pam_sc.errors import MapperError, PamScError
+from pam_sc.events import clean
+from pam_sc.host import PwdAccounts
+from pam_sc.login import Login, Material, Surroundings, load_material
+from pam_sc.mapping import LoadedMapper
+
+MACHINE_TIME_S = 30.0
+PIN_BYTES_MAX = 512
+
+Ask = Callable[[str], str]
+
+
+def rehearse(
+    request: Request, configuration: Configuration, worker: str, trusted_uids: frozenset[int], *, ask: Ask | None
+) -> Rehearsal:
+    """Run a login; without `ask`, stop before the PIN."""
+    return _run(request, configuration, worker, trusted_uids, ask)[0]
+
+
+def inspect_everything(configuration: Configuration, worker: str, trusted_uids: frozenset[int]) -> Inspection:
+    """Judge every certificate on every token, as if the card named the account in a login at this machine."""
+    request = Request(
+        service="login", account=None, real_uid=0, effective_uid=0, saved_uid=0, purpose=Purpose.EXPLAIN
+    )  # fmt: skip
+    rehearsal, material = _run(request, _without_limits(configuration), worker, trusted_uids, None)
+    return Inspection(
+        rehearsal=rehearsal,
+        policy=configuration.policy(),
+        sees=_what_mappers_see(rehearsal.evidence, material),
+        accounts=_look_up_mapped(rehearsal.evidence),
+        problems=material.problems,
+    )
+
+
+def _without_limits(configuration: Configuration) -> Configuration:
+    """The configuration without what limits requests and tokens, so that every certificate is judged."""
+    account = replace(
+        configuration.account, services=None, remote_allowed=True, card_names_user=frozenset({"login"}), allow_root=True
+    )
+    return replace(configuration, account=account, token=replace(configuration.token, select=None))
+
+
+def _run(
+    request: Request, configuration: Configuration, worker: str, trusted_uids: frozenset[int], ask: Ask | None
+) -> tuple[Rehearsal, Material]:
+    at = datetime.datetime.now(datetime.UTC)
+    with _card_process(configuration, worker) as card, acting_as(find_identity(VERIFIER_ACCOUNT)) as stop_acting:
+        material = load_material(configuration, trusted_uids)
+        surroundings = Surroundings(
+            card=card.client,
+            ask_pin=lambda token: _send_pin(card, token, ask),
+            end_card=lambda: _end(card, stop_acting),
+            deadline=_deadline,
+            at=at,
+            accounts=PwdAccounts(),
+        )
+        login = Login(request, configuration, material, surroundings)
+        verdict = login.run(until=None if ask else Step.PIN)
+    return (
+        Rehearsal(
+            evidence=login.evidence, policy=login.policy, at=at, verdict=verdict, problems=material.problems
+        ),
+        material,
+    )
+
+
+def _deadline() -> float:
+    return time.monotonic() + MACHINE_TIME_S
+
+
+# ---------------------------------------------------------------- the card process
+
+
+@contextmanager
+def _card_process(configuration: Configuration, worker: str) -> Iterator[StartedCardProcess]:
+    """Start the card process and have it become its account; it is dead when the block is left."""
+    modules = [ModuleSetup(module.path, module.environment, module.allow) for module in configuration.token.modules]
+    run_as = find_identity(configuration.token.run_as)
+    try:
+        started = start_card_process(worker)
+    except OSError as error:
+        raise PamScError(f"cannot start the card process: {worker}: {error.strerror}") from error
+    with started as card:
+        card.client.set_up(modules, run_as, _deadline())
+        yield card
+
+
+def _send_pin(card: StartedCardProcess, token: TokenReport, ask: Ask | None) -> Answer:
+    if ask is None:
+        return Answer.NOT_GIVEN
+    pin = ask(f"PIN for {clean(token.label or 'card')}: ").encode()
+    if not pin:
+        return Answer.EMPTY
+    if len(pin) > PIN_BYTES_MAX:
+        return Answer.TOO_LONG
+    card.send_pin(pin)
+    return Answer.ANSWERED
+
+
+def _end(card: StartedCardProcess, stop_acting: Callable[[], None]) -> None:
+    """End the card's verification, then the process; only root may kill another account's."""
+    card.client.end(time.monotonic() + 2.0)
+    stop_acting()
+    card.kill()
+
+
+# ---------------------------------------------------------------- for inspect
+
+
+def _what_mappers_see(
+    evidence: Evidence, material: Material
+) -> dict[bytes, tuple[tuple[str, tuple[str, ...]], ...]]:
+    found: dict[bytes, tuple[tuple[str, tuple[str, ...]], ...]] = {}
+    if not isinstance(evidence.card, CardReport):
+        return found
+    for _module, _slot, token in evidence.card.tokens():
+        for report in token.certificates:
+            facts = evidence.about(report.ref).facts
+            if isinstance(facts, CertificateFacts):
+                found[facts.sha256] = tuple(_sees(mapper, report.der) for mapper in material.mappers)
+    return found
+
+
+def _sees(loaded: LoadedMapper, der: bytes) -> tuple[str, tuple[str, ...]]:
+    subject = read_subject(der)
+    try:
+        return loaded.name, (*loaded.mapper.sees(subject), *subject.unusable)
+    except MapperError as error:
+        return loaded.name, (str(error),)
+
+
+def _look_up_mapped(evidence: Evidence) -> dict[str, AccountLookup]:
+    mappings = [known.mapping for known in evidence.certificates.values()]
+    names = {name for mapping in mappings if isinstance(mapping, MappedAccounts) for name in mapping.accounts}
+    return {name: PwdAccounts().by_name(name) for name in names}

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Write an explained login for people (eleven numbered steps) and for programs. Pure: returns rows and values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pam_sc.cli.output import Row
+from pam_sc.cli.steps import Rehearsal, Status, StepReport, tell_steps
+from pam_sc.decision.reasons import REASONS, PamCode, Step
+from pam_sc.decision.verdict import Denied, Granted, Needs
+
+WIDTHS = (4, 17, 13)
+
+NAMES = {
+    Step.START: "start",
+    Step.REQUEST: "request",
+    Step.TOKEN: "token",
+    Step.CERTIFICATES: "certificates",
+    Step.SUITABLE: "suitable",
+    Step.PATH: "path",
+    Step.REVOCATION: "revocation",
+    Step.MAPPING: "mapping",
+    Step.CANDIDATES: "candidates",
+    Step.PIN: "pin",
+    Step.PROOF: "proof",
+    Step.SIGNATURE: "signature",
+}
+
+
+def explain_rows(rehearsal: Rehearsal) -> list[Row]:
+    """Return the eleven steps and the verdict, for people."""
+    steps = [row for report in tell_steps(rehearsal) for row in _step_rows(report, rehearsal)]
+    problems = [Row(("problem",), f": {problem}") for problem in rehearsal.problems]
+    return [*steps, Row(()), *problems, *_verdict_rows(rehearsal)]
+
+
+def _step_rows(report: StepReport, rehearsal: Rehearsal) -> Iterator[Row]:
+    found = list(report.found)
+    denied = rehearsal.verdict
+    if report.status is Status.REFUSED and isinstance(denied, Denied):
+        found.insert(0, denied.reason.value + (f": {denied.detail}" if denied.detail else ""))
+    name = NAMES[Step(report.number)]
+    yield Row((f"{report.number:2}", name, report.status.value), found[0] if found else report.title)
+    yield from (Row(("", "", ""), line) for line in found[1:])
+    if report.status is Status.REFUSED and isinstance(denied, Denied):
+        yield Row(("", "", "do this"), REASONS[denied.reason].hint)
+
+
+def _verdict_rows(rehearsal: Rehearsal) -> Iterator[Row]:
+    match rehearsal.verdict:
+        case Granted(account=account):
+            yield Row(("granted",), f": {account}")
+        case Denied() as denied:
+            code = denied.code(card_required=rehearsal.policy.card_required)
+            yield Row(("refused",), f": {denied.reason.value} at step {int(denied.step)}, PAM_{code.name}")
+            yield Row((), f"the person reads: {REASONS[denied.reason].text}")
+        case Needs(step=step):
+            yield Row(("stopped",), f": before step {int(step)}; nothing refuses the login so far (--pin goes on)")
+
+
+def explain_json(rehearsal: Rehearsal) -> dict[str, object]:
+    """Return the same for programs. Keys are never renamed."""
+    request = rehearsal.evidence.request
+    return {
+        "service": request.service,
+        "requested_account": request.account,
+        **verdict_json(rehearsal),
+        "problems": list(rehearsal.problems),
+        "steps": [
+            {
+                "number": report.number,
+                "name": NAMES[Step(report.number)],
+                "status": report.status.value,
+                "found": list(report.found),
+            }
+            for report in tell_steps(rehearsal)
+        ],
+    }
+
+
+def verdict_json(rehearsal: Rehearsal) -> dict[str, object]:
+    """Return the verdict for programs."""
+    match rehearsal.verdict:
+        case Granted(account=account):
+            return {"verdict": "granted", "account": account, "code": f"PAM_{PamCode.SUCCESS.name}"}
+        case Denied() as denied:
+            row = REASONS[denied.reason]
+            code = denied.code(card_required=rehearsal.policy.card_required)
+            return {
+                "verdict": "refused",
+                "reason": denied.reason.value,
+                "step": int(row.step),
+                "detail": denied.detail,
+                "code": f"PAM_{code.name}",
+                "text": row.text,
+                "hint": row.hint,
+            }
+        case Needs(step=step, account=account):
+            return {"verdict": "stopped", "step": int(step), "account": account}
+
+
+def exit_code(rehearsal: Rehearsal) -> int:
+    """0 where nothing refuses the login, else 1."""
+    return 1 if isinstance(rehearsal.verdict, Denied) else 0

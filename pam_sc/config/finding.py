@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What `pam-sc check-config` reports: a finding is a value, never an exception, because there may be many."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Weight(enum.Enum):
+    """How much a finding matters. NOTE: worth knowing. WARNING: probably not meant. ERROR: logins fail, or are open."""
+
+    NOTE = "note"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found: how much it matters, where (a file and line, or a key), and what it means."""
+
+    severity: Weight
+    where: str
+    text: str

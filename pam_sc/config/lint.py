@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Say what is questionable about a configuration that is valid: `lint` for the configuration and the files it names.
+
+Everything here is advice for `pam-sc check-config`. No login asks it, and nothing that must hold for a login is checked
+only here. PAM stacks are looked at by lint_stacks.py.
+"""
+
+from __future__ import annotations
+
+import datetime
+import pwd
+from collections.abc import Callable, Iterator
+
+from pam_sc.config.finding import Finding, Weight
+from pam_sc.config.lint_files import check_anchors, check_readable, files_of
+from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
+from pam_sc.decision.policy import RevocationMode
+
+FORBIDDEN_FIRST = ("ptrace", "process_vm_", "pidfd_", "execve", "kill", "tkill", "tgkill", "bpf", "io_uring", "prlimit",
+                   "unshare", "setns", "mount", "clone3", "fork", "vfork")
+"""What the filter of the card process is there to stop; allowing it to a module gives that up."""
+
+
+def uid_of(account: str) -> int | None:
+    """The uid of an account of this machine; None if there is none."""
+    try:
+        return pwd.getpwnam(account).pw_uid
+    except KeyError:
+        return None
+
+
+def lint(
+    configuration: Configuration,
+    *,
+    at: datetime.datetime | None = None,
+    find_uid: Callable[[str], int | None] = uid_of,
+) -> tuple[Finding, ...]:
+    """Return what is questionable, in the order of the file; `at` is now unless it is given."""
+    now = at or datetime.datetime.now(datetime.UTC)
+    return (
+        *_lint_modules(configuration),
+        *_lint_accounts(configuration, find_uid),
+        *_lint_trust(configuration, now),
+        *_lint_revocation(configuration),
+        *_lint_account(configuration),
+        *_lint_mappers(configuration),
+    )
+
+
+def _lint_modules(configuration: Configuration) -> Iterator[Finding]:
+    paths = [module.path for module in configuration.token.modules]
+    for index, module in enumerate(configuration.token.modules):
+        where = f"token.module[{index}]"
+        if module.path in paths[:index]:
+            yield Finding(Weight.WARNING, f"{where}.path", f"{module.path} is listed twice, so its tokens appear twice")
+        if "OPENSC_CONF" in module.environment:
+            yield Finding(Weight.WARNING, f"{where}.environment.OPENSC_CONF",
+                          "replaces our own opensc.conf, which ends the card's PIN verification after a login"
+                          " (lock_login = true, disconnect_action = reset): without both, anybody can use the card")
+        for name in module.allow:
+            if name.startswith(FORBIDDEN_FIRST):
+                yield Finding(Weight.WARNING, f"{where}.allow",
+                              f"lets the module call {name}, which the filter is there to stop")
+
+
+def _lint_accounts(configuration: Configuration, find_uid: Callable[[str], int | None]) -> Iterator[Finding]:
+    uids: dict[str, int | None] = {}
+    for where, name in (("accounts", VERIFIER_ACCOUNT), ("token.run_as", configuration.token.run_as)):
+        uids[name] = find_uid(name)
+        if uids[name] is None:
+            yield Finding(Weight.ERROR, where, f"there is no account {name!r}; privileged programs refuse every card")
+        elif uids[name] == 0:
+            yield Finding(Weight.ERROR, where, f"the account {name!r} has uid 0; privileged programs refuse every card")
+    known = [uid for uid in uids.values() if uid is not None]
+    if len(set(known)) < len(known):
+        yield Finding(Weight.ERROR, "token.run_as", f"has the uid of {VERIFIER_ACCOUNT!r}; every card is refused")
+
+
+def _lint_trust(configuration: Configuration, at: datetime.datetime) -> Iterator[Finding]:
+    yield from check_readable("trust.anchors", configuration.trust.anchors)
+    yield from check_anchors("trust.anchors", configuration.trust.anchors, at)
+    if configuration.trust.intermediates is not None:
+        yield from check_readable("trust.intermediates", configuration.trust.intermediates)
+
+
+def _lint_revocation(configuration: Configuration) -> Iterator[Finding]:
+    mode, crls = configuration.revocation.mode, configuration.revocation.crls
+    if mode is RevocationMode.OFF:
+        yield Finding(Weight.WARNING, "revocation.mode", "off: a revoked or stolen card is accepted")
+    if mode is RevocationMode.PREFER:
+        yield Finding(Weight.WARNING, "revocation.mode", "prefer: a card is accepted when its status is unknown")
+    if crls is not None:
+        yield from check_readable("revocation.crls", crls)
+    if mode is RevocationMode.REQUIRE and not (crls and files_of(crls)):
+        yield Finding(Weight.ERROR, "revocation.crls", "mode is require, but there is no CRL: every card is refused")
+
+
+def _lint_account(configuration: Configuration) -> Iterator[Finding]:
+    account = configuration.account
+    if account.allow_root:
+        yield Finding(Weight.WARNING, "account.allow_root", "a card can log in as root, if a mapper says so")
+    if account.remote_allowed:
+        yield Finding(Weight.WARNING, "account.remote", "allow: people from afar can use a card that is inserted here")
+    unreachable = sorted(account.card_names_user - account.services) if account.services is not None else []
+    for service in unreachable:
+        yield Finding(Weight.NOTE, "account.card_names_user", f"{service!r} is not in account.services, so never used")
+
+
+def _lint_mappers(configuration: Configuration) -> Iterator[Finding]:
+    for index, mapper in enumerate(configuration.mappers):
+        mapfile = mapper.table.get("mapfile")
+        if isinstance(mapfile, str):
+            yield from check_readable(f"mapper[{index}].mapfile", mapfile)
+        else:
+            yield Finding(Weight.NOTE, f"mapper[{index}].mapfile",
+                          f"not set: what the mapper {mapper.name!r} sees is itself the account name, so whoever"
+                          " can get such a certificate from a CA you trust can log in")

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Read /etc/pam_sc/pam_sc.toml into a Configuration, or refuse it: whole and understood, or not at all.
+
+The file, its parents and every PKCS#11 module must belong to somebody the login trusts and be writable by nobody else.
+An unknown key, a wrong type, a missing anchor or mapper is a ConfigError that says file, line, key, what was found and
+what was expected. Nothing is ever skipped, guessed or taken from the environment.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from pam_sc.config.keys import SCHEMA
+from pam_sc.config.model import (
+    DEFAULT_RUN_AS,
+    VERIFIER_ACCOUNT,
+    AccountSettings,
+    Configuration,
+    MapperSettings,
+    ModuleSettings,
+    PinSettings,
+    RevocationSettings,
+    TokenSettings,
+    TrustSettings,
+)
+from pam_sc.config.schema import KeyPath, MismatchError
+from pam_sc.config.where import dotted, find_line
+from pam_sc.decision.policy import DEFAULT_CARD_NAMES_USER, RevocationMode
+from pam_sc.errors import ConfigError, OwnershipError
+from pam_sc.ownership import read_trusted_file, require_unwritable
+
+MAX_BYTES = 256 * 1024
+
+
+def load(path: str, trusted_uids: frozenset[int]) -> Configuration:
+    """Return the configuration at `path` (absolute, *.toml); ConfigError if anything about it is wrong."""
+    _require_our_format(path)
+    text = _read_text(path, trusted_uids)
+    try:
+        configuration = _build(path, SCHEMA.read(_parse(path, text), ()))
+        _require_sense(configuration)
+    except MismatchError as mismatch:
+        raise ConfigError(_explain(path, text, mismatch)) from None
+    _require_safe_modules(configuration, trusted_uids)
+    return configuration
+
+
+# ---------------------------------------------------------------- the file
+
+
+def _require_our_format(path: str) -> None:
+    if not path.startswith("/"):
+        raise ConfigError(f"cannot use the configuration {path!r}: expected an absolute path")
+    if path.endswith(".conf"):
+        raise ConfigError(f"cannot use the configuration {path!r}: *.conf is not read yet by this version, only *.toml")
+    if not path.endswith(".toml"):
+        raise ConfigError(f"cannot use the configuration {path!r}: expected a name that ends in .toml")
+
+
+def _read_text(path: str, trusted_uids: frozenset[int]) -> str:
+    try:
+        return read_trusted_file(path, trusted_uids, MAX_BYTES).decode("utf-8")
+    except OwnershipError as error:
+        raise ConfigError(f"cannot read the configuration: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8") from error
+
+
+def _parse(path: str, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        cause = "nested too deeply" if isinstance(error, RecursionError) else ascii(str(error))[1:-1]
+        raise ConfigError(f"{path}: not TOML: {cause}") from None
+
+
+def _explain(path: str, text: str, mismatch: MismatchError) -> str:
+    line = next((line for line in _lines(text, mismatch.path) if line is not None), None)
+    place = path if line is None else f"{path}:{line}"
+    hint = f"; did you mean {mismatch.nearest!r}?" if mismatch.nearest else ""
+    return f"{place}: {dotted(mismatch.path)}: found {mismatch.found}, expected {mismatch.expected}{hint}"
+
+
+def _lines(text: str, path: KeyPath) -> list[int | None]:
+    """The line of the key, of the table around it, of the table around that."""
+    return [find_line(text, path[:length]) for length in range(len(path), 0, -1)]
+
+
+# ---------------------------------------------------------------- the values
+
+
+def _build(path: str, read: Mapping[str, Any]) -> Configuration:
+    return Configuration(
+        source=path,
+        card_required=read.get("card") == "required",
+        token=_token(read["token"]),
+        trust=TrustSettings(**read["trust"]),
+        revocation=_revocation(read.get("revocation", {})),
+        account=_account(read.get("account", {})),
+        pin=PinSettings(**read.get("pin", {})),
+        mappers=tuple(_mapper(path, index, table) for index, table in enumerate(read["mapper"])),
+    )
+
+
+def _token(read: Mapping[str, Any]) -> TokenSettings:
+    return TokenSettings(
+        modules=tuple(ModuleSettings(**module) for module in read["module"]),
+        select=read.get("select"),
+        run_as=read.get("run_as", DEFAULT_RUN_AS),
+    )
+
+
+def _revocation(read: Mapping[str, Any]) -> RevocationSettings:
+    mode = RevocationMode(read["mode"]) if "mode" in read else RevocationSettings().mode
+    return RevocationSettings(mode=mode, crls=read.get("crls"))
+
+
+def _account(read: Mapping[str, Any]) -> AccountSettings:
+    return AccountSettings(
+        allow_root=read.get("allow_root", False),
+        card_names_user=frozenset(read.get("card_names_user", DEFAULT_CARD_NAMES_USER)),
+        services=frozenset(read["services"]) if "services" in read else None,
+        remote_allowed=read.get("remote") == "allow",
+    )
+
+
+def _mapper(path: str, index: int, read: Mapping[str, Any]) -> MapperSettings:
+    table = {key: value for key, value in read.items() if key != "name"}
+    return MapperSettings(name=read["name"], table=table, where=f"{path}: mapper[{index}]")
+
+
+# ---------------------------------------------------------------- what no single key can say
+
+
+def _require_sense(configuration: Configuration) -> None:
+    run_as = configuration.token.run_as
+    if run_as in ("root", VERIFIER_ACCOUNT):
+        expected = f"an account of its own for the card process, such as {DEFAULT_RUN_AS!r}"
+        raise MismatchError(("token", "run_as"), repr(run_as), expected)
+    seen: dict[str, tuple[int, str]] = {}
+    for index, module in enumerate(configuration.token.modules):
+        for name, value in module.environment.items():
+            first, other = seen.setdefault(name, (index, value))
+            if other != value:
+                at: KeyPath = ("token", "module", index, "environment", name)
+                expected = f"the same value as in token.module[{first}], because all modules share one process"
+                raise MismatchError(at, "another value", expected)
+
+
+def _require_safe_modules(configuration: Configuration, trusted_uids: frozenset[int]) -> None:
+    for index, module in enumerate(configuration.token.modules):
+        try:
+            require_unwritable(module.path, trusted_uids)
+        except OwnershipError as error:
+            raise ConfigError(f"{configuration.source}: token.module[{index}].path: {error}") from error

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The log of a login: one line for each attempt, in a form that both people and programs read.
+
+A line is an event word and key=value pairs. It holds no personal data: no subject, serial, label or name of an account
+that does not exist (people type passwords at "login:"), and the certificate only as an HMAC under the machine's id. A
+detail that may name a certificate or its owner goes into a second line of severity DEBUG. Nothing a card, a certificate
+or an application says can break out of its value: control characters are escaped and lengths capped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+
+from pam_sc.decision.evidence import (
+    Account,
+    CertificateFacts,
+    CertificateRef,
+    Evidence,
+    Purpose,
+    Request,
+    RevocationStatus,
+)
+from pam_sc.decision.reasons import REASONS, Reason, Severity, Step
+from pam_sc.decision.verdict import Denied, Granted
+
+LINE_MAX = 1024
+_VALUE_MAX = 64
+_DETAIL_MAX = 600
+_IMPERSONAL_STEPS = frozenset({Step.START, Step.REQUEST, Step.TOKEN, Step.PROOF})
+_PERSONAL_REASONS = frozenset({Reason.TOKEN_UNREADABLE, Reason.ACCOUNT_LOOKUP_FAILED})
+_BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@:+-")
+
+
+def clean(text: str, most: int = LINE_MAX) -> str:
+    """Return text that is safe in a log line and on a terminal, in at most `most` bytes of UTF-8.
+
+    Everything that is not printable (control characters of C0 and C1, line and direction marks, lone surrogates) is
+    written as an escape, and so is the backslash, so that the original can be told.
+    """
+    return _fit([_escaped(character) for character in text[: most + 1]], most)
+
+
+def quoted(text: str, most: int = _VALUE_MAX) -> str:
+    """Return a value for a log line: bare where it is a plain word, else in double quotes that it cannot close."""
+    if text and len(text) <= most and set(text) <= _BARE:
+        return text
+    pieces = ['\\"' if character == '"' else _escaped(character) for character in text[: most + 1]]
+    return '"' + _fit(pieces, most) + '"'
+
+
+def _fit(pieces: list[str], most: int) -> str:
+    """Join what fits; an escape is never cut in two."""
+    if _size(pieces) <= most:
+        return "".join(pieces)
+    while pieces and _size(pieces) > most - 3:
+        pieces.pop()
+    return "".join(pieces) + "..."
+
+
+def _size(pieces: list[str]) -> int:
+    return sum(len(piece.encode()) for piece in pieces)
+
+
+def _escaped(character: str) -> str:
+    if character == "\\":
+        return "\\\\"
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+class EventLog:
+    """Writes the lines of one login through `write`, which puts them where the system's log is."""
+
+    def __init__(self, write: Callable[[Severity, str], None], *, machine_id: str = "", personal: bool = False) -> None:
+        self._write = write
+        self._machine_id = machine_id
+        self._personal = personal
+
+    def refused(self, request: Request, denied: Denied, evidence: Evidence | None = None) -> None:
+        """Log a refusal at the severity of its reason; a detail that may be personal goes into a line for debugging."""
+        reason = f"refused reason={denied.reason.value}"
+        parts = [reason, f"step={int(denied.step)}", *self._about(request)]
+        if evidence is not None and isinstance(evidence.requested, Account):
+            parts.append(f"account={quoted(evidence.requested.name)}")
+        parts += self._certificate(denied.certificate, evidence)
+        detail = [f"detail={quoted(denied.detail, _DETAIL_MAX)}"] if denied.detail else []
+        open_to_all = self._personal or _is_impersonal(denied)
+        self._line(REASONS[denied.reason].severity, parts + (detail if open_to_all else []))
+        if detail and not open_to_all:
+            self._line(Severity.DEBUG, [reason, *detail])
+
+    def granted(self, request: Request, granted: Granted, evidence: Evidence | None = None) -> None:
+        """Log a grant; one whose path has a certificate of unknown revocation status says so, and is louder."""
+        parts = ["granted", *self._about(request), f"account={quoted(granted.account)}"]
+        parts += self._certificate(granted.certificate, evidence)
+        unknown = evidence is not None and _revocation_unknown(granted.certificate, evidence)
+        self._line(Severity.NOTICE if unknown else Severity.INFO, parts + (["revocation=unknown"] if unknown else []))
+
+    def problem(self, text: str) -> None:
+        """Log something that is broken and that somebody should mend."""
+        self._write(Severity.ERROR, clean(f"problem: {text}"))
+
+    def note(self, text: str) -> None:
+        """Log something worth knowing that stopped nothing."""
+        self._write(Severity.NOTICE, clean(f"note: {text}"))
+
+    def _line(self, severity: Severity, parts: list[str]) -> None:
+        self._write(severity, " ".join(parts)[:LINE_MAX])
+
+    def _about(self, request: Request) -> list[str]:
+        purpose = [] if request.purpose is Purpose.LOGIN else [f"purpose={request.purpose.value}"]
+        return [f"service={quoted(request.service)}", *purpose]
+
+    def _certificate(self, ref: CertificateRef | None, evidence: Evidence | None) -> list[str]:
+        facts = evidence.about(ref).facts if ref is not None and evidence is not None else None
+        if not isinstance(facts, CertificateFacts) or not self._machine_id:
+            return []
+        return [f"certificate={pseudonym(facts.sha256, self._machine_id)}"]
+
+
+def pseudonym(certificate_sha256: bytes, machine_id: str) -> str:
+    """Return what names a certificate in this machine's log: the same in every line, of no use on another machine."""
+    key = b"pam_sc-log-v1\0" + machine_id.encode()
+    return hmac.new(key, certificate_sha256, hashlib.sha256).hexdigest()[:16]
+
+
+def _revocation_unknown(ref: CertificateRef, evidence: Evidence) -> bool:
+    findings = evidence.about(ref).revocation
+    return findings is None or any(finding.status is RevocationStatus.UNKNOWN for finding in findings)
+
+
+def _is_impersonal(denied: Denied) -> bool:
+    """Its detail speaks of the configuration, the request, the module or a PKCS#11 return value, not of a person."""
+    return denied.step in _IMPERSONAL_STEPS and denied.reason not in _PERSONAL_REASONS

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What this machine says: its accounts (NSS), who sits at it (logind), its identity. Reads; never decides.
+
+The environment is never asked: it belongs to whoever started the program.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+from typing import Protocol
+
+from pam_sc.decision.evidence import Account, AccountLookup, Locality, LookupFailed, NoSuchAccount, Request
+
+SESSIONS = Path("/run/systemd/sessions")
+MACHINE_ID = Path("/etc/machine-id")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+_ACCOUNT_NAME_MAX = 256
+
+
+class Accounts(Protocol):
+    """The account database."""
+
+    def by_name(self, name: str) -> AccountLookup:
+        """Look an account up by name."""
+
+    def by_uid(self, uid: int) -> AccountLookup:
+        """Look an account up by number."""
+
+
+class PwdAccounts:
+    """The account database through Python's pwd module, which cannot tell an NSS error from "no such account".
+
+    For the command line. A login uses NssAccounts.
+    """
+
+    def by_name(self, name: str) -> AccountLookup:
+        """Look an account up by name."""
+        if not may_be_account(name):
+            return NoSuchAccount()
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            return NoSuchAccount()
+        return Account(entry.pw_name, entry.pw_uid)
+
+    def by_uid(self, uid: int) -> AccountLookup:
+        """Look an account up by number."""
+        try:
+            entry = pwd.getpwuid(uid)
+        except KeyError:
+            return NoSuchAccount()
+        return Account(entry.pw_name, entry.pw_uid)
+
+
+class NssAccounts:
+    """The account database through getpwnam_r and getpwuid_r, as pam_sc_worker offers them in its module `_pam_sc`."""
+
+    def by_name(self, name: str) -> AccountLookup:
+        """Look an account up by name; an NSS error is LookupFailed."""
+        return _look_up("look_up_name", name) if may_be_account(name) else NoSuchAccount()
+
+    def by_uid(self, uid: int) -> AccountLookup:
+        """Look an account up by number; an NSS error is LookupFailed."""
+        return _look_up("look_up_uid", uid)
+
+
+def _look_up(function: str, key: str | int) -> AccountLookup:
+    import _pam_sc  # a builtin of pam_sc_worker: exists only there
+
+    try:
+        found = getattr(_pam_sc, function)(key)
+    except OSError as error:
+        return LookupFailed(f"the name service gave an error: {error.strerror}")
+    return NoSuchAccount() if found is None else Account(*found)
+
+
+def may_be_account(name: str) -> bool:
+    """Say whether a text can be an account name at all; anything else is not even looked up."""
+    return (
+        0 < len(name) <= _ACCOUNT_NAME_MAX
+        and name not in (".", "..")
+        and name[0] not in "-+"
+        and name.isprintable()
+        and not any(character in "/: " for character in name)
+    )
+
+
+def find_locality(request: Request, sessions_folder: Path = SESSIONS) -> Locality:
+    """Say whether the person sits at this machine.
+
+    A non-empty PAM_RHOST is remote, "localhost" too. Where logind runs, a caller with real uid not 0 and no active
+    local session of its own is remote. Root without PAM_RHOST (login, a display manager) is local.
+    """
+    if request.rhost:
+        return Locality(True, "PAM_RHOST is set")
+    if request.real_uid == 0:
+        return Locality(False, "asked by root, without PAM_RHOST")
+    try:
+        sessions = sorted(entry for entry in sessions_folder.iterdir() if not entry.name.endswith(".ref"))
+    except FileNotFoundError:
+        return Locality(False, "without PAM_RHOST, and logind does not run")
+    except OSError as error:
+        return Locality(True, f"the sessions of logind cannot be read: {error.strerror}")
+    if any(_is_active_local(session, request.real_uid) for session in sessions):
+        return Locality(False, "the caller has an active local session")
+    return Locality(True, "the caller has no active local session")
+
+
+def _is_active_local(session: Path, uid: int) -> bool:
+    try:
+        text = session.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    facts = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return (facts.get("UID"), facts.get("ACTIVE"), facts.get("REMOTE")) == (str(uid), "1", "0")
+
+
+def machine_id() -> str:
+    """Return this machine's id, or "" where there is none (machine-id(5))."""
+    return _first_line(MACHINE_ID)
+
+
+def boot_id() -> str:
+    """Return the id of this boot, or "" where /proc does not tell."""
+    return _first_line(BOOT_ID)
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def random_bytes(count: int) -> bytes:
+    """Return fresh bytes from the kernel (getrandom); OSError if it gives none."""
+    return os.getrandom(count)

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Gathers the evidence that `decide` asks for, one step at a time, and asks it again until it has a verdict.
+
+One gatherer for each numbered step of decide.py. `pam-sc explain` runs this very loop with an observer, so what it says
+is what a login does. Nothing here judges; nothing in decide.py reads.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from pam_sc import host
+from pam_sc.card.client import Candidate, SignOrder
+from pam_sc.config.model import Configuration
+from pam_sc.decision.certificate import read_facts
+from pam_sc.decision.challenge import NONCE_BYTES, ChallengeBinding, build_challenge, signing_choices
+from pam_sc.decision.decide import decide
+from pam_sc.decision.evidence import (
+    Answer,
+    Attempt,
+    CardFailure,
+    CardReport,
+    CertificateFacts,
+    CertificateRef,
+    CertificateReport,
+    Evidence,
+    Failure,
+    NotSigned,
+    Request,
+    Signed,
+    TokenRef,
+    TokenReport,
+    ValidPath,
+)
+from pam_sc.decision.identity import read_subject
+from pam_sc.decision.reasons import Reason, Step
+from pam_sc.decision.verdict import Denied, Granted, Needs
+from pam_sc.errors import CardProcessLost, DeadlineExceeded
+from pam_sc.mapping import LoadedMapper, load_mappers, map_certificate
+from pam_sc.trust.anchors import Trust, load_trust
+from pam_sc.trust.crl import CrlSource, find_revocation, load_crls
+from pam_sc.trust.path import find_path
+
+
+class Card(Protocol):
+    """What a login needs of the card process (pam_sc.card.client.CardClient)."""
+
+    def report(self, deadline: float) -> CardReport:
+        """Return what the card process could read."""
+
+    def sign(self, order: SignOrder, deadline: float) -> Signed | NotSigned:
+        """Have the card sign for one of the candidates, with the PIN that was sent to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Everything a login touches that is not its configuration. Tests put their own here; nothing is patched."""
+
+    card: Card
+    ask_pin: Callable[[TokenReport], Answer]
+    """Have the person's answer sent to the card process; learn only how it went."""
+    end_card: Callable[[], None]
+    """End the card's verification: the card process is gone when this returns."""
+    deadline: Callable[[], float]
+    """The end of the machine's time, on CLOCK_MONOTONIC."""
+    at: datetime.datetime
+    accounts: host.Accounts
+    locality: Callable[[Request], host.Locality] = host.find_locality
+    random: Callable[[int], bytes] = host.random_bytes
+    machine_id: Callable[[], str] = host.machine_id
+    boot_id: Callable[[], str] = host.boot_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What the configuration names, read once: trust anchors, CRLs, mappers. `problems` goes to the log."""
+
+    trust: Trust
+    crls: CrlSource
+    mappers: tuple[LoadedMapper, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Files that could not be used, each a sentence."""
+        return (*self.trust.problems, *self.crls.problems)
+
+
+def load_material(configuration: Configuration, trusted_uids: frozenset[int]) -> Material:
+    """Read what the configuration names; TrustError or ConfigError where that cannot be used at all."""
+    return Material(
+        trust=load_trust(configuration.trust.anchors, configuration.trust.intermediates, trusted_uids),
+        crls=load_crls(configuration.revocation.crls, trusted_uids),
+        mappers=load_mappers([(m.name, m.table, m.where) for m in configuration.mappers], trusted_uids),
+    )
+
+
+class Login:
+    """One login: the evidence so far, and the loop that completes it."""
+
+    def __init__(
+        self, request: Request, configuration: Configuration, material: Material, surroundings: Surroundings
+    ) -> None:
+        self.evidence = Evidence(request=request)
+        self.policy = configuration.policy()
+        self.material = material
+        self._around = surroundings
+        self._gatherers: dict[Step, Callable[[Needs], Evidence]] = {
+            Step.REQUEST: self._gather_request,
+            Step.TOKEN: self._gather_card,
+            Step.SUITABLE: self._gather_facts,
+            Step.PATH: self._gather_path,
+            Step.REVOCATION: self._gather_revocation,
+            Step.MAPPING: self._gather_mapping,
+            Step.PIN: self._gather_answer,
+            Step.PROOF: self._gather_proof,
+        }
+
+    def run(self, until: Step | None = None) -> Granted | Denied | Needs:
+        """Gather and decide until there is a verdict; with `until`, stop where that step would have to be gathered.
+
+        Raises only errors that are no refusal: ProtocolError, TrustError and their kin.
+        """
+        while True:
+            verdict = decide(self.evidence, self.policy, self._around.at)
+            if not isinstance(verdict, Needs) or (until is not None and verdict.step >= until):
+                return verdict
+            self.evidence = self._gatherers[verdict.step](verdict)
+
+    # ---- 1. the request
+
+    def _gather_request(self, _needs: Needs) -> Evidence:
+        request = self.evidence.request
+        if self.evidence.locality is None:
+            return replace(self.evidence, locality=self._around.locality(request))
+        accounts = self._around.accounts
+        if request.account is None:
+            return replace(self.evidence, requested=accounts.by_uid(request.real_uid))
+        return replace(self.evidence, requested=accounts.by_name(request.account))
+
+    # ---- 2. and 3. the card
+
+    def _gather_card(self, _needs: Needs) -> Evidence:
+        card: CardReport | Failure
+        try:
+            card = self._around.card.report(self._around.deadline())
+        except DeadlineExceeded as error:
+            card = Failure(Reason.CARD_TIMEOUT, str(error))
+        except CardProcessLost as error:
+            card = Failure(Reason.CARD_PROCESS_LOST, str(error))
+        return replace(self.evidence, card=card)
+
+    # ---- 4. to 7. one certificate
+
+    def _gather_facts(self, needs: Needs) -> Evidence:
+        ref, report = self._certificate(needs)
+        return self.evidence.with_certificate(ref, facts=read_facts(report.der))
+
+    def _gather_path(self, needs: Needs) -> Evidence:
+        ref, report = self._certificate(needs)
+        from_card = [other.der for other in self._certificates() if other.ref != ref and other.failure is None]
+        found = find_path(report.der, from_card, self.material.trust, self.policy, self._around.at)
+        return self.evidence.with_certificate(ref, path=found)
+
+    def _gather_revocation(self, needs: Needs) -> Evidence:
+        ref, _report = self._certificate(needs)
+        path = self.evidence.about(ref).path
+        if not isinstance(path, ValidPath):
+            raise ValueError("revocation was asked for a certificate without a path")
+        return self.evidence.with_certificate(
+            ref, revocation=find_revocation(path, self.material.crls, self._around.at, self.policy)
+        )
+
+    def _gather_mapping(self, needs: Needs) -> Evidence:
+        if needs.account is not None:
+            return self.evidence.with_account(needs.account, self._around.accounts.by_name(needs.account))
+        ref, report = self._certificate(needs)
+        requested = self.evidence.requested
+        name = getattr(requested, "name", None)
+        return self.evidence.with_certificate(
+            ref, mapping=map_certificate(self.material.mappers, read_subject(report.der), name)
+        )
+
+    # ---- 9. the PIN, 10. the proof
+
+    def _gather_answer(self, needs: Needs) -> Evidence:
+        token = self._token(needs.candidates[0].token)
+        return replace(
+            self.evidence, attempts=(*self.evidence.attempts, Attempt(token.ref, self._around.ask_pin(token)))
+        )
+
+    def _gather_proof(self, needs: Needs) -> Evidence:
+        token = self._token(needs.candidates[0].token)
+        challenges = {ref: self._challenge(ref, needs.account or "") for ref in needs.candidates}
+        order = SignOrder(token=token, candidates=tuple(self._candidate(ref, challenges[ref], token) for ref in challenges))
+        outcome = self._sign(order)
+        attempt = replace(self.evidence.attempts[-1], outcome=outcome)
+        return replace(self.evidence, attempts=(*self.evidence.attempts[:-1], attempt), challenges=challenges)
+
+    def _sign(self, order: SignOrder) -> Signed | NotSigned:
+        """Have the card sign, and end its verification whatever came of it."""
+        try:
+            return self._around.card.sign(order, self._around.deadline())
+        except DeadlineExceeded as error:
+            sent = getattr(error, "pin_sent", True)
+            return NotSigned(CardFailure.TIMEOUT_AFTER_PIN if sent else CardFailure.TIMEOUT, str(error))
+        except CardProcessLost as error:
+            sent = getattr(error, "pin_sent", True)
+            return NotSigned(CardFailure.PROCESS_LOST_AFTER_PIN if sent else CardFailure.PROCESS_LOST, str(error))
+        finally:
+            self._around.end_card()
+
+    def _challenge(self, ref: CertificateRef, account: str) -> bytes:
+        request = self.evidence.request
+        return build_challenge(
+            ChallengeBinding(
+                purpose=request.purpose,
+                nonce=self._around.random(NONCE_BYTES),
+                leaf_sha256=self._facts(ref).sha256,
+                machine_id=self._around.machine_id(),
+                boot_id=self._around.boot_id(),
+                service=request.service,
+                account=account,
+            )
+        )
+
+    def _candidate(self, ref: CertificateRef, challenge: bytes, token: TokenReport) -> Candidate:
+        facts = self._facts(ref)
+        usage = facts.key_usage
+        return Candidate(
+            certificate=next(report for report in token.certificates if report.ref == ref),
+            public_key_der=facts.public_key_der,
+            choices=signing_choices(facts, token.mechanisms, challenge),
+            context_login=usage is None or "digitalSignature" in usage,
+        )
+
+    # ---- looking things up in the evidence
+
+    def _facts(self, ref: CertificateRef) -> CertificateFacts:
+        facts = self.evidence.about(ref).facts
+        if not isinstance(facts, CertificateFacts):
+            raise ValueError("a candidate without facts")
+        return facts
+
+    def _certificates(self) -> list[CertificateReport]:
+        if not isinstance(self.evidence.card, CardReport):
+            return []
+        return [certificate for _m, _s, token in self.evidence.card.tokens() for certificate in token.certificates]
+
+    def _certificate(self, needs: Needs) -> tuple[CertificateRef, CertificateReport]:
+        for report in self._certificates():
+            if report.ref == needs.certificate:
+                return report.ref, report
+        raise ValueError("a step was asked about a certificate that was never reported")
+
+    def _token(self, ref: TokenRef) -> TokenReport:
+        if isinstance(self.evidence.card, CardReport):
+            for _module, _slot, token in self.evidence.card.tokens():
+                if token.ref == ref:
+                    return token
+        raise ValueError("a step was asked about a token that was never reported")

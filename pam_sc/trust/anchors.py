@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The trust anchors and the intermediates that the administrator configured, parsed.
+
+A set without one usable anchor is an error: a login must never find out late that nobody is trusted. A certificate is
+an anchor because of the folder it lies in and for no other reason; the system's own certificate store is never read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from cryptography import x509
+
+from pam_sc.decision.certificate import read_key
+from pam_sc.decision.evidence import Unparsable
+from pam_sc.decision.parsing import name_text, parse_certificate, read_strictly
+from pam_sc.errors import TrustError
+from pam_sc.trust.files import CERTIFICATES, read_files
+from pam_sc.trust.names import canonical_name, CanonicalName
+
+T = TypeVar("T", bound=x509.ExtensionType)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathCertificate:
+    """A certificate that may stand on a path, with what finding paths needs to know of it."""
+
+    der: bytes
+    parsed: x509.Certificate = field(compare=False, repr=False)
+    text: str
+    """The subject, for people."""
+    subject: CanonicalName
+    issuer: CanonicalName
+    key_identifier: bytes | None
+    issuer_key_identifier: bytes | None
+    sha256: bytes
+    public_key: bytes
+    """SubjectPublicKeyInfo; empty if the key is of a kind that nothing here can use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """The configured anchors and intermediates, each once, in an order that no file name can change."""
+
+    anchors: tuple[PathCertificate, ...]
+    intermediates: tuple[PathCertificate, ...] = ()
+    problems: tuple[str, ...] = ()
+    """Files that are no source because they cannot be parsed, a sentence each."""
+
+
+def load_trust(anchors: str, intermediates: str | None, trusted_uids: frozenset[int]) -> Trust:
+    """Read the anchors and intermediates; TrustError if a path is missing or unsafe, or there is no anchor at all."""
+    found, problems = _load(anchors, trusted_uids)
+    if not found:
+        raise TrustError(f"cannot load anchors from {anchors!r}: found no certificate" + _because(problems))
+    others, more = _load(intermediates, trusted_uids) if intermediates is not None else ((), ())
+    return Trust(anchors=found, intermediates=others, problems=problems + more)
+
+
+def _because(problems: tuple[str, ...]) -> str:
+    return f" ({'; '.join(problems[:3])})" if problems else ""
+
+
+def _load(path: str, trusted_uids: frozenset[int]) -> tuple[tuple[PathCertificate, ...], tuple[str, ...]]:
+    found: list[PathCertificate] = []
+    problems: list[str] = []
+    for content in read_files(path, CERTIFICATES, trusted_uids):
+        certificates = [read_path_certificate(der) for der in content.values]
+        broken = [each.why for each in certificates if isinstance(each, Unparsable)]
+        if content.problem is not None:
+            problems.append(content.problem)
+        elif broken:
+            problems.append(f"{content.path!r} holds a certificate that cannot be parsed: {broken[0]}")
+        else:
+            found += [each for each in certificates if isinstance(each, PathCertificate)]
+    return unique(found), tuple(problems)
+
+
+def unique(certificates: Iterable[PathCertificate]) -> tuple[PathCertificate, ...]:
+    """Return each certificate once, ordered by its hash."""
+    return tuple(sorted({each.der: each for each in certificates}.values(), key=lambda each: each.sha256))
+
+
+def read_path_certificate(der: bytes) -> PathCertificate | Unparsable:
+    """Return the certificate as one that may stand on a path. Never raises."""
+    return read_strictly(lambda: _path_certificate(der))
+
+
+def _path_certificate(der: bytes) -> PathCertificate:
+    parsed = parse_certificate(der)
+    own = _extension(parsed, x509.SubjectKeyIdentifier)
+    authority = _extension(parsed, x509.AuthorityKeyIdentifier)
+    return PathCertificate(
+        der=der,
+        parsed=parsed,
+        text=name_text(parsed.subject),
+        subject=canonical_name(parsed.subject),
+        issuer=canonical_name(parsed.issuer),
+        key_identifier=own.digest if own else None,
+        issuer_key_identifier=authority.key_identifier if authority else None,
+        sha256=hashlib.sha256(der).digest(),
+        public_key=read_key(parsed)[3],
+    )
+
+
+def _extension(certificate: x509.Certificate, kind: type[T]) -> T | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None

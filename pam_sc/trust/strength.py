@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Whether signatures and keys on a path are real and strong enough; OpenSSL's own security levels are not relied on."""
+
+from __future__ import annotations
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+
+from pam_sc.decision.certificate import is_sound, signature_hash_of, weak_hash
+from pam_sc.decision.policy import Policy
+
+_EC_BITS_MIN = 224
+"""As strong as RSA 2048 (NIST SP 800-57, part 1, table 2)."""
+
+
+def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Say whether the issuer's key made the certificate's signature. Names and rights are not looked at."""
+    try:
+        _verify(certificate, issuer)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return True
+
+
+def _verify(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
+    key, algorithm = issuer.public_key(), certificate.signature_hash_algorithm
+    signature, message = certificate.signature, certificate.tbs_certificate_bytes
+    match key:
+        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
+            key.verify(signature, message)
+            return
+        case _ if algorithm is None:
+            raise InvalidSignature
+        case rsa.RSAPublicKey() if is_sound(key):
+            padding = certificate.signature_algorithm_parameters
+            key.verify(signature, message, padding, algorithm)  # type: ignore[arg-type]
+        case ec.EllipticCurvePublicKey():
+            key.verify(signature, message, ec.ECDSA(algorithm))
+        case dsa.DSAPublicKey():
+            key.verify(signature, message, algorithm)
+        case _:
+            raise InvalidSignature
+
+
+def weak_signature(certificate: x509.Certificate | x509.CertificateRevocationList, policy: Policy) -> str | None:
+    """Return what is wrong with the hash of its signature, None if nothing."""
+    return weak_hash(signature_hash_of(certificate), policy)
+
+
+def weak_key(certificate: x509.Certificate, policy: Policy) -> str | None:
+    """Return what is wrong with the key of a certificate on a path, None if nothing. DSA is measured as RSA is."""
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return "its key cannot be used"
+    match key:
+        case rsa.RSAPublicKey() if not is_sound(key):
+            return "its RSA key has an unsound modulus or public exponent"
+        case rsa.RSAPublicKey() | dsa.DSAPublicKey() if key.key_size < policy.min_rsa_bits:
+            return f"got a key of {key.key_size} bits, expected at least {policy.min_rsa_bits}"
+        case ec.EllipticCurvePublicKey() if key.key_size < _EC_BITS_MIN:
+            return f"got a curve of {key.key_size} bits, expected at least {_EC_BITS_MIN}"
+        case (
+            rsa.RSAPublicKey()
+            | dsa.DSAPublicKey()
+            | ec.EllipticCurvePublicKey()
+            | ed25519.Ed25519PublicKey()
+            | ed448.Ed448PublicKey()
+        ):
+            return None
+        case _:
+            return f"got a key of kind {type(key).__name__}"

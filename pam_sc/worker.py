@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The verifier: one login from REQUEST to VERDICT, run by pam_sc_worker with the descriptors of docs/protocol.md.
+
+Order matters here. As root it reads the configuration and nothing else; then it sets the card process on its way, gives
+up root for good and confines itself; only then does it import the parsers and read anything that came from a card or a
+network. It never sees a PIN and never loads a PKCS#11 module. This is the one place that catches every exception: what
+is not a verdict becomes one refusal, one log line, and no traceback for anybody.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import pwd
+import socket
+import time
+from dataclasses import dataclass
+
+from pam_sc.card.client import CardClient, ModuleSetup, RunAs
+from pam_sc.config.model import DEFAULT_PATH, VERIFIER_ACCOUNT, Configuration
+from pam_sc.config.toml import load
+from pam_sc.conversation import Conversation, Function, MachineClock, MessageKind, ShimRequest, read_request
+from pam_sc.decision.evidence import Answer, TokenReport
+from pam_sc.decision.reasons import REASONS, PamCode, Reason
+from pam_sc.decision.verdict import Denied, Granted
+from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError, ProtocolError
+from pam_sc.events import EventLog
+from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
+
+FRAMES_FD, CARD_FD, CONTROL_FD = 3, 4, 5
+REQUEST_S = 5.0
+END_CARD_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """Who the two processes become. None: the host has no privilege, and everything runs as the caller."""
+
+    verifier: RunAs | None
+    card: RunAs | None
+
+
+def main() -> int:
+    """Serve one request. Returns 0 when a verdict was sent, whatever it says; the verdict alone decides."""
+    channel = Channel(socket.socket(fileno=FRAMES_FD), SHIM_PAYLOAD_MAX)
+    asked = read_request(channel, time.monotonic() + REQUEST_S)
+    clock = MachineClock(asked.machine_time_s)
+    conversation = Conversation(channel, socket.socket(fileno=CONTROL_FD), asked, clock)
+    Verifier(asked, conversation, clock).serve()
+    return 0
+
+
+class Verifier:
+    """One login, from the request to the verdict."""
+
+    def __init__(self, asked: ShimRequest, conversation: Conversation, clock: MachineClock) -> None:
+        self._asked = asked
+        self._conversation = conversation
+        self._clock = clock
+        self._log = EventLog(conversation.log)
+        self._card_required = False
+        self._pin_is_out = False
+
+    def serve(self) -> None:
+        """Run the login, log its verdict, tell the person, and send it."""
+        verdict = self._refuse_on_error()
+        request = self._asked.request
+        if isinstance(verdict, Granted):
+            self._log.granted(request, verdict)
+            self._conversation.verdict(verdict.account, PamCode.SUCCESS)
+            return
+        self._log.refused(request, verdict)
+        self._conversation.tell(MessageKind.ERROR, REASONS[verdict.reason].text)
+        self._conversation.verdict(request.account or "", verdict.code(card_required=self._card_required))
+
+    def _refuse_on_error(self) -> Granted | Denied:
+        """Run the login; every exception becomes a refusal."""
+        try:
+            if self._asked.function is not Function.AUTHENTICATE:
+                return Denied(Reason.INTERNAL_ERROR, f"function {self._asked.function.name} is not served")
+            return self._log_in()
+        except CardIsolationFailed as error:
+            return Denied(Reason.ISOLATION_FAILED, str(error))
+        except CardProcessLost as error:
+            return Denied(Reason.CARD_PROCESS_LOST_AFTER_PIN if self._pin_is_out else Reason.CARD_PROCESS_LOST, str(error))
+        except DeadlineExceeded as error:
+            return Denied(Reason.CARD_TIMEOUT_AFTER_PIN if self._pin_is_out else Reason.CARD_TIMEOUT, str(error))
+        except ProtocolError as error:
+            return Denied(Reason.INTERNAL_ERROR, str(error))
+        except PamScError as error:
+            return Denied(Reason.CONFIGURATION_UNUSABLE, str(error))
+        except MemoryError:
+            return Denied(Reason.OUT_OF_MEMORY, "the verifier ran out of memory")
+        except Exception as error:  # noqa: BLE001 - the one place: no traceback reaches a person
+            return Denied(Reason.INTERNAL_ERROR, f"{type(error).__name__} at {_place(error)}")
+
+    def _log_in(self) -> Granted | Denied:
+        request = self._asked.request
+        trusted = frozenset({0}) if request.privileged else frozenset({0, request.real_uid})
+        configuration = load(self._asked.config_path or DEFAULT_PATH, trusted)
+        self._card_required = configuration.card_required
+        identities = _identities(configuration) if request.privileged else Identities(None, None)
+        card = CardClient(socket.socket(fileno=CARD_FD))
+        card.set_up(_modules(configuration), identities.card, self._clock.deadline)
+        _confine(identities.verifier)
+        return self._decide(configuration, trusted, card)
+
+    def _decide(self, configuration: Configuration, trusted: frozenset[int], card: CardClient) -> Granted | Denied:
+        # Imported only now, without privilege and behind the filter, while the card process reads the card.
+        from pam_sc.host import NssAccounts
+        from pam_sc.login import Login, Surroundings, load_material
+
+        material = load_material(configuration, trusted)
+        for problem in material.problems:
+            self._log.problem(problem)
+        surroundings = Surroundings(
+            card=card,
+            ask_pin=self._ask_pin,
+            end_card=lambda: self._end_card(card),
+            deadline=lambda: self._clock.deadline,
+            at=datetime.datetime.now(datetime.UTC),
+            accounts=NssAccounts(),
+        )
+        verdict = Login(self._asked.request, configuration, material, surroundings).run()
+        if isinstance(verdict, Granted | Denied):
+            return verdict
+        return Denied(Reason.INTERNAL_ERROR, f"the decision stopped at step {int(verdict.step)}")
+
+    def _ask_pin(self, token: TokenReport) -> Answer:
+        answer = self._conversation.ask_pin(f"PIN for {token.label or 'card'}: ")
+        self._pin_is_out = answer is Answer.ANSWERED
+        return answer
+
+    def _end_card(self, card: CardClient) -> None:
+        """End the card's verification; the card process is dead when this returns."""
+        end = time.monotonic() + END_CARD_S
+        try:
+            card.end(end)
+        except (DeadlineExceeded, CardProcessLost):
+            pass  # it is killed next, which is the end that counts
+        self._conversation.kill_card_process(end + END_CARD_S)
+
+
+def _place(error: BaseException) -> str:
+    """Return file and line where an exception arose: enough for a defect report, without any data."""
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    return f"{os.path.basename(where.tb_frame.f_code.co_filename)}:{where.tb_lineno}" if where else "an unknown place"
+
+
+def _identities(configuration: Configuration) -> Identities:
+    """Find the accounts that the two processes become; ConfigError if one is missing, root, or both are the same."""
+    verifier, card = _run_as(VERIFIER_ACCOUNT), _run_as(configuration.token.run_as)
+    if verifier.uid == card.uid:
+        raise ConfigError(f"{configuration.source}: token.run_as is {configuration.token.run_as!r}, "
+                          f"which has the same uid as {VERIFIER_ACCOUNT!r}; expected an account of its own")
+    return Identities(verifier, card)
+
+
+def _run_as(name: str) -> RunAs:
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise ConfigError(f"account {name!r} does not exist; pam_sc needs it to give up root (sysusers.d/pam_sc.conf)") from None
+    if entry.pw_uid == 0 or entry.pw_gid == 0:
+        raise ConfigError(f"account {name!r} has uid {entry.pw_uid} and gid {entry.pw_gid}; expected neither to be 0")
+    groups = tuple(gid for gid in os.getgrouplist(name, entry.pw_gid) if gid != 0)
+    return RunAs(entry.pw_uid, entry.pw_gid, groups)
+
+
+def _modules(configuration: Configuration) -> list[ModuleSetup]:
+    return [ModuleSetup(module.path, module.environment, module.allow) for module in configuration.token.modules]
+
+
+def _confine(become: RunAs | None) -> None:
+    """Give up root for good (if there is any) and enter the filter; ConfigError if a step fails."""
+    import _pam_sc  # a builtin of pam_sc_worker: exists only there
+
+    try:
+        if become is None:
+            _pam_sc.drop_and_confine_verifier(-1, -1, [])
+        else:
+            _pam_sc.drop_and_confine_verifier(become.uid, become.gid, list(become.groups))
+    except (OSError, ValueError) as error:
+        raise CardIsolationFailed(f"the verifier cannot be confined: {error}") from error

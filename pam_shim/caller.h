@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef PAM_SC_CALLER_H
+#define PAM_SC_CALLER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Who the host is, as the kernel says; real, effective, saved. */
+struct caller {
+    uid_t uids[3];
+    gid_t gids[3];
+    bool at_secure;
+    bool privileged; /* anything but three equal uids that are not 0, or AT_SECURE */
+};
+
+bool caller_read(struct caller *caller);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef PAM_SC_DIALOGUE_H
+#define PAM_SC_DIALOGUE_H
+
+#include "request.h"
+#include "spawn.h"
+
+/* How a request ended. `refusal` is a PAM code and never PAM_SUCCESS; it counts unless `granted`. */
+struct ending {
+    bool granted;
+    int refusal;
+    bool secret_sent;
+    char account[ITEM_MAX + 1]; /* where granted, the account of the verdict */
+};
+
+/* Send REQUEST and serve the verifier until its verdict or the end of its time. Every refusal that the verifier has not
+ * pronounced itself is logged here. PAM_USER is not looked at. */
+void dialogue_conduct(pam_handle_t *pamh, const struct request *request, const struct outgoing *frame,
+                      const struct supervisor *supervisor, struct ending *ending);
+
+#endif

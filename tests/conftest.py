@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What holds for every test: the package is the installed one, what needs root says so, worlds and readers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import pam_sc
+
+# `tests` is found here; last, so that pam_sc itself is the installed one.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from tests.support import namespace
+
+if TYPE_CHECKING:
+    from tests.support.pam_world import World
+    from tests.support.pcscd import Pcscd
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to test the checkout in place of what is installed."""
+    installed = Path(sys.prefix).resolve() in Path(pam_sc.__file__).resolve().parents
+    if os.environ.get("PAM_SC_TEST_INSTALLED") == "1" and not installed:
+        raise pytest.UsageError(f"pam_sc comes from {pam_sc.__file__}, not from {sys.prefix}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs root where we are not."""
+    if os.geteuid() == 0:
+        return
+    skip = pytest.mark.skip(reason="needs root")
+    for item in items:
+        if "root" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def namespaces() -> None:
+    """Needs root and mount namespaces; elsewhere the test is skipped and says so."""
+    if not namespace.is_available():
+        pytest.skip("needs root and the right to make mount namespaces")
+
+
+@pytest.fixture
+def world(namespaces: None, tmp_path: Path) -> Iterator[World]:
+    """A fresh world: private accounts, PAM services, configuration and syslog."""
+    from tests.support.pam_world import World
+    with World.create(tmp_path / "world") as made:
+        yield made
+
+
+@pytest.fixture
+def pcscd(world: World, tmp_path: Path) -> Iterator[Pcscd]:
+    """A card reader daemon that the world sees as its own."""
+    from tests.support.pcscd import Pcscd
+    with Pcscd(world.folder / "run", tmp_path / "pcscd") as made:
+        yield made

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The arguments of the PAM line, and the request that the verifier gets."""
+
+from __future__ import annotations
+
+import pytest
+from support.shim_host import Host
+
+SUCCESS, SERVICE_ERR, SYSTEM_ERR, USER_UNKNOWN = 0, 3, 4, 10
+ENTRY_POINTS = ["authenticate", "setcred", "acct_mgmt", "open_session", "close_session", "chauthtok"]
+KINDS = {"authenticate": "auth", "setcred": "auth", "acct_mgmt": "account", "chauthtok": "password"}
+
+WRONG = {
+    "nonsense": "not known",
+    "Debug": "not known",
+    "debug=1": "not known",
+    "config": "not known",
+    "config=": "not an absolute path",
+    "config=relative/path": "not an absolute path",
+    "worker=": "not an absolute path",
+    "worker=pam_sc_worker": "not an absolute path",
+    "timeout=": "not a number of seconds from 1 to 300",
+    "timeout=0": "not a number of seconds from 1 to 300",
+    "timeout=007": "not a number of seconds from 1 to 300",
+    "timeout=301": "not a number of seconds from 1 to 300",
+    "timeout=4294967297": "not a number of seconds from 1 to 300",
+    "timeout=99999999999999999999": "not a number of seconds from 1 to 300",
+    "timeout=-1": "not a number of seconds from 1 to 300",
+    "timeout=+5": "not a number of seconds from 1 to 300",
+    "timeout=5s": "not a number of seconds from 1 to 300",
+    "timeout=0x10": "not a number of seconds from 1 to 300",
+}
+
+
+def refusal(argument: str, why: str) -> str:
+    return f"3 cannot use the argument '{argument}': {why}; correct the PAM service file"
+
+
+@pytest.mark.parametrize("argument", WRONG)
+def test_a_wrong_argument_is_refused_and_named_in_one_line(plain: Host, argument: str) -> None:
+    outcome = plain.login("grant", arguments=(argument,))
+    assert outcome.code == SERVICE_ERR
+    assert outcome.logs == [refusal(argument, WRONG[argument])]
+
+
+@pytest.mark.parametrize("entry", ENTRY_POINTS)
+def test_every_entry_point_refuses_an_unknown_argument(plain: Host, entry: str) -> None:
+    kind = KINDS.get(entry, "session")
+    plain.service(plain.line("grant", "nonsense", kind=kind))
+    outcome = plain.run(f"calls={entry}")
+    assert outcome.codes(entry) == [SERVICE_ERR]
+    assert set(outcome.logs) == {refusal("nonsense", "not known")}
+
+
+def test_two_ways_to_take_a_stacked_password_are_one_too_many(plain: Host) -> None:
+    outcome = plain.login("grant", arguments=("try_first_pass", "use_first_pass"))
+    assert outcome.code == SERVICE_ERR
+    assert outcome.logs == [refusal("use_first_pass", "one of try_first_pass and use_first_pass too many")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "bits", "seconds"),
+    [
+        ((), 0, 20),
+        (("debug",), 1, 20),
+        (("quiet",), 2, 20),
+        (("try_first_pass",), 4, 20),
+        (("use_first_pass", "debug", "quiet"), 11, 20),
+        (("timeout=1",), 0, 1),
+        (("timeout=300",), 0, 300),
+    ],
+)
+def test_the_arguments_reach_the_verifier(plain: Host, arguments: tuple[str, ...], bits: int, seconds: int) -> None:
+    logs = plain.login("report", arguments=arguments).logs
+    assert f"6 at_secure 0 options {bits} config '/behaviour/report' time {seconds}" in logs
+    assert any(line.startswith("6 order 36 PSC1") and line.endswith(f"time {seconds}") for line in logs)
+
+
+def test_without_config_the_verifier_takes_its_default(plain: Host) -> None:
+    plain.service(f"auth required {plain.module}")
+    assert plain.run().code == SUCCESS
+
+
+def test_the_items_and_flags_reach_the_verifier(plain: Host) -> None:
+    logs = plain.login("report", "user=bob", "rhost=host.example.test", "ruser=rémi", "tty=/dev/tty3", "flags=0x8001").logs
+    for line in ("service 'test'", "account 'bob'", "rhost 'host.example.test'", "ruser 'rémi'", "tty '/dev/tty3'"):
+        assert f"6 {line}" in logs
+    assert "6 version 1 nonce 32 function 1 flags 32769" in logs
+
+
+@pytest.mark.parametrize("text", ["b\x01b", "b\nb", "b\x7fb", "b\udcffb", "b\udcc0\udc80", "b\u202eb", "b\u009bb", "x" * 513])
+@pytest.mark.parametrize(("item", "name", "code"), [
+    ("user", "account", USER_UNKNOWN), ("rhost", "remote host", SYSTEM_ERR), ("ruser", "remote user", SYSTEM_ERR),
+    ("tty", "terminal", SYSTEM_ERR),
+])  # fmt: skip
+def test_an_item_that_is_no_plain_text_is_refused(plain: Host, item: str, name: str, code: int, text: str) -> None:
+    outcome = plain.login("grant", f"{item}={text}")
+    assert (outcome.code, outcome.logs) == (code, [f"5 refused: the {name} is no plain text of at most 512 bytes"])
+
+
+@pytest.mark.parametrize("text", ["a" * 512, "o'brien", "a b", "é", "\U0001f600", "../x", "%s%n"])
+def test_an_item_that_is_plain_text_is_the_verifiers_to_judge(plain: Host, text: str) -> None:
+    assert plain.login("grant", f"user={text}").code == SUCCESS

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the shared object and its source may and may not contain."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+from support.shim_host import SHIM, SOURCES, Host
+
+ENTRY_POINTS = {f"pam_sm_{name}" for name in "authenticate setcred acct_mgmt open_session close_session chauthtok".split()}
+# What would touch the host: stdio, environment, locale, dispositions, threads, its processes, its user ids, its syslog.
+FORBIDDEN = re.compile(
+    r"^(\w*printf\w*|\w*scanf\w*|f(open|puts|write|read|get[cs]|put[cs])\w*|put[cs]\w*|perror|getenv|secure_getenv|setenv|putenv"
+    r"|setlocale|uselocale|sigaction|signal|sigprocmask|pthread_\w+|fork|vfork|posix_spawn\w*|system|popen|wait|waitpid"
+    r"|set\w*[ug]id|openlog|closelog|syslog|chdir|umask|atexit|dlopen|exit|_exit|abort)$"
+)
+
+
+def tool(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_only_the_six_entry_points_are_exported(plain: Host) -> None:
+    lines = tool("nm", "-D", "--defined-only", str(plain.module)).splitlines()
+    assert {line.split()[2] for line in lines} == ENTRY_POINTS
+
+
+def test_only_libc_and_libpam_are_needed(plain: Host) -> None:
+    needed = re.findall(r"\(NEEDED\).*\[(.*)\]", tool("readelf", "-d", str(plain.module)))
+    assert sorted(needed) == ["libc.so.6", "libpam.so.0"]
+
+
+def test_nothing_is_imported_that_would_touch_the_host(plain: Host) -> None:
+    lines = tool("nm", "-D", "--undefined-only", str(plain.module)).splitlines()
+    imported = {line.split()[1].split("@")[0].removeprefix("__").removesuffix("_chk") for line in lines}
+    assert {"getrandom", "clone", "pam_get_item"} <= imported
+    assert {name for name in imported if FORBIDDEN.match(name)} == set()
+
+
+def test_there_is_no_mutable_state(plain: Host) -> None:
+    """Data of ours is constant (.rodata, .data.rel.ro); what is writable belongs to the start-up code of the compiler."""
+    lines = tool("nm", str(plain.module)).splitlines()
+    writable = {line.split()[2] for line in lines if re.search(r" [bBdDcC] ", line)}
+    ours = {name for name in writable if not name.startswith(("_", "completed", "FLAGS", "ITEMS", "envp"))}
+    assert ours == set()
+    sections = tool("readelf", "-SW", str(plain.module))
+    assert ".init_array" in sections and " .tbss" not in sections and " .tdata" not in sections
+
+
+def test_the_object_is_hardened(plain: Host) -> None:
+    dynamic = tool("readelf", "-dW", str(plain.module))
+    headers = tool("readelf", "-lW", str(plain.module))
+    assert "BIND_NOW" in dynamic and "RPATH" not in dynamic and "RUNPATH" not in dynamic and "TEXTREL" not in dynamic
+    assert "GNU_RELRO" in headers and re.search(r"GNU_STACK.*RW ", headers)
+
+
+def body_of(function: str) -> str:
+    text = (SHIM / "pam_sc.c").read_text()
+    start = text.index(f"EXPORTED int {function}(")
+    return text[start : text.index("\n}\n", start)]
+
+
+def test_authenticate_returns_pam_success_in_exactly_one_line() -> None:
+    assert body_of("pam_sm_authenticate").count("PAM_SUCCESS") == 1
+    assert body_of("pam_sm_authenticate").rstrip().endswith("return PAM_SUCCESS;")
+
+
+def test_no_other_line_can_lead_to_pam_success_or_pam_ignore() -> None:
+    """PAM_SUCCESS is only ever compared with, but for the line above and the one that answers for a recorded account."""
+    text = "\n".join(path.read_text() for path in SOURCES)
+    code = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    others = [line.strip() for line in code.splitlines() if re.search(r"PAM_(SUCCESS|IGNORE)\b", line)]
+    uncompared = [line for line in others if not re.search(r"[!=]= PAM_SUCCESS|case PAM_SUCCESS:", line)]
+    assert uncompared == ["return PAM_SUCCESS;", "return is_our_account(pamh) ? PAM_SUCCESS : PAM_IGNORE;"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_no_function_is_longer_than_sixty_lines(path: object) -> None:
+    lines = str(getattr(path, "read_text")()).splitlines()
+    starts = [i for i, line in enumerate(lines) if line == "{"]
+    ends = [next(i for i in range(start, len(lines)) if lines[i] == "}") for start in starts]
+    assert starts
+    assert max(end - start for start, end in zip(starts, ends, strict=True)) <= 60
+
+
+def test_every_source_is_tested() -> None:
+    ours = {path.name for path in SOURCES}
+    assert {"pam_sc.c", "options.c", "spawn.c", "conversation.c", "frames.c"} <= ours
+    assert all(path.exists() for path in SOURCES)

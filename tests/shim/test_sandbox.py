@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The sandbox of the verifier and of the card process, entered by the real worker; each call beside a control outside."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import sandbox_probe
+from tests.support.worker_tree import NOBODY, WorkerTree, worker_tree
+
+ROLES = ("verifier", "card")
+AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_VSOCK = 2, 10, 16, 17, 40
+BAD = [-1] * 6
+
+# Stopped whatever the arguments are; these are chosen so that outside the sandbox nothing happens.
+ALWAYS = {name: (name, BAD) for name in (
+    "execve", "execveat", "uselib", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease",
+    "move_pages", "migrate_pages", "kcmp", "pidfd_getfd", "pidfd_send_signal", "io_uring_setup", "io_uring_enter",
+    "io_uring_register", "bpf", "perf_event_open", "userfaultfd", "keyctl", "add_key", "request_key", "modify_ldt",
+    "vmsplice", "lookup_dcookie", "fanotify_init", "open_by_handle_at", "name_to_handle_at", "setns", "mount", "umount2",
+    "pivot_root", "chroot", "move_mount", "open_tree", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr",
+    "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "create_module", "reboot", "swapon",
+    "swapoff", "acct", "quotactl", "quotactl_fd", "nfsservctl", "settimeofday", "clock_settime", "clock_adjtime",
+    "adjtimex", "sethostname", "setdomainname", "iopl", "ioperm", "vhangup", "syslog",
+)}  # fmt: skip
+WITH_ARGUMENTS: dict[str, tuple[str, list[Any]]] = {
+    "fork": ("fork", []),
+    "a clone that is a process": ("clone", [signal.SIGCHLD, 0, 0, 0, 0]),
+    "ptrace of another": ("ptrace", [16, 0x3FFFFFFF, 0, 0]),
+    "pidfd_open": ("pidfd_open", ["peer", 0]),
+    "unshare": ("unshare", [0]),
+    "personality": ("personality", [0xFFFFFFFF]),
+    "kill of another": ("kill", ["peer", 0]),
+    "kill of the process group": ("kill", [0, 0]),
+    "kill of everybody": ("kill", [-1, 0]),
+    "tkill of another": ("tkill", ["peer", 0]),
+    "tgkill of another": ("tgkill", ["peer", "peer", 0]),
+    "rt_sigqueueinfo": ("rt_sigqueueinfo", ["peer", 0, -1]),
+    "rt_tgsigqueueinfo": ("rt_tgsigqueueinfo", ["peer", "peer", 0, -1]),
+    "prlimit64 of another": ("prlimit64", ["peer", 7, 0, 0]),
+    "an IPv4 socket": ("socket", [AF_INET, 1, 0]),
+    "an IPv6 socket": ("socket", [AF_INET6, 1, 0]),
+    "a netlink socket": ("socket", [AF_NETLINK, 3, 0]),
+    "a packet socket": ("socket", [AF_PACKET, 3, 0]),
+    "a vsock socket": ("socket", [AF_VSOCK, 1, 0]),
+    "an IPv4 socket with garbage above 32 bits": ("socket", [AF_INET | 1 << 32, 1, 0]),
+    "a socketpair of another family": ("socketpair", [AF_INET, 1, 0, -1]),
+    "becoming dumpable": ("prctl", [4, 1, 0, 0, 0]),
+    "outliving the parent": ("prctl", [1, 0, 0, 0, 0]),
+    "TIOCSTI": ("ioctl", [-1, 0x5412, 0]),
+    "TIOCSTI with garbage above 32 bits": ("ioctl", [-1, 0x5412 | 1 << 32, 0]),
+    "TIOCLINUX": ("ioctl", [-1, 0x541C, 0]),
+}
+DENIED: dict[str, tuple[str, list[Any]]] = {**ALWAYS, **WITH_ARGUMENTS}
+DENIED_TO_VERIFIER: dict[str, tuple[str, list[Any]]] = {name: (name, BAD) for name in (
+    "chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat", "utime", "utimes", "utimensat", "futimesat",
+    "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr", "mknod", "mknodat",
+)}  # fmt: skip
+
+# Without the capability the kernel itself says EPERM, or knows the call no more; the control cannot tell these apart.
+SAME_OUTSIDE = frozenset({
+    "uselib", "create_module", "nfsservctl", "lookup_dcookie", "kexec_load", "kexec_file_load", "init_module",
+    "finit_module", "delete_module", "reboot", "swapon", "swapoff", "acct", "settimeofday", "clock_settime",
+    "clock_adjtime", "adjtimex", "sethostname", "setdomainname", "iopl", "ioperm", "vhangup", "syslog", "fanotify_init",
+    "open_by_handle_at", "mount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "fsopen", "fsconfig",
+    "fsmount", "fspick", "mount_setattr", "quotactl", "quotactl_fd", "userfaultfd", "bpf", "perf_event_open",
+    "io_uring_setup", "a packet socket",
+})  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tree() -> Iterator[WorkerTree]:
+    source = Path(sandbox_probe.__file__).read_text()
+    with worker_tree() as made:
+        made.write("verifier", source)
+        made.write("card", source)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[int]:
+    """A process outside the sandbox that runs as the same uid, as an unprivileged host does."""
+    ready = "import sys; print('ready', flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        ["/usr/bin/python3", "-I", "-c", ready], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **ordinary()
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdout.readline()
+    yield process.pid
+    process.stdin.close()
+    process.wait()
+    process.stdout.close()
+
+
+def ordinary() -> dict[str, Any]:
+    """How a process is started as an account without privilege: our own, or a drop where that is root."""
+    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def run(tree: WorkerTree, role: str, *, confined: bool = True, **order: Any) -> tuple[dict[str, Any], int]:
+    """Run the probe as a process of `role`; return its answers and how it ended."""
+    identity = order.pop("started_as", ordinary())
+    whole = {"uid": -1, "gid": -1, "groups": [], "allow": [], "calls": [], "paths": [], "facts": False} | order
+    whole["role"] = role if confined else None
+    done = subprocess.run(
+        [tree.worker, role],
+        input=json.dumps(whole).encode(),
+        stdout=subprocess.PIPE,
+        env={"PATH": "/usr/bin:/bin"},
+        timeout=30,
+        check=False,
+        **identity,
+    )
+    assert done.stdout, f"the probe said nothing and ended with {done.returncode}"
+    return json.loads(done.stdout), done.returncode
+
+
+def as_calls(table: dict[str, tuple[str, list[Any]]]) -> list[list[Any]]:
+    # A call that this architecture or libseccomp does not know has a negative number, and no rule.
+    return [[label, name, arguments] for label, (name, arguments) in table.items() if sandbox_probe._number(name) >= 0]
+
+
+@pytest.fixture(scope="module")
+def outside(tree: WorkerTree, peer: int) -> dict[str, int]:
+    calls = as_calls({k: v for k, v in {**DENIED, **DENIED_TO_VERIFIER}.items() if k != "kill of everybody"})
+    return run(tree, "card", confined=False, calls=calls, peer=peer)[0]["calls"]
+
+
+@pytest.fixture(scope="module")
+def inside(tree: WorkerTree, peer: int) -> dict[str, dict[str, int]]:
+    tables = {"verifier": {**DENIED, **DENIED_TO_VERIFIER}, "card": DENIED}
+    return {role: run(tree, role, calls=as_calls(table), peer=peer)[0]["calls"] for role, table in tables.items()}
+
+
+@pytest.mark.parametrize("label", DENIED)
+@pytest.mark.parametrize("role", ROLES)
+def test_call_is_denied(inside: dict[str, dict[str, int]], outside: dict[str, int], role: str, label: str) -> None:
+    if label not in inside[role]:
+        pytest.skip("this architecture does not have the call")
+    assert inside[role][label] == errno.EPERM
+    if label not in SAME_OUTSIDE and label != "kill of everybody":
+        assert outside[label] != errno.EPERM
+
+
+@pytest.mark.parametrize("label", DENIED_TO_VERIFIER)
+def test_verifier_changes_no_file(inside: dict[str, dict[str, int]], outside: dict[str, int], label: str) -> None:
+    assert inside["verifier"][label] == errno.EPERM
+    assert outside[label] != errno.EPERM
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_vfork_is_denied(tree: WorkerTree, role: str) -> None:
+    assert run(tree, role, calls=[["vfork", "vfork", []]])[0]["calls"]["vfork"] == errno.EPERM
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_clone3_does_not_exist_so_that_threads_use_clone(tree: WorkerTree, role: str) -> None:
+    call = [["clone3", "clone3", [-1, 0]]]
+    assert run(tree, role, calls=call)[0]["calls"]["clone3"] == errno.ENOSYS
+    assert run(tree, role, calls=call, confined=False)[0]["calls"]["clone3"] != errno.ENOSYS
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_ordinary_work_is_not_denied(tree: WorkerTree, role: str) -> None:
+    answer, status = run(tree, role, facts=True)
+    assert answer["work"] == {"thread": True, "socket": True, "file": True}
+    assert status == 0
+
+
+@pytest.mark.parametrize(
+    ("label", "call"),
+    {
+        "a signal to itself": ["kill", ["self", 0]],
+        "a thread's signal to itself": ["tgkill", ["self", "self", 0]],
+        "its own limits": ["prlimit64", [0, 7, 0, 0]],
+        "a local socket": ["socket", [1, 1, 0]],
+        "asking whether it is dumpable": ["prctl", [3, 0, 0, 0, 0]],
+    }.items(),
+)
+@pytest.mark.parametrize("role", ROLES)
+def test_near_miss_of_a_denied_call_is_let_through(tree: WorkerTree, role: str, label: str, call: list[Any]) -> None:
+    assert run(tree, role, calls=[[label, *call]])[0]["calls"][label] == 0
+
+
+@pytest.mark.parametrize(
+    ("way", "number"),
+    [("abort", signal.SIGABRT), ("kill", signal.SIGTERM), ("x32", signal.SIGSYS), ("i386", signal.SIGSYS)],
+)
+@pytest.mark.parametrize("role", ROLES)
+def test_process_ends_by_its_own_signal_and_by_a_foreign_architecture(
+    tree: WorkerTree, role: str, way: str, number: signal.Signals
+) -> None:
+    assert run(tree, role, last=way)[1] == -number
+
+
+def test_allowed_call_alone_is_let_through(tree: WorkerTree) -> None:
+    calls = [["unshare", "unshare", [0]], ["fork", "fork", []]]
+    assert run(tree, "card", calls=calls, allow=["unshare"])[0]["calls"] == {"unshare": 0, "fork": errno.EPERM}
+
+
+def test_allowed_socket_may_be_of_the_network(tree: WorkerTree) -> None:
+    calls = [["socket", "socket", [AF_INET, 1, 0]], ["pair", "socketpair", [AF_INET, 1, 0, -1]]]
+    assert run(tree, "card", calls=calls, allow=["socket"])[0]["calls"] == {"socket": 0, "pair": errno.EPERM}
+
+
+@pytest.mark.parametrize("names", [["no_such_call"], [""], ["unshare", "Fork"]])
+def test_unknown_name_to_allow_is_refused(tree: WorkerTree, names: list[str]) -> None:
+    refused = run(tree, "card", allow=names)[0]["refused"]
+    assert refused == "ValueError: cannot enter the sandbox: the names of system calls to allow: not acceptable"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_sandbox_is_entered_completely(tree: WorkerTree, role: str) -> None:
+    facts = run(tree, role, facts=True)[0]["facts"]
+    status = facts["status"]
+    assert (status["NoNewPrivs"], status["Seccomp"], facts["dumpable"]) == ("1", "2", 0)
+    assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {"0" * 16}
+    assert facts["parent_death_signal"] == signal.SIGKILL
+    assert facts["limits"]["RLIMIT_CORE"] == [0, 0]
+    assert facts["limits"]["RLIMIT_NOFILE"] == [256, 256]
+    assert facts["limits"]["RLIMIT_CPU"] == [60, 60]
+    assert facts["limits"]["RLIMIT_AS"] == [{"card": 1, "verifier": 2}[role] << 30] * 2
+    assert facts["limits"]["RLIMIT_FSIZE"] == list(resource.getrlimit(resource.RLIMIT_FSIZE))
+
+
+@pytest.mark.parametrize("name", ["mem", "environ", "exe", "maps"])
+@pytest.mark.parametrize("role", ROLES)
+def test_process_of_the_same_uid_cannot_be_read(tree: WorkerTree, peer: int, role: str, name: str) -> None:
+    paths = [["it", f"/proc/{peer}/{name}", "r"]]
+    assert run(tree, role, paths=paths, confined=False)[0]["paths"]["it"] == 0
+    assert run(tree, role, paths=paths)[0]["paths"]["it"] in {errno.EACCES, errno.EPERM}
+
+
+def test_memory_of_a_process_of_the_same_uid_cannot_be_written(tree: WorkerTree, peer: int) -> None:
+    paths = [["it", f"/proc/{peer}/mem", "w"]]
+    assert run(tree, "card", paths=paths, confined=False)[0]["paths"]["it"] == 0
+    assert run(tree, "card", paths=paths)[0]["paths"]["it"] in {errno.EACCES, errno.EPERM}
+
+
+def test_card_process_writes_files_and_the_verifier_does_not(tree: WorkerTree) -> None:
+    for role, expected in {"card": 0, "verifier": errno.EACCES}.items():
+        shared = tree.root / f"files-{role}"
+        shared.mkdir(mode=0o777)
+        shared.chmod(0o777)
+        assert run(tree, role, paths=[["it", str(shared / "new"), "w"]])[0]["paths"]["it"] == expected
+        assert run(tree, role, paths=[["it", str(shared / "new"), "w"]], confined=False)[0]["paths"]["it"] == 0
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("role", ROLES)
+def test_root_becomes_the_account_for_good(tree: WorkerTree, role: str) -> None:
+    groups = [NOBODY + 2, NOBODY + 1]
+    answer, status = run(
+        tree, role, uid=NOBODY, gid=NOBODY + 1, groups=groups, facts=True, started_as={},
+        calls=[["back", "setuid", [0]], ["groups", "setgroups", [0, 0]], ["gid", "setgid", [0]]],
+    )  # fmt: skip
+    got = answer["facts"]["status"]
+    assert got["Uid"].split() == [str(NOBODY)] * 4
+    assert got["Gid"].split() == [str(NOBODY + 1)] * 4
+    assert sorted(int(group) for group in got["Groups"].split()) == sorted(groups)
+    assert (got["CapPrm"], got["CapEff"], answer["facts"]["dumpable"]) == ("0" * 16, "0" * 16, 0)
+    assert answer["facts"]["parent_death_signal"] == signal.SIGKILL
+    assert answer["calls"] == {"back": errno.EPERM, "groups": errno.EPERM, "gid": errno.EPERM}
+    assert status == 0
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("uid", [0, -1])
+def test_root_never_stays_root(tree: WorkerTree, role: str, uid: int) -> None:
+    refused = run(tree, role, uid=uid, gid=0, started_as={})[0]["refused"]
+    assert refused == "ValueError: cannot enter the sandbox: the account: not acceptable"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_caller_without_privilege_cannot_become_another(tree: WorkerTree, role: str) -> None:
+    refused = run(tree, role, uid=NOBODY + 5, gid=NOBODY + 5)[0]["refused"]
+    assert refused is not None
+    assert refused.startswith("PermissionError")
+    assert "change of identity" in refused
+
+
+@pytest.mark.parametrize(("uid", "gid", "groups"), [(2**32, 1, []), (-2, 1, []), (1, -2, []), (1, 1, [-1])])
+def test_id_out_of_range_is_refused(tree: WorkerTree, uid: int, gid: int, groups: list[int]) -> None:
+    refused = run(tree, "card", uid=uid, gid=gid, groups=groups)[0]["refused"]
+    assert refused == "ValueError: cannot enter the sandbox: an id is out of range"

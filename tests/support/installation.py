@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The installed pam_sc of this environment, in a place that it accepts to be run from.
+
+pam_sc runs nothing and believes no file that somebody else could have changed. A clone may lie in such a place (a
+folder its group can write, for example); then a copy in a folder of one's own is used, which goes with this process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PREFIX = "/opt/pam_sc"
+"""Where pam_sc lies in a world, and on a machine after `make install`."""
+_NATIVE = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages/pam_sc/native"
+
+
+def module_in(prefix: str | Path = PREFIX) -> str:
+    """The PAM module of an environment."""
+    return f"{prefix}/{_NATIVE}/pam_sc.so"
+
+
+def worker_in(prefix: str | Path = PREFIX) -> str:
+    """The worker of an environment."""
+    return f"{prefix}/{_NATIVE}/pam_sc_worker"
+
+
+def is_installed(prefix: Path | None = None) -> bool:
+    """Say whether pam_sc with its native parts is in an environment, this one unless told otherwise."""
+    return all(Path(find(prefix or sys.prefix)).exists() for find in (module_in, worker_in))
+
+
+def is_trusted_by(uid: int, path: Path) -> bool:
+    """Say whether nobody but root and `uid` can change what lies at `path`, by any folder above it."""
+    return all(_is_safe(place, uid) for place in (path, *path.resolve().parents))
+
+
+def _is_safe(path: Path, uid: int) -> bool:
+    about = path.stat()
+    if about.st_uid not in {0, uid}:
+        return False
+    writable = bool(about.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    return not writable or (about.st_uid == 0 and bool(about.st_mode & stat.S_ISVTX))
+
+
+@functools.cache
+def installed_for(uid: int, prefix: Path | None = None) -> Path:
+    """The environment itself if `uid` can run it, else a copy of it that `uid`, the owner of this process, can run.
+
+    For root only the environment's own folders count: a world shows them in another place.
+    """
+    prefix = prefix or Path(sys.prefix)
+    inside = [prefix, *prefix.glob("lib/python3*/site-packages/**/")]
+    if all(_is_safe(path, uid) for path in inside) and (uid == 0 or is_trusted_by(uid, prefix)):
+        return prefix
+    copy = own_folder("prefix")
+    subprocess.run(["cp", "-R", "-P", f"{prefix}/.", str(copy)], check=True)
+    subprocess.run(["chmod", "-R", "go-w", str(copy)], check=True)
+    return copy
+
+
+def own_folder(name: str) -> Path:
+    """A folder that only this user can write, gone when this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix=f"pam_sc-{name}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    return folder

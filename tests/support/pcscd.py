@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A pcscd of one's own with one virtual reader, in private network and mount namespaces.
+
+The reader's port accepts anybody who reaches it, therefore it exists only in the network namespace of this daemon.
+Clients find the daemon through its socket: in a world at the usual place, elsewhere with PCSCLITE_CSOCK_NAME.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.namespace import CLEAN_ENVIRONMENT
+from tests.support.piv_card import PivApplet, VirtualCard
+
+OPENSC_MODULES = ("/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so", "/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so")
+READER = "Virtual PCD 00 00"
+"""What the reader is called in PC/SC."""
+_PORT = 35963
+_READER_FILE = f"""FRIENDLYNAME "Virtual PCD"
+DEVICENAME /dev/null:{_PORT:#06X}
+LIBPATH /usr/lib/pcsc/drivers/serial/libifdvpcd.so
+CHANNELID {_PORT:#06X}
+""".replace("0X", "0x")
+_SETUP = 'set -e; ip link set lo up; mount --bind "$1" /run; exec pcscd --foreground --info --config "$2"'
+_LOG_SHOWN = 8000
+_CLONE_NEWNET = 0x40000000
+
+
+def opensc_module() -> str:
+    """Where OpenSC's PKCS#11 module lies on this machine."""
+    return next(path for path in OPENSC_MODULES if Path(path).exists())
+
+
+class Pcscd:
+    """The daemon. `run` is the folder that it, and a world that shares it, sees as /run."""
+
+    def __init__(self, run: Path, folder: Path) -> None:
+        (run / "pcscd").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True)  # holds the log too: not in reader.d, all of which is read as configuration
+        (folder / "reader.d").mkdir()
+        (folder / "reader.d" / "vpcd").write_text(_READER_FILE)
+        self.socket = run / "pcscd" / "pcscd.comm"
+        self._log = (folder / "pcscd.log").open("wb")
+        self._process = subprocess.Popen(
+            ["unshare", "--net", "--mount", "--propagation", "private", "--", "/bin/sh", "-c", _SETUP, "pcscd",
+             str(run), str(folder / "reader.d")],
+            stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=dict(CLEAN_ENVIRONMENT))
+        self._cards: list[VirtualCard] = []
+        try:
+            self._await_reader()
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client outside of a world needs in its environment."""
+        return {"PCSCLITE_CSOCK_NAME": str(self.socket)}
+
+    def card(self, applet: PivApplet) -> VirtualCard:
+        """A card for this reader, not yet inserted."""
+        card = VirtualCard(applet, self._connect)
+        self._cards.append(card)
+        return card
+
+    def log(self) -> str:
+        """The end of what the daemon said so far."""
+        return Path(self._log.name).read_text(errors="replace")[-_LOG_SHOWN:]
+
+    def stop(self) -> None:
+        """Take the cards out and end the daemon."""
+        for card in self._cards:
+            card.remove()
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    def _await_reader(self) -> None:
+        deadline = time.monotonic() + 20
+        exited = os.pidfd_open(self._process.pid)
+        try:
+            while not self.socket.exists() or not self._listens():
+                # there is no event for "the daemon listens": look, and end at once if it died
+                if select.select([exited], [], [], 0.02)[0] or time.monotonic() > deadline:
+                    raise RuntimeError(f"cannot start pcscd: {self.log()}")
+        finally:
+            os.close(exited)
+
+    def _listens(self) -> bool:
+        table = Path(f"/proc/{self._process.pid}/net/tcp").read_text()
+        return any(line.split()[1].endswith(f":{_PORT:04X}") for line in table.splitlines()[1:])
+
+    def _connect(self) -> socket.socket:
+        made: list[socket.socket | OSError] = []
+        thread = threading.Thread(target=lambda: made.append(_connect_in_namespace(self._process.pid)))
+        thread.start()
+        thread.join()
+        if isinstance(made[0], OSError):
+            raise made[0]
+        return made[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.stop()
+
+
+def _connect_in_namespace(pid: int) -> socket.socket | OSError:
+    """Connect to the reader. The calling thread stays in the namespace of `pid`: use one that ends afterwards."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+    try:
+        if libc.setns(namespace, _CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "cannot enter the reader's network namespace")
+        connection = socket.create_connection(("127.0.0.1", _PORT), timeout=10)
+        connection.settimeout(None)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+    except OSError as error:
+        return error
+    finally:
+        os.close(namespace)

@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A small public-key infrastructure for tests: authorities, certificates and CRLs, good ones and crooked ones.
+
+What a library refuses to build (MD5 signatures, raw subjects, negative serial numbers) is made by rewriting the DER of
+a good certificate and signing it again. Nothing here may be used outside tests: it signs whatever it is told to.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
+
+from tests.support.der import children, der_integer, tlv
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+
+CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
+SERVER_AUTH = "1.3.6.1.5.5.7.3.1"
+SMARTCARD_LOGON = "1.3.6.1.4.1.311.20.2.2"
+ANY_PURPOSE = "2.5.29.37.0"
+
+DAY = datetime.timedelta(days=1)
+
+_MAKERS: dict[str, Callable[[], PrivateKey]] = {
+    "rsa1024": lambda: rsa.generate_private_key(65537, 1024),
+    "rsa2048": lambda: rsa.generate_private_key(65537, 2048),
+    "rsa3072": lambda: rsa.generate_private_key(65537, 3072),
+    "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
+    "secp256k1": lambda: ec.generate_private_key(ec.SECP256K1()),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+    "ed448": ed448.Ed448PrivateKey.generate,
+}
+
+_USAGES = {
+    "digitalSignature": "digital_signature",
+    "nonRepudiation": "content_commitment",
+    "keyEncipherment": "key_encipherment",
+    "dataEncipherment": "data_encipherment",
+    "keyAgreement": "key_agreement",
+    "keyCertSign": "key_cert_sign",
+    "cRLSign": "crl_sign",
+    "encipherOnly": "encipher_only",
+    "decipherOnly": "decipher_only",
+}
+
+_SIGNATURE_OIDS = {
+    "md5": bytes.fromhex("06092a864886f70d010104"),
+    "sha1": bytes.fromhex("06092a864886f70d010105"),
+    "sha256": bytes.fromhex("06092a864886f70d01010b"),
+}
+"""md5WithRSAEncryption, sha1WithRSAEncryption, sha256WithRSAEncryption (RFC 8017, appendix A.2.4)."""
+
+_HASHES: dict[str, hashes.HashAlgorithm] = {
+    "md5": hashes.MD5(),
+    "sha1": hashes.SHA1(),
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+
+
+def now() -> datetime.datetime:
+    """The current time in UTC, without a fraction of a second."""
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+
+
+@functools.cache
+def shared_key(kind: str, nth: int = 0) -> PrivateKey:
+    """The `nth` key of a kind, the same one each time in this process."""
+    return _MAKERS[kind]()
+
+
+def fresh_key(kind: str) -> PrivateKey:
+    """A new key that nothing else has."""
+    return _MAKERS[kind]()
+
+
+def key_pem(key: PrivateKey) -> bytes:
+    """The key as unencrypted PKCS#8."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate and the key that belongs to it."""
+
+    key: PrivateKey
+    der: bytes
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The certificate, parsed; ValueError for a crooked one."""
+        return x509.load_der_x509_certificate(self.der)
+
+    @property
+    def pem(self) -> bytes:
+        """The certificate as PEM, whatever is in it."""
+        return to_pem(self.der, "CERTIFICATE")
+
+    @property
+    def key_pem(self) -> bytes:
+        """The key as PEM."""
+        return key_pem(self.key)
+
+    @property
+    def serial(self) -> int:
+        """The serial number."""
+        return self.certificate.serial_number
+
+
+def to_pem(der: bytes, label: str) -> bytes:
+    """DER in PEM armour."""
+    return f"-----BEGIN {label}-----\n".encode() + base64.encodebytes(der) + f"-----END {label}-----\n".encode()
+
+
+def name_of(common_names: str | Sequence[str] | None, extra: Sequence[x509.NameAttribute[str]] = ()) -> x509.Name:
+    """A name O=Example, then the extra attributes, then each common name."""
+    names = [common_names] if isinstance(common_names, str) else list(common_names or ())
+    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example"), *extra]
+    attributes += [x509.NameAttribute(NameOID.COMMON_NAME, name) for name in names]
+    return x509.Name(attributes)
+
+
+def key_usage_of(usages: Sequence[str]) -> x509.KeyUsage:
+    """The extension with exactly these usages, by their RFC 5280 names."""
+    given = {python: rfc in usages for rfc, python in _USAGES.items()}
+    return x509.KeyUsage(**given)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Everything that can be asked of a certificate. The defaults make a good login certificate."""
+
+    common_name: str | Sequence[str] | None = "alice"
+    extra_subject: Sequence[x509.NameAttribute[str]] = ()
+    raw_subject: bytes | None = None
+    """A whole DER Name in place of the subject."""
+    key: PrivateKey | str = "rsa2048"
+    """A key, or a kind: then the shared key of that kind."""
+    not_before: datetime.datetime | None = None
+    not_after: datetime.datetime | None = None
+    key_usage: Sequence[str] | None = ("digitalSignature",)
+    extended_key_usage: Sequence[str] | None = (CLIENT_AUTH,)
+    san: Sequence[x509.GeneralName] = ()
+    crl_distribution_points: Sequence[str] = ()
+    ocsp: Sequence[str] = ()
+    serial: int | None = None
+    ca: bool = False
+    path_length: int | None = None
+    identifiers: bool = True
+    """subjectKeyIdentifier and authorityKeyIdentifier."""
+    extensions: Sequence[tuple[x509.ExtensionType, bool]] = ()
+    signature_hash: str = "sha256"
+    """md5 and sha1 only with an RSA authority."""
+    signing_key: PrivateKey | None = None
+    """Sign with this key instead of the authority's: a forgery."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """One entry of a CRL."""
+
+    serial: int
+    at: datetime.datetime | None = None
+    reason: x509.ReasonFlags | None = None
+
+
+@dataclass(slots=True)
+class CertificateAuthority:
+    """An authority: self-signed, or under `parent`. Each has a key of its own; two of one name are two authorities.
+
+    `name` is the common name; the whole name is O=Example,CN=name. `key` is a key or a kind.
+    """
+
+    name: str = "Test Root"
+    key: PrivateKey | str = "p256"
+    parent: CertificateAuthority | None = None
+    wish: Wish = field(default_factory=lambda: Wish(
+        ca=True, key_usage=("keyCertSign", "cRLSign"), extended_key_usage=None,
+    ))
+    der: bytes = b""
+    """The authority's own certificate."""
+
+    def __post_init__(self) -> None:
+        """Make key and certificate."""
+        if isinstance(self.key, str):
+            self.key = fresh_key(self.key)
+        if not self.der:
+            signer = self.parent or self
+            self.der = _build(self._own_wish(), signer)
+
+    def _own_wish(self) -> Wish:
+        return replace(self.wish, common_name=self.name, key=self.key)
+
+    @property
+    def private_key(self) -> PrivateKey:
+        """The authority's key."""
+        assert not isinstance(self.key, str)
+        return self.key
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The authority's own certificate, parsed."""
+        return x509.load_der_x509_certificate(self.der)
+
+    @property
+    def pem(self) -> bytes:
+        """The authority's own certificate as PEM."""
+        return to_pem(self.der, "CERTIFICATE")
+
+    @property
+    def subject(self) -> x509.Name:
+        """The authority's name."""
+        return name_of(self.name, self.wish.extra_subject)
+
+    def issue(self, **wishes: object) -> Issued:
+        """Issue a certificate; the keywords are the fields of `Wish`."""
+        wish = Wish(**wishes)  # type: ignore[arg-type]
+        key = shared_key(wish.key) if isinstance(wish.key, str) else wish.key
+        return Issued(key, _build(wish, self))
+
+    def subordinate(self, name: str = "Test Issuing", key: PrivateKey | str = "p256", **wishes: object) -> (
+        CertificateAuthority
+    ):
+        """A certificate authority under this one; the keywords are the fields of `Wish`."""
+        wish = Wish(**{
+            "ca": True, "key_usage": ("keyCertSign", "cRLSign"), "extended_key_usage": None, **wishes,
+        })  # type: ignore[arg-type]
+        return CertificateAuthority(name, key, self, wish)
+
+    def crl(  # noqa: PLR0913 - every field of a CRL can be asked for
+        self,
+        revoked: Sequence[int | Issued | Revoked] = (),
+        *,
+        this_update: datetime.datetime | None = None,
+        next_update: datetime.datetime | None = None,
+        number: int | None = 1,
+        extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
+        signing_key: PrivateKey | None = None,
+        identifiers: bool = True,
+        signature_hash: str = "sha256",
+        pem: bool = True,
+    ) -> bytes:
+        """A CRL of this authority; `signing_key` makes a forgery."""
+        key = signing_key or self.private_key
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self.subject)
+        builder = builder.last_update(this_update or now() - DAY).next_update(next_update or now() + 30 * DAY)
+        for extension, critical in (*self._crl_extensions(number, identifiers, key), *extensions):
+            builder = builder.add_extension(extension, critical)
+        for entry in revoked:
+            builder = builder.add_revoked_certificate(_entry(entry))
+        crl = builder.sign(key, _hash_for(key, signature_hash))
+        return crl.public_bytes(serialization.Encoding.PEM if pem else serialization.Encoding.DER)
+
+    @staticmethod
+    def _crl_extensions(
+        number: int | None, identifiers: bool, key: PrivateKey
+    ) -> list[tuple[x509.ExtensionType, bool]]:
+        found: list[tuple[x509.ExtensionType, bool]] = []
+        if identifiers:
+            found.append((x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), False))
+        if number is not None:
+            found.append((x509.CRLNumber(number), False))
+        return found
+
+
+def _entry(entry: int | Issued | Revoked) -> x509.RevokedCertificate:
+    if not isinstance(entry, Revoked):
+        entry = Revoked(serial=entry if isinstance(entry, int) else entry.serial)
+    builder = x509.RevokedCertificateBuilder().serial_number(entry.serial)
+    builder = builder.revocation_date(entry.at or now() - 2 * DAY)
+    if entry.reason is not None:
+        builder = builder.add_extension(x509.CRLReason(entry.reason), critical=False)
+    return builder.build()
+
+
+def _build(wish: Wish, authority: CertificateAuthority) -> bytes:
+    key = shared_key(wish.key) if isinstance(wish.key, str) else wish.key
+    signer = wish.signing_key or authority.private_key
+    builder = x509.CertificateBuilder().issuer_name(authority.subject).public_key(key.public_key())
+    builder = builder.subject_name(name_of(wish.common_name, wish.extra_subject))
+    builder = builder.serial_number(x509.random_serial_number() if wish.serial is None else wish.serial)
+    builder = builder.not_valid_before(wish.not_before or now() - 10 * DAY)
+    builder = builder.not_valid_after(wish.not_after or now() + 365 * DAY)
+    for extension, critical in _extensions(wish, key, authority):
+        builder = builder.add_extension(extension, critical)
+    weak = wish.signature_hash in ("md5", "sha1")
+    der = builder.sign(signer, _hash_for(signer, "sha256" if weak else wish.signature_hash)).public_bytes(
+        serialization.Encoding.DER
+    )
+    if weak or wish.raw_subject is not None:
+        der = rewrite(der, signer, subject=wish.raw_subject, signature_hash=wish.signature_hash if weak else None)
+    return der
+
+
+def _extensions(
+    wish: Wish, key: PrivateKey, authority: CertificateAuthority
+) -> list[tuple[x509.ExtensionType, bool]]:
+    found: list[tuple[x509.ExtensionType, bool]] = []
+    found.append((x509.BasicConstraints(ca=wish.ca, path_length=wish.path_length), True))
+    if wish.key_usage is not None:
+        found.append((key_usage_of(wish.key_usage), True))
+    if wish.extended_key_usage is not None:
+        oids = [x509.ObjectIdentifier(oid) for oid in wish.extended_key_usage]
+        found.append((x509.ExtendedKeyUsage(oids), False))
+    if wish.identifiers:
+        found.append((x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False))
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.private_key.public_key())
+        found.append((issuer, False))
+    if wish.san:
+        found.append((x509.SubjectAlternativeName(wish.san), False))
+    found += _pointers(wish)
+    return [*found, *wish.extensions]
+
+
+def _pointers(wish: Wish) -> list[tuple[x509.ExtensionType, bool]]:
+    found: list[tuple[x509.ExtensionType, bool]] = []
+    if wish.crl_distribution_points:
+        points = [
+            x509.DistributionPoint([x509.UniformResourceIdentifier(url)], None, None, None)
+            for url in wish.crl_distribution_points
+        ]
+        found.append((x509.CRLDistributionPoints(points), False))
+    if wish.ocsp:
+        ways = [
+            x509.AccessDescription(AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(url))
+            for url in wish.ocsp
+        ]
+        found.append((x509.AuthorityInformationAccess(ways), False))
+    return found
+
+
+def _hash_for(key: PrivateKey, name: str) -> hashes.SHA256 | None:
+    if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey):
+        return None
+    return _HASHES[name]  # type: ignore[return-value]
+
+
+def rewrite(
+    der: bytes,
+    signer: PrivateKey,
+    *,
+    subject: bytes | None = None,
+    serial: int | None = None,
+    public_key: bytes | None = None,
+    version: int | None = None,
+    signature_hash: str | None = None,
+) -> bytes:
+    """Put other raw DER into a certificate and sign it again. `public_key` is a whole SubjectPublicKeyInfo."""
+    tbs, algorithm, _signature = children(der)
+    parts = children(tbs)
+    if signature_hash is not None:
+        algorithm = tlv(0x30, _SIGNATURE_OIDS[signature_hash] + b"\x05\x00")
+    changed = {
+        0: None if version is None else tlv(0xA0, der_integer(version)),
+        1: None if serial is None else der_integer(serial),
+        2: algorithm,
+        5: subject,
+        6: public_key,
+    }
+    for index, replacement in changed.items():
+        if replacement is not None:
+            parts[index] = replacement
+    tbs = tlv(0x30, b"".join(parts))
+    return tlv(0x30, tbs + algorithm + tlv(0x03, b"\0" + sign(signer, tbs, signature_hash or "sha256")))
+
+
+def sign(key: PrivateKey, message: bytes, hash_name: str) -> bytes:
+    """A signature as a certificate holds it; RSA with PKCS#1 v1.5."""
+    match key:
+        case rsa.RSAPrivateKey():
+            return key.sign(message, padding.PKCS1v15(), _HASHES[hash_name])
+        case ec.EllipticCurvePrivateKey():
+            return key.sign(message, ec.ECDSA(_HASHES[hash_name]))
+        case _:
+            return key.sign(message)

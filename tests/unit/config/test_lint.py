@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A good configuration has no findings; each of these differs from it in one thing and has one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pam_sc.config.finding import Finding, Weight
+from pam_sc.config.lint import lint, uid_of
+from pam_sc.config.model import (
+    AccountSettings,
+    Configuration,
+    MapperSettings,
+    ModuleSettings,
+    RevocationSettings,
+    TokenSettings,
+    TrustSettings,
+)
+from pam_sc.decision.policy import RevocationMode
+from tests.support.pki import DAY, CertificateAuthority, Wish, now
+
+UIDS = {"pam_sc": 990, "pam_sc_card": 991}
+
+
+@pytest.fixture(scope="module")
+def authority() -> CertificateAuthority:
+    return CertificateAuthority()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that everybody can reach, which those of pytest are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def good(place: Path, authority: CertificateAuthority) -> Configuration:
+    """A configuration without findings."""
+    for name, content in (("anchors", authority.pem), ("crls", authority.crl())):
+        (place / name).mkdir()
+        (place / name).chmod(0o755)
+        write(place / name / "one.pem", content)
+    write(place / "map", b"Alice -> alice\n")
+    return Configuration(
+        source="/etc/pam_sc/pam_sc.toml",
+        token=TokenSettings(modules=(ModuleSettings(path="/m.so"),)),
+        trust=TrustSettings(anchors=str(place / "anchors")),
+        revocation=RevocationSettings(crls=str(place / "crls")),
+        mappers=(MapperSettings(name="cn", table={"mapfile": str(place / "map")}, where=""),),
+    )
+
+
+def write(path: Path, content: bytes, mode: int = 0o644) -> None:
+    path.write_bytes(content)
+    path.chmod(mode)
+
+
+def findings(configuration: Configuration, uids: Mapping[str, int] = UIDS) -> list[Finding]:
+    return list(lint(configuration, at=now(), find_uid=uids.get))
+
+
+def only(configuration: Configuration, uids: Mapping[str, int] = UIDS) -> tuple[Weight, str, str]:
+    (finding,) = findings(configuration, uids)
+    return finding.severity, finding.where, finding.text
+
+
+def test_a_good_configuration_has_no_findings(good: Configuration) -> None:
+    assert findings(good) == []
+
+
+# ---------------------------------------------------------------- what the configuration says
+
+
+def test_root_logins_are_a_warning(good: Configuration) -> None:
+    found = only(replace(good, account=AccountSettings(allow_root=True)))
+    assert found == (Weight.WARNING, "account.allow_root", "a card can log in as root, if a mapper says so")
+
+
+def test_remote_logins_are_a_warning(good: Configuration) -> None:
+    assert only(replace(good, account=AccountSettings(remote_allowed=True)))[:2] == (Weight.WARNING, "account.remote")
+
+
+def test_a_service_that_is_never_reached_is_a_note(good: Configuration) -> None:
+    account = AccountSettings(services=frozenset({"login", "sudo"}))
+    found = only(replace(good, account=account))
+    assert found == (Weight.NOTE, "account.card_names_user", "'gdm-smartcard' is not in account.services, so never used")
+
+
+@pytest.mark.parametrize("mode", [RevocationMode.OFF, RevocationMode.PREFER])
+def test_lenient_revocation_is_a_warning(good: Configuration, mode: RevocationMode) -> None:
+    found = only(replace(good, revocation=replace(good.revocation, mode=mode)))
+    assert found[:2] == (Weight.WARNING, "revocation.mode")
+    assert found[2].startswith(f"{mode.value}: ")
+
+
+def test_strict_revocation_with_a_crl_is_no_finding(good: Configuration) -> None:
+    assert findings(replace(good, revocation=replace(good.revocation, mode=RevocationMode.REQUIRE))) == []
+
+
+@pytest.mark.parametrize("folder", ["empty", None])
+def test_strict_revocation_without_a_crl_is_an_error(good: Configuration, place: Path, folder: str | None) -> None:
+    (place / "empty").mkdir(mode=0o755)
+    crls = str(place / folder) if folder else None
+    found = only(replace(good, revocation=RevocationSettings(mode=RevocationMode.REQUIRE, crls=crls)))
+    assert found == (Weight.ERROR, "revocation.crls", "mode is require, but there is no CRL: every card is refused")
+
+
+def test_an_opensc_conf_of_ones_own_is_a_warning(good: Configuration) -> None:
+    module = ModuleSettings(path="/m.so", environment={"OPENSC_CONF": "/etc/opensc.conf"})
+    found = only(replace(good, token=TokenSettings(modules=(module,))))
+    assert found[:2] == (Weight.WARNING, "token.module[0].environment.OPENSC_CONF")
+
+
+@pytest.mark.parametrize("call", ["ptrace", "execve", "process_vm_readv", "kill"])
+def test_a_system_call_that_the_filter_is_there_to_stop_is_a_warning(good: Configuration, call: str) -> None:
+    found = only(replace(good, token=TokenSettings(modules=(ModuleSettings(path="/m.so", allow=("fsync", call)),))))
+    text = f"lets the module call {call}, which the filter is there to stop"
+    assert found == (Weight.WARNING, "token.module[0].allow", text)
+
+
+def test_a_module_that_is_listed_twice_is_a_warning(good: Configuration) -> None:
+    module = ModuleSettings(path="/m.so")
+    assert only(replace(good, token=TokenSettings(modules=(module, module))))[1] == "token.module[1].path"
+
+
+def test_a_mapper_without_a_mapfile_is_a_note(good: Configuration) -> None:
+    found = only(replace(good, mappers=(MapperSettings(name="cn", table={}, where=""),)))
+    assert found[:2] == (Weight.NOTE, "mapper[0].mapfile")
+
+
+# ---------------------------------------------------------------- the accounts
+
+
+@pytest.mark.parametrize(
+    ("uids", "where", "text"),
+    [
+        ({"pam_sc_card": 991}, "accounts", "there is no account 'pam_sc'; privileged programs refuse every card"),
+        ({"pam_sc": 990}, "token.run_as", "there is no account 'pam_sc_card'; privileged programs refuse every card"),
+        (
+            {"pam_sc": 990, "pam_sc_card": 0},
+            "token.run_as",
+            "the account 'pam_sc_card' has uid 0; privileged programs refuse every card",
+        ),
+        ({"pam_sc": 990, "pam_sc_card": 990}, "token.run_as", "has the uid of 'pam_sc'; every card is refused"),
+    ],
+)
+def test_accounts_that_no_login_can_use_are_an_error(
+    good: Configuration, uids: dict[str, int], where: str, text: str
+) -> None:
+    assert only(good, uids) == (Weight.ERROR, where, text)
+
+
+def test_an_account_is_looked_up_by_name() -> None:
+    assert uid_of("root") == 0
+    assert uid_of("no-such-account-here") is None
+
+
+# ---------------------------------------------------------------- the files
+
+
+def test_anchors_that_do_not_exist_are_errors(good: Configuration, place: Path) -> None:
+    found = findings(replace(good, trust=TrustSettings(anchors=str(place / "none"))))
+    assert [(finding.severity, finding.text) for finding in found] == [
+        (Weight.ERROR, f"{place}/none does not exist"),
+        (Weight.ERROR, f"{place}/none holds no trust anchor, so that every card is refused"),
+    ]
+
+
+def test_a_file_among_the_anchors_that_is_no_certificate_is_a_warning(good: Configuration, place: Path) -> None:
+    write(place / "anchors" / "README", b"hello")
+    text = f"{place}/anchors/README holds no certificate that can be parsed"
+    assert only(good) == (Weight.WARNING, "trust.anchors", text)
+
+
+def test_hidden_files_are_not_looked_at(good: Configuration, place: Path) -> None:
+    write(place / "anchors" / ".hidden", b"hello", 0o600)
+    assert findings(good) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "text"),
+    [(-10, -1, "expired on"), (1, 10, "is not valid before")],
+)
+def test_an_anchor_that_is_not_valid_now_is_a_warning(
+    good: Configuration, place: Path, first: int, last: int, text: str
+) -> None:
+    wish = Wish(ca=True, key_usage=("keyCertSign",), not_before=now() + first * DAY, not_after=now() + last * DAY)
+    write(place / "anchors" / "two.pem", CertificateAuthority("Old Root", wish=wish).pem)
+    severity, where, found = only(good)
+    assert (severity, where) == (Weight.WARNING, "trust.anchors")
+    assert f"the trust anchor in {place}/anchors/two.pem {text}" in found
+
+
+@pytest.mark.parametrize(
+    ("closed", "where", "text"),
+    [
+        ("anchors/one.pem", "trust.anchors", "{}/anchors/one.pem is not readable for everybody; logins read it as pam_sc"),
+        ("anchors", "trust.anchors", "the folder {}/anchors is closed to other accounts; logins read it as pam_sc"),
+        ("crls/one.pem", "revocation.crls", "{}/crls/one.pem is not readable for everybody; logins read it as pam_sc"),
+        ("map", "mapper[0].mapfile", "{}/map is not readable for everybody; logins read it as pam_sc"),
+    ],
+)
+def test_a_file_that_pam_sc_cannot_read_is_an_error(
+    good: Configuration, place: Path, closed: str, where: str, text: str
+) -> None:
+    path = place / closed
+    path.chmod(0o700 if path.is_dir() else 0o600)
+    assert only(good) == (Weight.ERROR, where, text.format(place))
+
+
+def test_a_closed_folder_above_a_file_is_an_error(good: Configuration, place: Path) -> None:
+    inner = place / "closed" / "inner"
+    inner.mkdir(parents=True)
+    write(inner / "map", b"")
+    (place / "closed").chmod(0o700)
+    mapper = MapperSettings(name="cn", table={"mapfile": str(inner / "map")}, where="")
+    text = f"{place}/closed is closed to other accounts; logins read {inner}/map as pam_sc"
+    assert only(replace(good, mappers=(mapper,))) == (Weight.ERROR, "mapper[0].mapfile", text)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The files under etc/ say what the program does: every option is there, with the default that holds."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pam_sc.config.finding import Weight
+from pam_sc.config.keys import SCHEMA
+from pam_sc.config.lint_stacks import check_arguments
+from pam_sc.config.model import Configuration
+from pam_sc.config.schema import Key, ListOf, Table
+from pam_sc.config.stacks import Entry, read_stack
+from pam_sc.config.toml import load
+
+ETC = Path(__file__).parents[3] / "etc"
+SHIPPED = (ETC / "pam_sc.toml").read_text()
+OPTION = "# "
+
+MAPPER_KEYS = {"mapper.mapfile", "mapper.ignore_case"}
+"""Those of the mapper cn, which the schema leaves to it."""
+EXAMPLES = ("select", "intermediates", "crls", "services", "mapfile")
+"""Options whose default is that they are absent: what stands in the file is an example."""
+
+
+def uncommented(text: str) -> str:
+    """The file as it is when every option is set: those behind "# " too, each the last time it is shown."""
+    lines = [line.removeprefix(OPTION) if is_option(line) else line for line in text.splitlines()]
+    shown = [line for at, line in enumerate(lines) if not is_repeated(line, lines[at + 1 : at + 2])]
+    return "\n".join(shown)
+
+
+def is_option(line: str) -> bool:
+    name, equals, _value = line.removeprefix(OPTION).partition(" = ")
+    return line.startswith(OPTION) and bool(equals) and name.isidentifier()
+
+
+def is_repeated(line: str, following: list[str]) -> bool:
+    return " = " in line and any(line.partition(" = ")[0] == next_line.partition(" = ")[0] for next_line in following)
+
+
+def keys_of(table: Table, prefix: str = "") -> Iterator[str]:
+    for name, child in table.keys.items():
+        inner = child.item if isinstance(child, ListOf) else child
+        if isinstance(inner, Table) and inner.keys:
+            yield from keys_of(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def keys_in(table: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in table.items():
+        inner = value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else value
+        if isinstance(inner, dict) and name != "environment":
+            yield from keys_in(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    path = tmp_path / "module.so"
+    path.write_bytes(b"")
+    path.chmod(0o644)
+    return path
+
+
+def load_text(tmp_path: Path, module: Path, text: str) -> Configuration:
+    file = tmp_path / "pam_sc.toml"
+    file.write_text(text.replace("/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so", str(module)))
+    file.chmod(0o644)
+    return load(str(file), frozenset({0, os.getuid()}))
+
+
+def test_the_shipped_file_names_every_option_and_no_other() -> None:
+    assert set(keys_in(tomllib.loads(uncommented(SHIPPED)))) == set(keys_of(SCHEMA)) | MAPPER_KEYS
+
+
+def test_the_shipped_file_loads_as_it_is(tmp_path: Path, module: Path) -> None:
+    assert load_text(tmp_path, module, SHIPPED).trust.anchors == "/etc/pam_sc/anchors"
+
+
+def test_the_defaults_that_the_shipped_file_shows_are_those_that_hold(tmp_path: Path, module: Path) -> None:
+    lines = [line for line in uncommented(SHIPPED).splitlines() if not line.startswith(EXAMPLES)]
+    shown = load_text(tmp_path, module, "\n".join(lines))
+    as_it_is = load_text(tmp_path, module, SHIPPED)
+    assert (shown.token, shown.trust, shown.revocation) == (as_it_is.token, as_it_is.trust, as_it_is.revocation)
+    assert (shown.account, shown.pin, shown.card_required) == (as_it_is.account, as_it_is.pin, as_it_is.card_required)
+
+
+def test_every_key_of_the_schema_says_what_it_expects() -> None:
+    def expectations(table: Table) -> Iterator[str]:
+        for child in table.keys.values():
+            yield child.expected
+            inner = child.item if isinstance(child, ListOf) else child
+            if isinstance(inner, Table):
+                yield from expectations(inner)
+            elif isinstance(inner, Key):
+                yield inner.expected
+
+    assert all(expectations(SCHEMA))
+
+
+@pytest.mark.parametrize("service", ["sudo", "login.snippet"])
+def test_the_pam_examples_name_the_module_with_arguments_it_takes(service: str) -> None:
+    entries = [line for line in read_stack(str(ETC / "pam.d"), service) if isinstance(line, Entry)]
+    ours = [entry for entry in entries if entry.basename == "pam_sc.so"]
+    assert [(entry.type, entry.control) for entry in ours] == [("auth", "sufficient")]
+    assert [finding for entry in ours for finding in check_arguments(entry) if finding.severity is Weight.ERROR] == []

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Local or remote, and which texts can be account names at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pam_sc import host
+from pam_sc.decision.evidence import NoSuchAccount, Request
+
+
+def asked_by(uid: int, rhost: str | None = None) -> Request:
+    return Request(service="sudo", account="alice", real_uid=uid, effective_uid=0, saved_uid=0, rhost=rhost)
+
+
+def session(folder: Path, name: str, **facts: str) -> None:
+    text = "".join(f"{key}={value}\n" for key, value in {"UID": "4001", "ACTIVE": "1", "REMOTE": "0", **facts}.items())
+    (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize("rhost", ["host.example.test", "localhost", "127.0.0.1", "::1", " "])
+def test_any_rhost_is_remote_for_root_too(tmp_path: Path, rhost: str) -> None:
+    assert host.find_locality(asked_by(0, rhost), tmp_path).remote
+
+
+def test_root_without_rhost_is_local(tmp_path: Path) -> None:
+    assert not host.find_locality(asked_by(0), tmp_path).remote
+
+
+def test_where_logind_does_not_run_a_caller_without_rhost_is_local(tmp_path: Path) -> None:
+    assert not host.find_locality(asked_by(4001), tmp_path / "missing").remote
+
+
+def test_a_caller_with_an_active_local_session_is_local(tmp_path: Path) -> None:
+    session(tmp_path, "c1")
+    assert not host.find_locality(asked_by(4001), tmp_path).remote
+
+
+@pytest.mark.parametrize("change", [{"UID": "4002"}, {"ACTIVE": "0"}, {"REMOTE": "1"}], ids=str)
+def test_a_session_that_differs_in_one_fact_does_not_make_the_caller_local(
+    tmp_path: Path, change: dict[str, str]
+) -> None:
+    session(tmp_path, "c1", **change)
+    assert host.find_locality(asked_by(4001), tmp_path).remote
+
+
+def test_a_session_that_cannot_be_read_does_not_hide_the_next(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xff\xfe")
+    session(tmp_path, "c1")
+    assert not host.find_locality(asked_by(4001), tmp_path).remote
+
+
+@pytest.mark.parametrize("name", ["alice", "a", "alice.b-c_d", "DOMAIN\\alice", "alice@example.test", "j\u00f6rg", "a$"])
+def test_names_that_may_be_accounts(name: str) -> None:
+    assert host.may_be_account(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "-alice", "+alice", "../x", "a/b", "a:b", "a b", "a\0b", "a\nb", "a\x1b", "a\u202eb", "x" * 257],
+)
+def test_names_that_cannot_be_accounts_are_not_even_looked_up(name: str) -> None:
+    assert not host.may_be_account(name)
+    assert host.PwdAccounts().by_name(name) == NoSuchAccount()
+
+
+def test_root_exists_and_a_stranger_does_not() -> None:
+    accounts = host.PwdAccounts()
+    assert getattr(accounts.by_name("root"), "uid", None) == 0
+    assert accounts.by_name("no-such-account-here") == NoSuchAccount()
