@@ -35,7 +35,7 @@ def clean(text: str, most: int = LINE_MAX) -> str:
     """Return text that is safe in a log line and on a terminal, in at most `most` bytes of UTF-8.
 
     Everything that is not printable (control characters of C0 and C1, line and direction marks, lone surrogates) is
-    written as an escape, and so is the backslash, so that the original can be told.
+    written as an escape. A backslash stays as it is: most of these texts have escapes in them already.
     """
     return _fit([_escaped(character) for character in text[: most + 1]], most)
 
@@ -44,7 +44,7 @@ def quoted(text: str, most: int = _VALUE_MAX) -> str:
     """Return a value for a log line: bare where it is a plain word, else in double quotes that it cannot close."""
     if text and len(text) <= most and set(text) <= _BARE:
         return text
-    pieces = ['\\"' if character == '"' else _escaped(character) for character in text[: most + 1]]
+    pieces = ["\\" + character if character in '"\\' else _escaped(character) for character in text[: most + 1]]
     return '"' + _fit(pieces, most) + '"'
 
 
@@ -62,8 +62,6 @@ def _size(pieces: list[str]) -> int:
 
 
 def _escaped(character: str) -> str:
-    if character == "\\":
-        return "\\\\"
     if character.isprintable():
         return character
     code = ord(character)

@@ -78,7 +78,7 @@ class RealMachine:
         return (
             *_check_material(configuration),
             *_check_for_root(configuration),
-            *lint(configuration),
+            *lint(configuration, privileged=os.geteuid() == 0),
             *check_stack(PAM_FOLDER, configuration),
         )
 

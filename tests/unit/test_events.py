@@ -182,7 +182,7 @@ def test_a_service_cannot_forge_a_field_or_a_line() -> None:
     [
         ("plain", "plain"),
         ("Grüße", "Grüße"),
-        ("a\\b", "a\\\\b"),
+        ("a\\b", "a\\b"),
         ("\u202eevil", "\\u202eevil"),
         ("\ud800", "\\ud800"),
         ("\x7f\x00\x85\u2028", "\\x7f\\x00\\x85\\u2028"),
@@ -195,6 +195,10 @@ def test_what_is_not_printable_is_escaped(text: str, shown: str) -> None:
 
 def test_an_empty_value_and_one_with_a_space_are_quoted() -> None:
     assert (quoted(""), quoted("a b"), quoted("a=b"), quoted("a_b")) == ('""', '"a b"', '"a=b"', "a_b")
+
+
+def test_a_value_cannot_close_its_quotes() -> None:
+    assert quoted('a" b\\') == '"a\\" b\\\\"'
 
 
 def test_a_text_of_exactly_the_limit_is_whole_and_one_longer_is_cut() -> None:

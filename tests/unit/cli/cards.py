@@ -184,6 +184,7 @@ class FakeMachine:
             rehearsal=rehearsal(evidence(request(None), self.the_token)),
             policy=self.policy,
             sees={bytes([0]) * 32: (("cn", ("alice", EVIL)),)},
+            unusable={bytes([2]) * 32: ("commonName 'x' holds a control character",)},
             accounts={"alice": Account("alice", 1000)},
         )
 

@@ -235,6 +235,7 @@ def test_inspect_writes_the_same_for_people(capsys: Capture) -> None:
         "      PIN         ok, 4 to 8 characters",
         "      certificate 1  CN=alice",
         "        purposes    clientAuth",
+        "        unusable    commonName 'x' holds a control character",
         "        accepted    for alice, with the PIN",
         "        refused     untrusted: nobody issued it",
         "        do this     no path to a certificate in [trust] anchors",

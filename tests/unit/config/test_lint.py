@@ -158,6 +158,11 @@ def test_accounts_that_no_login_can_use_are_an_error(
     assert only(good, uids) == (Weight.ERROR, where, text)
 
 
+def test_accounts_that_are_missing_are_a_note_where_only_programs_without_privilege_count(good: Configuration) -> None:
+    found = lint(good, at=now(), find_uid={}.get, privileged=False)
+    assert [finding.severity for finding in found] == [Weight.NOTE, Weight.NOTE]
+
+
 def test_an_account_is_looked_up_by_name() -> None:
     assert uid_of("root") == 0
     assert uid_of("no-such-account-here") is None
