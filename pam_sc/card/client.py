@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import signal
 import socket
@@ -24,6 +25,8 @@ from pam_sc.card.messages import (
     ModuleSetup,
     RunAs,
     Signature,
+    CandidateCommand,
+    MAX_CANDIDATES,
     SignCommand,
     merged_environment,
     plain,
@@ -34,29 +37,36 @@ from pam_sc.card.messages import (
     sign_frame,
 )
 from pam_sc.card.report_messages import ReportBuilder
-from pam_sc.decision.evidence import CardReport, CertificateReport, NotSigned, TokenReport
-from pam_sc.decision.proof import SigningChoice
+from pam_sc.decision.challenge import SigningChoice
+from pam_sc.decision.evidence import CardReport, CertificateReport, NotSigned, Signed, TokenReport
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, ProtocolError
 from pam_sc.frames import CARD_PAYLOAD_MAX, Channel, Frame
 
-__all__ = ["CardClient", "ModuleSetup", "RunAs", "SignOrder", "Signature", "StartedCardProcess", "start_card_process"]
+__all__ = ["Candidate", "CardClient", "ModuleSetup", "RunAs", "SignOrder", "StartedCardProcess", "start_card_process"]
 
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 _SECRETS_FD, _CHANNEL_FD = 3, 4
 
 
-@dataclass(frozen=True, slots=True)
-class SignOrder:
-    """What to sign, and with whose key. `choices` are tried in order until C_SignInit takes one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A certificate whose key may sign. `choices` are tried in order until C_SignInit takes one.
 
     `context_login`: the certificate has digitalSignature, so a key that wants a PIN for each signature may get it.
     """
 
-    token: TokenReport
     certificate: CertificateReport
-    choices: tuple[SigningChoice, ...]
     public_key_der: bytes
+    choices: tuple[SigningChoice, ...]
     context_login: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignOrder:
+    """One login to a token, after which the first candidate with a usable key signs. The first 8 candidates count."""
+
+    token: TokenReport
+    candidates: tuple[Candidate, ...]
 
 
 class CardClient:
@@ -67,9 +77,10 @@ class CardClient:
         self._paths: tuple[str, ...] = ()
 
     def set_up(self, modules: Sequence[ModuleSetup], run_as: RunAs | None, deadline: float) -> None:
-        """Have the card process become the account and enter its sandbox. Nothing is loaded yet.
+        """Have the card process become the account, enter its sandbox, load the modules and read what they show.
 
-        ConfigError if the modules' settings contradict each other, CardIsolationFailed if the sandbox cannot be set.
+        Does not wait for it: `report` does, so the caller has other work done meanwhile. ConfigError if the modules'
+        settings contradict each other.
         """
         merged_environment(modules)
         if not 0 < len(modules) <= MAX_MODULES:
@@ -78,21 +89,21 @@ class CardClient:
         with _lost():
             for frame in setup_frames(modules, run_as):
                 self._channel.send(frame, deadline)
+            self._channel.send(plain(Kind.REPORT), deadline)
+
+    def report(self, deadline: float) -> CardReport:
+        """Return all that the modules show without a login. CardIsolationFailed if the sandbox could not be set."""
+        builder = ReportBuilder(self._paths)
+        with _lost():
             frame = self._channel.receive(deadline)
             if frame.type == Kind.FAILED:
                 raise _failed(frame)
             _require(frame, Kind.READY)
-
-    def report(self, deadline: float) -> CardReport:
-        """Load the modules and return all that they show without a login."""
-        builder = ReportBuilder(self._paths)
-        with _lost():
-            self._channel.send(plain(Kind.REPORT), deadline)
             while (report := builder.add(self._channel.receive(deadline))) is None:
                 pass
             return report
 
-    def sign(self, order: SignOrder, deadline: float) -> Signature | NotSigned:
+    def sign(self, order: SignOrder, deadline: float) -> Signed | NotSigned:
         """Have the token sign. The PIN must lie in the secrets channel already; this order uses it up.
 
         CardProcessLost and DeadlineExceeded carry `pin_sent`: whether the card process had said that the PIN goes to
@@ -128,19 +139,32 @@ class CardClient:
 
 
 def _command(order: SignOrder) -> SignCommand:
-    token, certificate = order.token, order.certificate
+    token = order.token
     return SignCommand(
         module=token.ref.module, slot_id=token.ref.slot_id, label=token.label, manufacturer=token.manufacturer,
-        model=token.model, serial=token.serial, pin_state=token.pin_state, certificate_der=certificate.der,
-        object_id=certificate.object_id, public_key_der=order.public_key_der, context_login=order.context_login,
-        choices=tuple((choice.mechanism, choice.data) for choice in order.choices),
+        model=token.model, serial=token.serial, pin_state=token.pin_state,
+        candidates=tuple(_candidate_command(candidate) for candidate in order.candidates[:MAX_CANDIDATES]),
     )
 
 
-def _allowed(outcome: Signature | NotSigned, order: SignOrder) -> Signature | NotSigned:
-    if isinstance(outcome, Signature) and all(outcome.mechanism != choice.mechanism for choice in order.choices):
+def _candidate_command(candidate: Candidate) -> CandidateCommand:
+    return CandidateCommand(
+        certificate_sha256=hashlib.sha256(candidate.certificate.der).digest(),
+        object_id=candidate.certificate.object_id, public_key_der=candidate.public_key_der,
+        context_login=candidate.context_login,
+        choices=tuple((choice.mechanism, choice.data) for choice in candidate.choices),
+    )
+
+
+def _allowed(outcome: Signature | NotSigned, order: SignOrder) -> Signed | NotSigned:
+    if isinstance(outcome, NotSigned):
+        return outcome
+    if outcome.candidate >= len(order.candidates):
+        raise ProtocolError(f"card message is malformed: signed for candidate {outcome.candidate}, which nobody named")
+    candidate = order.candidates[outcome.candidate]
+    if all(outcome.mechanism != choice.mechanism for choice in candidate.choices):
         raise ProtocolError(f"card message is malformed: signed with {outcome.mechanism}, which nobody named")
-    return outcome
+    return Signed(candidate.certificate.ref, outcome.mechanism, outcome.signature)
 
 
 def _require(frame: Frame, kind: Kind) -> None:

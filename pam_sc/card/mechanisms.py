@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The signature mechanisms by their CKM_ names, as numbers and parameters for C_SignInit. No raw RSA, ever.
 
-The names are those of pam_sc.decision.proof.MECHANISMS (a test holds the two equal); they are repeated here because
-importing proof would bring the cryptography library into the card process.
+The names are those of pam_sc.decision.challenge.MECHANISMS; a test holds the two equal.
 """
 
 from __future__ import annotations

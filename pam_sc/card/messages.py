@@ -5,8 +5,9 @@
     0x01 SETUP        run as (empty, or uid u32 and gid u32 in 8 bytes) . groups (u32 each) . number of modules (u8)
     0x02 MODULE       path . environment (name, value, ...) . allowed system calls (name, ...)
     0x03 REPORT       nothing
-    0x04 SIGN         module (u32) . slot (u64) . label . manufacturer . model . serial . PIN state . certificate .
-                      object id . public key . context login (u8) . choices (mechanism, bytes, ...)
+    0x04 SIGN         module (u32) . slot (u64) . label . manufacturer . model . serial . PIN state . candidates, each
+                      (SHA-256 of the certificate . object id . public key . context login (u8) .
+                      choices (mechanism, bytes, ...))
     0x05 END          nothing
     card process to verifier
     0x81 READY        nothing                                                  answers SETUP and its MODULEs
@@ -18,7 +19,7 @@
     0x86 HAS_CERTIFICATE  certificate . object id . label . failure . detail   on the token that came last
     0x87 REPORTED     nothing                                                  ends the answer to REPORT
     0x88 PIN_SENT     nothing                                                  the PIN goes to the token now
-    0x89 SIGNED       mechanism . signature                                    answers SIGN
+    0x89 SIGNED       number of the candidate (u8) . mechanism . signature     answers SIGN
     0x8a NOT_SIGNED   failure . detail                                         answers SIGN
     0x8b ENDED        nothing                                                  answers END
 
@@ -39,8 +40,11 @@ from pam_sc.errors import ConfigError, ProtocolError
 from pam_sc.frames import Frame
 
 _PATH_MAX = 4096
+_PUBLIC_KEY_MAX = 8 * 1024
 _LIST_MAX = 64 * 1024
 _NAME_MAX = 64
+_HASH_SIZE = 32
+MAX_CANDIDATES = 8
 
 
 class Kind(enum.IntEnum):
@@ -83,8 +87,19 @@ class RunAs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateCommand:
+    """One certificate of a SIGN: how to find it and its key again, and what its key may sign."""
+
+    certificate_sha256: bytes
+    object_id: bytes
+    public_key_der: bytes
+    context_login: bool
+    choices: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignCommand:
-    """A SIGN message: which token and certificate to find again, and what to sign with the certificate's key."""
+    """A SIGN message: which token to find again, and the certificates one of whose keys is to sign, in order."""
 
     module: int
     slot_id: int
@@ -93,17 +108,14 @@ class SignCommand:
     model: str
     serial: str
     pin_state: PinState
-    certificate_der: bytes
-    object_id: bytes
-    public_key_der: bytes
-    context_login: bool
-    choices: tuple[tuple[str, bytes], ...]
+    candidates: tuple[CandidateCommand, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What the token signed with, and the signature; not verified."""
+    """For which candidate the token signed, with what, and the signature; not verified."""
 
+    candidate: int
     mechanism: str
     signature: bytes
 
@@ -169,10 +181,16 @@ def read_module(frame: Frame) -> ModuleSetup:
 def sign_frame(command: SignCommand) -> Frame:
     """SIGN."""
     texts = (command.label, command.manufacturer, command.model, command.serial, command.pin_state.value)
-    choices = nest(part for name, content in command.choices for part in (name.encode(), content))
     return Frame(Kind.SIGN, (
-        u32(command.module), u64(command.slot_id), *(text.encode() for text in texts), command.certificate_der,
-        command.object_id, command.public_key_der, u8(command.context_login), choices,
+        u32(command.module), u64(command.slot_id), *(text.encode() for text in texts),
+        nest(_candidate_field(candidate) for candidate in command.candidates),
+    ))
+
+
+def _candidate_field(candidate: CandidateCommand) -> bytes:
+    choices = nest(part for name, content in candidate.choices for part in (name.encode(), content))
+    return nest((
+        candidate.certificate_sha256, candidate.object_id, candidate.public_key_der, u8(candidate.context_login), choices,
     ))
 
 
@@ -182,12 +200,25 @@ def read_sign(frame: Frame) -> SignCommand:
     command = SignCommand(
         module=fields.number(4), slot_id=fields.number(8), label=fields.text(), manufacturer=fields.text(),
         model=fields.text(), serial=fields.text(), pin_state=read_pin_state(fields),
-        certificate_der=fields.octets(MAX_ATTRIBUTE), object_id=fields.octets(MAX_OBJECT_ID),
-        public_key_der=fields.octets(MAX_ATTRIBUTE), context_login=fields.flag(),
-        choices=_read_choices(fields.nested(_LIST_MAX)),
+        candidates=_read_candidates(fields.nested(_LIST_MAX)),
     )
     fields.end()
     return command
+
+
+def _read_candidates(fields: Fields) -> tuple[CandidateCommand, ...]:
+    candidates: list[CandidateCommand] = []
+    while fields.left:
+        one = fields.nested(_LIST_MAX)
+        candidates.append(CandidateCommand(
+            certificate_sha256=one.octets(_HASH_SIZE), object_id=one.octets(MAX_OBJECT_ID),
+            public_key_der=one.octets(_PUBLIC_KEY_MAX), context_login=one.flag(),
+            choices=_read_choices(one.nested(_LIST_MAX)),
+        ))
+        one.end()
+    if not 0 < len(candidates) <= MAX_CANDIDATES:
+        raise ProtocolError(f"card message is malformed: {len(candidates)} candidates, at most {MAX_CANDIDATES}")
+    return tuple(candidates)
 
 
 def _read_choices(fields: Fields) -> tuple[tuple[str, bytes], ...]:
@@ -231,7 +262,7 @@ def read_failed(frame: Frame) -> tuple[str, str]:
 def outcome_frame(outcome: Signature | NotSigned) -> Frame:
     """SIGNED or NOT_SIGNED."""
     if isinstance(outcome, Signature):
-        return Frame(Kind.SIGNED, (outcome.mechanism.encode(), outcome.signature))
+        return Frame(Kind.SIGNED, (u8(outcome.candidate), outcome.mechanism.encode(), outcome.signature))
     return Frame(Kind.NOT_SIGNED, (outcome.failure.value.encode(), outcome.detail[:MAX_DETAIL].encode()))
 
 
@@ -246,7 +277,7 @@ def read_outcome(frame: Frame) -> Signature | NotSigned:
     fields = Fields(frame.fields)
     outcome: Signature | NotSigned
     if frame.type == Kind.SIGNED:
-        outcome = Signature(read_mechanism(fields), fields.octets(MAX_SIGNATURE))
+        outcome = Signature(fields.number(1), read_mechanism(fields), fields.octets(MAX_SIGNATURE))
     else:
         name = fields.text(_NAME_MAX)
         if frame.type != Kind.NOT_SIGNED or name not in _SAYABLE:

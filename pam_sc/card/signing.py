@@ -3,16 +3,20 @@
 
     1 the slot and its token are those of the report, nothing came or went   else TOKEN_REMOVED, TOKEN_CHANGED
     2 the PIN has a form that the token can accept                           else PIN_FORM
-    3 a fresh session finds the very same certificate                        else TOKEN_CHANGED
+    3 a fresh session finds the very same certificates                       else TOKEN_CHANGED
     ----- up to here no PIN was sent -----
     4 C_Login accepts the PIN                                                else PIN_..., LOGIN_FAILED
+    for each candidate in turn, until one has begun to sign:
     5 a private key belongs to the certificate                               else NO_PRIVATE_KEY
     6 C_SignInit takes one of the choices, in order                          else MECHANISM_REFUSED
     7 the key's own login where it wants one, then one C_Sign                else SIGNING_FAILED
+
+Of several candidates that did not get to step 7 the first one's failure is told.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,7 +24,7 @@ from pam_sc.card.ckr import CKR_OK, MECHANISM_REFUSALS, TokenError, describe
 from pam_sc.card.constants import CKA_ALWAYS_AUTHENTICATE, CKA_VALUE, CKF_TOKEN_PRESENT, MAX_ATTRIBUTE
 from pam_sc.card.keys import find_private_key, public_part
 from pam_sc.card.mechanisms import MECHANISMS
-from pam_sc.card.messages import Signature, SignCommand
+from pam_sc.card.messages import CandidateCommand, Signature, SignCommand
 from pam_sc.card.module import Module, Session, TokenInfo
 from pam_sc.card.pin import NotPossibleError, log_in, log_in_for_key, require_form
 from pam_sc.card.text import clean, clean_text
@@ -68,26 +72,26 @@ class _Attempt:
         info = require_same_token(self._module, command)
         require_form(self._pin, info)
         self.session = session = self._module.open_session(command.slot_id)
-        require_same_certificate(session, command.certificate_der)
+        require_same_certificates(session, command.candidates)
         self.stage = CardFailure.LOGIN_FAILED
         log_in(self._module, command.slot_id, session, self._pin, pin_state(info.flags), pin_sent)
         self.logged_in = True
-        self.stage = CardFailure.NO_PRIVATE_KEY
-        key = find_private_key(session, command.object_id, public_part(command.public_key_der))
-        if key is None:
-            raise NotPossibleError(CardFailure.NO_PRIVATE_KEY, "no key has the certificate's id or public key")
-        self.stage = CardFailure.SIGNING_FAILED
-        return self._sign_with(session, key, pin_state(info.flags))
+        return self._sign_for_one(session, pin_state(info.flags))
 
-    def _sign_with(self, session: Session, key: int, before: PinState) -> Signature:
-        wants_login = any(session.attribute_or(key, CKA_ALWAYS_AUTHENTICATE, 1))
-        if wants_login and not self._command.context_login:
-            raise NotPossibleError(CardFailure.SIGNING_FAILED,
-                                   "the key wants a PIN for each signature, and its certificate is not for signatures")
-        mechanism, content = _begin(session, key, self._command.choices)
-        if wants_login:
-            log_in_for_key(self._module, self._command.slot_id, session, self._pin, before)
-        return Signature(mechanism, session.sign(content))
+    def _sign_for_one(self, session: Session, before: PinState) -> Signature:
+        passed_over: list[NotPossibleError] = []
+        for number, candidate in enumerate(self._command.candidates):
+            self.stage = CardFailure.NO_PRIVATE_KEY
+            try:
+                wants_login, mechanism, content = _begin_for(session, candidate)
+            except NotPossibleError as unusable:
+                passed_over.append(unusable)
+                continue
+            self.stage = CardFailure.SIGNING_FAILED
+            if wants_login:
+                log_in_for_key(self._module, self._command.slot_id, session, self._pin, before)
+            return Signature(number, mechanism, session.sign(content))
+        raise passed_over[0]
 
 
 def require_same_token(module: Module, command: SignCommand) -> TokenInfo:
@@ -111,12 +115,24 @@ def _require_same_pin_state(now: PinState, reported: PinState) -> None:
         raise NotPossibleError(CardFailure.TOKEN_CHANGED, "PIN tries were used after the token was read")
 
 
-def require_same_certificate(session: Session, der: bytes) -> None:
-    """Refuse unless the token still holds the certificate, byte for byte."""
-    for handle in certificate_handles(session):
-        if session.attribute_or(handle, CKA_VALUE, MAX_ATTRIBUTE) == der:
-            return
-    raise NotPossibleError(CardFailure.TOKEN_CHANGED, "the certificate is not on the token any more")
+def require_same_certificates(session: Session, candidates: tuple[CandidateCommand, ...]) -> None:
+    """Refuse unless the token still holds every candidate's certificate, byte for byte."""
+    values = (session.attribute_or(handle, CKA_VALUE, MAX_ATTRIBUTE) for handle in certificate_handles(session))
+    present = {hashlib.sha256(value).digest() for value in values}
+    if any(candidate.certificate_sha256 not in present for candidate in candidates):
+        raise NotPossibleError(CardFailure.TOKEN_CHANGED, "a certificate is not on the token any more")
+
+
+def _begin_for(session: Session, candidate: CandidateCommand) -> tuple[bool, str, bytes]:
+    """Begin to sign for a candidate: whether its key wants a login of its own, the mechanism, the bytes to sign."""
+    key = find_private_key(session, candidate.object_id, public_part(candidate.public_key_der))
+    if key is None:
+        raise NotPossibleError(CardFailure.NO_PRIVATE_KEY, "no key has the certificate's id or public key")
+    wants_login = any(session.attribute_or(key, CKA_ALWAYS_AUTHENTICATE, 1))
+    if wants_login and not candidate.context_login:
+        raise NotPossibleError(CardFailure.SIGNING_FAILED,
+                               "the key wants a PIN for each signature, and its certificate is not for signatures")
+    return (wants_login, *_begin(session, key, candidate.choices))
 
 
 def _begin(session: Session, key: int, choices: tuple[tuple[str, bytes], ...]) -> tuple[str, bytes]:
