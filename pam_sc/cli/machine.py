@@ -57,6 +57,9 @@ class Machine(Protocol):
 class RealMachine:
     """This machine."""
 
+    def __init__(self, pam_folder: str = PAM_FOLDER) -> None:
+        self._pam_folder = pam_folder
+
     def install_paths(self) -> Mapping[str, str]:
         """Where this installation is: module, worker, config and store."""
         from pam_sc.paths import install_paths
@@ -79,7 +82,7 @@ class RealMachine:
             *_check_material(configuration),
             *_check_for_root(configuration),
             *lint(configuration, privileged=os.geteuid() == 0),
-            *check_stack(PAM_FOLDER, configuration),
+            *check_stack(self._pam_folder, configuration),
         )
 
     def request(self, user: str | None, service: str) -> Request:
@@ -113,7 +116,7 @@ class RealMachine:
         from pam_sc.config.lint_stacks import MODULE_NAME, configuration_of
         from pam_sc.config.stacks import Entry, read_stack
 
-        stack = read_stack(PAM_FOLDER, os.path.basename(service))
+        stack = read_stack(self._pam_folder, os.path.basename(service))
         ours = (line for line in stack if isinstance(line, Entry) and line.basename == MODULE_NAME)
         return next((configuration_of(entry) for entry in ours if entry.type == "auth"), None)
 
