@@ -18,7 +18,8 @@ from tests.support.softhsm import PIN
 
 pytestmark = pytest.mark.root
 
-PAM_SC = f"{PREFIX}/bin/pam-sc"
+PAM_SC = [f"{PREFIX}/bin/python3", "-I", "-c", "from pam_sc.cli.main import main; main()"]
+"""What the script pam-sc does; the script itself names the interpreter of the place it was installed to."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def config(rig: Rig) -> str:
 
 def asked(rig: Rig, *arguments: str, user: str | None = None) -> tuple[int, Any]:
     """Run pam-sc for JSON; its exit code and what it said."""
-    done = rig.world.run([PAM_SC, *arguments, "--json"], user=user)
+    done = rig.world.run([*PAM_SC, *arguments, "--json"], user=user)
     assert done.stderr == ""
     return done.returncode, json.loads(done.stdout)
 
@@ -53,7 +54,7 @@ def certificates(found: Any) -> list[Any]:
 
 
 def test_paths_are_those_of_the_installation(rig: Rig) -> None:
-    done = rig.world.run([PAM_SC, "paths"])
+    done = rig.world.run([*PAM_SC, "paths"])
     assert done.stdout.splitlines() == [
         f"module={module_in()}",
         f"worker={worker_in()}",
@@ -92,7 +93,7 @@ def test_explain_gives_the_reason_that_a_login_would_log(rig: Rig, config: str, 
 
 @pytest.mark.parametrize(("pin", "said"), [(PIN, "granted: alice"), ("0000", "refused: pin-wrong at step 10")])
 def test_explain_with_a_pin_goes_to_the_signature(rig: Rig, config: str, pin: str, said: str) -> None:
-    child = rig.world.spawn([PAM_SC, "explain", "alice", "--pin", "--config", config])
+    child = rig.world.spawn([*PAM_SC, "explain", "alice", "--pin", "--config", config])
     child.expect_exact("PIN for login: ")
     child.sendline(pin)
     child.expect_exact(said)
@@ -103,7 +104,7 @@ def test_explain_with_a_pin_goes_to_the_signature(rig: Rig, config: str, pin: st
 )
 def test_try_login_runs_the_stack_and_explains_it(rig: Rig, config: str, pin: str, said: str) -> None:
     rig.service(config, name="tried")
-    child = rig.world.spawn([PAM_SC, "try-login", "alice", "--service", "tried"])
+    child = rig.world.spawn([*PAM_SC, "try-login", "alice", "--service", "tried"])
     child.expect_exact("cannot be rehearsed")
     child.expect_exact("PIN for alice: ")
     child.sendline(pin)
@@ -119,7 +120,7 @@ def test_check_config_is_clean_but_for_what_was_asked_for(rig: Rig, config: str)
 
 def test_check_config_refuses_what_a_login_refuses(rig: Rig) -> None:
     config = rig.world.put("/etc/pam_sc/wrong.toml", 'crad = "required"\n')
-    done = rig.world.run([PAM_SC, "check-config", config])
+    done = rig.world.run([*PAM_SC, "check-config", config])
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("pam-sc: /etc/pam_sc/wrong.toml:1: crad: found an unknown key, expected one of ")
     assert done.stderr.endswith("did you mean 'card'?\n")
