@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import resource
 import warnings
 from collections.abc import Mapping
 from typing import Protocol
@@ -121,7 +122,8 @@ class RealMachine:
         return next((configuration_of(entry) for entry in ours if entry.type == "auth"), None)
 
     def ask_secret(self, prompt: str) -> str:
-        """Ask for a PIN at the terminal, and nowhere that would show it."""
+        """Ask for a PIN at the terminal, and nowhere that would show it; from then on this process leaves no core."""
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with warnings.catch_warnings():
             warnings.simplefilter("error", getpass.GetPassWarning)
             try:
