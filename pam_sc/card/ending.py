@@ -10,6 +10,8 @@ where pyscard is installed and the slot is named like a reader. Nothing here fai
 from __future__ import annotations
 
 import contextlib
+import importlib
+from typing import Any
 
 from pam_sc.card.ckr import TokenError
 from pam_sc.card.module import Module, Session
@@ -46,8 +48,7 @@ def end_verification(module: Module, session: Session, slot: int) -> None:
 
 def reset_card(reader: str) -> bool:
     """Reset the card in the PC/SC reader of this name; False if there is none. ImportError without pyscard."""
-    from smartcard import scard
-
+    scard: Any = importlib.import_module("smartcard.scard")
     result, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_SYSTEM)
     if result != scard.SCARD_S_SUCCESS:
         return False
