@@ -44,6 +44,7 @@ static const unsigned char SECRET[] = {0x0f, 0x24, 0x62, 0x64, 0x76, 0x2d};
 struct person {
     pam_handle_t *pamh;
     int prompts;
+    pid_t forked; /* a child that holds a copy of every descriptor of that moment */
 };
 
 void pam_syslog(const pam_handle_t *pamh, int priority, const char *format, ...)
@@ -123,6 +124,12 @@ static int converse(int count, const struct pam_message **messages, struct pam_r
         sleep_ms(atol(value));
         (*responses)->resp = secret(sizeof SECRET);
     }
+    if (strcmp(step, "fork") == 0) {
+        (*responses)->resp = secret(sizeof SECRET);
+        if ((person->forked = fork()) == 0)
+            for (;;)
+                pause();
+    }
     if ((value = value_of(step, "become"))) {
         pam_set_item(person->pamh, PAM_USER, value[0] ? value : NULL);
         (*responses)->resp = secret(sizeof SECRET);
@@ -186,6 +193,10 @@ static int one_login(void)
     if (!script.quiet)
         fprintf(out, "user %s\n", user ? (const char *)user : "(none)");
     pam_end(person.pamh, result);
+    if (person.forked > 0) {
+        kill(person.forked, SIGKILL);
+        waitpid(person.forked, NULL, 0);
+    }
     return result;
 }
 

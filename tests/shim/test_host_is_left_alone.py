@@ -149,6 +149,16 @@ def test_when_the_host_dies_everything_is_gone_within_two_seconds(
     host.stdout.close()
 
 
+@pytest.mark.parametrize("step", ["secret", "fork"])
+def test_the_supervisor_hears_the_end_even_if_a_fork_of_the_host_holds_the_lifeline(host: Host, step: str) -> None:
+    """A host with threads may fork at any moment, without exec; closing alone would then say nothing."""
+    config = host.confdir / "tells-end"
+    host.service(f"auth required {host.module} config={config}")
+    outcome = host.run(f"step={step}")
+    assert (outcome.code, outcome.word("state")) == (SUCCESS, "same")
+    assert (host.confdir / "tells-end.ended").exists()
+
+
 def test_when_the_shim_returns_no_process_is_left(plain: Host) -> None:
     outcome = plain.login("honour-hang", arguments=("timeout=1",))
     pids = [int(line.split()[2]) for line in outcome.logs if line.startswith("6 pid ")]
