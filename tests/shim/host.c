@@ -397,6 +397,7 @@ static void set_the_scene(void)
         pthread_create(&thread, NULL, reap_any_child, NULL);
     if (script.uids && (sscanf(script.uids, "%u:%u:%u", &r, &e, &s) != 3 || setresuid(r, e, s) != 0))
         abort();
+    prctl(PR_SET_DUMPABLE, 1); /* as a host does that wants core files after it has given up a uid */
     if (script.closed)
         for (int fd = 0; fd < 3; fd++)
             close(fd);
