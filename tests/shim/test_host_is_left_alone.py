@@ -56,9 +56,10 @@ def test_the_worker_starts_with_nothing_of_the_host(host: Host) -> None:
     assert len([line for line in logs if line.startswith("6 arg ")]) == 1
 
 
-def test_a_host_without_standard_descriptors_gets_them_back_unused(plain: Host) -> None:
-    logs = plain.login("report", "closed=1").logs
-    assert "6 fds 0 1 2 3 4 5 6 " in logs
+def test_a_host_without_standard_descriptors_cannot_print_into_a_channel(plain: Host) -> None:
+    assert "6 fds 0 1 2 3 4 5 6 " in plain.login("report", "closed=1").logs
+    outcome = plain.login("pin", "closed=1")
+    assert (outcome.code, outcome.logs) == (SUCCESS, ["6 answer 1 echoed ''", "6 secret of 6 bytes"])
 
 
 @as_root
