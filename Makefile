@@ -35,8 +35,8 @@ check: build
 bench: build
 	@$(VENV)/bin/python -P tools/bench.py $(BENCH)
 
-fuzz: build
-	@tools/fuzz $(VENV)
+fuzz:
+	@tools/fuzz $(SECONDS)
 
 install: build
 	@tools/install $(VENV) $(PREFIX)
@@ -44,7 +44,7 @@ install: build
 uninstall:
 	@tools/uninstall $(PREFIX)
 
-lock: $(VENV)/.requirements  # rewrite the lists of hashes from requirements/*.in
+lock:  # rewrite the lists of hashes from requirements/*.in
 	@tools/lock
 
 clean:

@@ -38,15 +38,15 @@ class ChannelClosed(ProtocolError):
 class DeadlineExceeded(PamScError):
     """The time that was given for an answer is over."""
 
-    pin_sent = False
-    """Where the card process had to answer: whether it had said that the PIN goes to the token now."""
+    pin_sent = True
+    """Where the card process had to answer: whether the PIN went to the token. True unless it is known that it did not."""
 
 
 class CardProcessLost(PamScError):
     """The card process died, or said something the protocol does not allow."""
 
-    pin_sent = False
-    """Whether the card process had said that the PIN goes to the token now."""
+    pin_sent = True
+    """Whether the PIN went to the token. True unless it is known that it did not."""
 
 
 class CardIsolationFailed(CardProcessLost):

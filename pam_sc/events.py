@@ -9,8 +9,6 @@ or an application says can break out of its value: control characters are escape
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Callable
 
 from pam_sc.decision.evidence import (
@@ -37,7 +35,7 @@ def clean(text: str, most: int = LINE_MAX) -> str:
     """Return text that is safe in a log line and on a terminal, in at most `most` bytes of UTF-8.
 
     Everything that is not printable (control characters of C0 and C1, line and direction marks, lone surrogates) is
-    written as an escape, and so is the backslash, so that the original can be told.
+    written as an escape. A backslash stays as it is: most of these texts have escapes in them already.
     """
     return _fit([_escaped(character) for character in text[: most + 1]], most)
 
@@ -46,7 +44,7 @@ def quoted(text: str, most: int = _VALUE_MAX) -> str:
     """Return a value for a log line: bare where it is a plain word, else in double quotes that it cannot close."""
     if text and len(text) <= most and set(text) <= _BARE:
         return text
-    pieces = ['\\"' if character == '"' else _escaped(character) for character in text[: most + 1]]
+    pieces = ["\\" + character if character in '"\\' else _escaped(character) for character in text[: most + 1]]
     return '"' + _fit(pieces, most) + '"'
 
 
@@ -64,8 +62,6 @@ def _size(pieces: list[str]) -> int:
 
 
 def _escaped(character: str) -> str:
-    if character == "\\":
-        return "\\\\"
     if character.isprintable():
         return character
     code = ord(character)
@@ -124,8 +120,11 @@ class EventLog:
 
 def pseudonym(certificate_sha256: bytes, machine_id: str) -> str:
     """Return what names a certificate in this machine's log: the same in every line, of no use on another machine."""
-    key = b"pam_sc-log-v1\0" + machine_id.encode()
-    return hmac.new(key, certificate_sha256, hashlib.sha256).hexdigest()[:16]
+    from cryptography.hazmat.primitives import hashes, hmac  # a login has it by now; hashlib would load OpenSSL again
+
+    code = hmac.HMAC(b"pam_sc-log-v1\0" + machine_id.encode(), hashes.SHA256())
+    code.update(certificate_sha256)
+    return code.finalize().hex()[:16]
 
 
 def _revocation_unknown(ref: CertificateRef, evidence: Evidence) -> bool:

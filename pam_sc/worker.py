@@ -70,7 +70,9 @@ class Verifier:
             self._conversation.verdict(verdict.account, PamCode.SUCCESS)
             return
         self._log.refused(request, verdict)
-        self._conversation.tell(MessageKind.ERROR, REASONS[verdict.reason].text)
+        text = REASONS[verdict.reason].text
+        if text:
+            self._conversation.tell(MessageKind.ERROR, text)
         self._conversation.verdict(request.account or "", verdict.code(card_required=self._card_required))
 
     def _refuse_on_error(self) -> Granted | Denied:

@@ -96,19 +96,19 @@ static void run_request(pam_handle_t *pamh, const struct request *request, const
     spawn_end(&supervisor);
 }
 
-/* Whether PAM_USER, read again, is the account that was granted. Only where the request named none, and there still is
- * none, does the verdict name it. */
+/* Whether the account that was granted is the one that was asked for, and PAM_USER, read again, still is that account.
+ * Only where the request named none, and there still is none, does the verdict name it. */
 static bool confirm_account(pam_handle_t *pamh, const struct request *request, const char *granted)
 {
     const char *account;
+    const bool named = request->account[0] != '\0';
+    if (named && strcmp(granted, request->account) != 0)
+        return false;
     if (!request_read_item(pamh, PAM_USER, &account))
         return false;
-    if (request->account[0] == '\0' && account[0] == '\0') {
-        if (pam_set_item(pamh, PAM_USER, granted) != PAM_SUCCESS || !request_read_item(pamh, PAM_USER, &account))
-            return false;
-    } else if (strcmp(account, request->account) != 0) {
+    if (!named && account[0] == '\0' &&
+        (pam_set_item(pamh, PAM_USER, granted) != PAM_SUCCESS || !request_read_item(pamh, PAM_USER, &account)))
         return false;
-    }
     return strcmp(account, granted) == 0;
 }
 

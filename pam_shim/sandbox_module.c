@@ -143,7 +143,7 @@ static PyMethodDef methods[] = {
 static struct PyModuleDef module = {
 	PyModuleDef_HEAD_INIT,
 	.m_name = "_pam_sc",
-	.m_doc = "The way into the sandbox, and the account database.",
+	.m_doc = "The way into the sandbox.",
 	.m_size = 0,
 	.m_methods = methods,
 };

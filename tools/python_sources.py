@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Print the Python files below a folder of the source tree, one a line. meson.build installs exactly these."""
+"""Print the files of the package below a folder of the source tree, one a line. meson.build installs exactly these."""
 
 import os
 import sys
 
+PACKAGED = (".py", ".typed", ".conf")
+
 
 def python_sources(root: str) -> list[str]:
-    """Every .py and py.typed below `root`, sorted; symlinked folders are not entered."""
+    """Every file that is part of the package below `root`, sorted; symlinked folders are not entered."""
     found = [
         os.path.join(folder, name)
         for folder, _, names in os.walk(root)
         for name in names
-        if name.endswith(".py") or name == "py.typed"
+        if name.endswith(PACKAGED)
     ]
     return sorted(found)
 

@@ -57,6 +57,8 @@ class Inspection:
     """The rules as they are configured."""
     sees: Mapping[bytes, tuple[tuple[str, tuple[str, ...]], ...]]
     """By the SHA-256 of a certificate: each mapper's name and the values it looks at."""
+    unusable: Mapping[bytes, tuple[str, ...]]
+    """By the SHA-256 of a certificate: what in its subject no mapper may look at, and why."""
     accounts: Mapping[str, AccountLookup]
     """Every account that some certificate maps to, looked up."""
     problems: tuple[str, ...] = ()
@@ -148,6 +150,7 @@ def _certificate(inspection: Inspection, token: TokenReport, report: Certificate
             {"name": name, "sees": list(values)}
             for name, values in (inspection.sees.get(facts.sha256, ()) if facts else ())
         ],
+        "unusable": list(inspection.unusable.get(facts.sha256, ()) if facts else ()),
         "accounts": list(mapped),
         "accepted": refused is None,
         "accepted_for": [name for name in mapped if _usable(inspection, name)] if refused is None else [],
@@ -270,6 +273,7 @@ def _certificate_rows(certificate: Values) -> Iterator[Row]:
         yield Row(("sha256",), certificate["sha256"], 8)
     for mapper in certificate["mappers"]:
         yield Row(("mapper",), f"{mapper['name']} sees {_listed(mapper['sees'])}", 8)
+    yield from (Row(("unusable",), text, 8) for text in certificate["unusable"])
     if certificate["accounts"]:
         yield Row(("maps to",), ", ".join(certificate["accounts"]), 8)
     yield from _failure_rows(certificate["refusal"], 8)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 import warnings
+from collections.abc import Mapping
 from typing import Protocol
 
 from pam_sc.cli.inspection import Inspection
@@ -22,31 +23,11 @@ from pam_sc.errors import PamScError
 PAM_FOLDER = "/etc/pam.d"
 
 
-class Paths(Protocol):
-    """Where an installation is (pam_sc.paths)."""
-
-    @property
-    def module(self) -> object:
-        """pam_sc.so."""
-
-    @property
-    def worker(self) -> object:
-        """pam_sc_worker."""
-
-    @property
-    def config(self) -> object:
-        """The configuration that is read by default."""
-
-    @property
-    def store(self) -> object:
-        """The revocation store."""
-
-
 class Machine(Protocol):
     """What the commands ask of their machine."""
 
-    def install_paths(self) -> Paths:
-        """Where this installation is."""
+    def install_paths(self) -> Mapping[str, str]:
+        """Where this installation is: module, worker, config and store."""
 
     def load_configuration(self, path: str | None) -> Configuration:
         """Return the configuration; PamScError if it is wrong."""
@@ -76,8 +57,8 @@ class Machine(Protocol):
 class RealMachine:
     """This machine."""
 
-    def install_paths(self) -> Paths:
-        """Where this installation is."""
+    def install_paths(self) -> Mapping[str, str]:
+        """Where this installation is: module, worker, config and store."""
         from pam_sc.paths import install_paths
 
         return install_paths()
@@ -97,7 +78,7 @@ class RealMachine:
         return (
             *_check_material(configuration),
             *_check_for_root(configuration),
-            *lint(configuration),
+            *lint(configuration, privileged=os.geteuid() == 0),
             *check_stack(PAM_FOLDER, configuration),
         )
 
@@ -125,7 +106,7 @@ class RealMachine:
 
     def worker(self) -> str:
         """The path of pam_sc_worker."""
-        return str(self.install_paths().worker)
+        return self.install_paths()["worker"]
 
     def config_of_service(self, service: str) -> str | None:
         """Return the configuration that a service's stack names; None for the default."""

@@ -10,11 +10,14 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
 from pam_sc.events import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 TEXT_MAX = 4096
 EXIT_CODES = (
@@ -40,20 +43,21 @@ class Row:
 def print_rows(rows: Sequence[Row], widths: Sequence[int]) -> None:
     """Print rows in columns of these widths: coloured and wrapped on a terminal, plain lines otherwise."""
     if sys.stdout.isatty():
-        _print_table(rows, widths)
+        from rich.console import Console  # not at the top: most uses of pam-sc by programs need no terminal
+
+        print_table(rows, widths, Console(highlight=False))
         return
     for row in rows:
         columns = "".join(f"{clean(word, TEXT_MAX):<{width}}" for word, width in zip(row.words, widths, strict=False))
         click.echo((" " * row.indent + columns + clean(row.text, TEXT_MAX)).rstrip())
 
 
-def _print_table(rows: Sequence[Row], widths: Sequence[int]) -> None:
-    from rich.console import Console  # not at the top: most uses of pam-sc by programs need no terminal
+def print_table(rows: Sequence[Row], widths: Sequence[int], console: Console) -> None:
+    """Print rows on a terminal, coloured, texts wrapped in their column."""
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
     for row in rows:
         grid = Table.grid(padding=0)
         for width in widths[: len(row.words)]:

@@ -81,12 +81,12 @@ def authenticate(user: str, service: str, secret: str) -> StackResult:
     )
 
 
-def _conversation(internals: Any, authenticator: Any, answers: OneSecret) -> Callable[..., int]:  # noqa: ANN401
+def _conversation(internals: Any, authenticator: Any, answers: OneSecret) -> Callable[..., int]:
     """Make the C callback: nothing may escape it, and what it allocated is freed unless libpam gets it."""
     libc = authenticator.libc
     libc.free.argtypes, libc.free.restype = [ctypes.c_void_p], None
 
-    def converse(count: int, messages: Any, responses: Any, _appdata: object) -> int:  # noqa: ANN401
+    def converse(count: int, messages: Any, responses: Any, _appdata: object) -> int:
         given: list[int] = []
         try:
             if not 0 < count <= MESSAGES_MAX:
@@ -104,7 +104,7 @@ def _conversation(internals: Any, authenticator: Any, answers: OneSecret) -> Cal
     return converse
 
 
-def _copy(authenticator: Any, answer: bytes) -> int:  # noqa: ANN401
+def _copy(authenticator: Any, answer: bytes) -> int:
     """Return a C string of libc's, which libpam will free."""
     address = int(authenticator.calloc(len(answer) + 1, 1) or 0)
     if not address:
@@ -113,7 +113,7 @@ def _copy(authenticator: Any, answer: bytes) -> int:  # noqa: ANN401
     return address
 
 
-def _array(internals: Any, authenticator: Any, given: list[int]) -> Any:  # noqa: ANN401
+def _array(internals: Any, authenticator: Any, given: list[int]) -> Any:
     address = authenticator.calloc(len(given), ctypes.sizeof(internals.PamResponse))
     if not address:
         raise MemoryError
@@ -123,7 +123,7 @@ def _array(internals: Any, authenticator: Any, given: list[int]) -> Any:  # noqa
     return array
 
 
-def _release(libc: Any, given: list[int]) -> None:  # noqa: ANN401
+def _release(libc: Any, given: list[int]) -> None:
     for address in given:
         if address:
             ctypes.memset(address, 0, len(ctypes.string_at(address)))

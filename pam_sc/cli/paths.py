@@ -17,13 +17,9 @@ def paths(machine: Machine, config_path: str | None, as_json: bool) -> int:
 
     Reads no configuration; with --config, that path is printed as it is given.
     """
-    found = machine.install_paths()
-    named = {
-        "module": str(found.module),
-        "worker": str(found.worker),
-        "config": config_path or str(found.config),
-        "store": str(found.store),
-    }
+    named = dict(machine.install_paths())
+    if config_path:
+        named["config"] = config_path
     if as_json:
         print_json(named)
         return 0

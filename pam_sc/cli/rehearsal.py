@@ -29,7 +29,7 @@ from pam_sc.decision.evidence import (
     Request,
     TokenReport,
 )
-from pam_sc.decision.identity import read_subject
+from pam_sc.decision.identity import Subject, read_subject
 from pam_sc.decision.reasons import Step
 from pam_sc.errors import MapperError, PamScError
 from pam_sc.events import clean
@@ -56,10 +56,12 @@ def inspect_everything(configuration: Configuration, worker: str, trusted_uids: 
         service="login", account=None, real_uid=0, effective_uid=0, saved_uid=0, purpose=Purpose.EXPLAIN
     )  # fmt: skip
     rehearsal, material = _run(request, _without_limits(configuration), worker, trusted_uids, None)
+    subjects = _subjects(rehearsal.evidence)
     return Inspection(
         rehearsal=rehearsal,
         policy=configuration.policy(),
-        sees=_what_mappers_see(rehearsal.evidence, material),
+        sees={key: tuple(_sees(mapper, subject) for mapper in material.mappers) for key, subject in subjects.items()},
+        unusable={key: subject.unusable for key, subject in subjects.items()},
         accounts=_look_up_mapped(rehearsal.evidence),
         problems=material.problems,
     )
@@ -140,24 +142,17 @@ def _end(card: StartedCardProcess, stop_acting: Callable[[], None]) -> None:
 # ---------------------------------------------------------------- for inspect
 
 
-def _what_mappers_see(
-    evidence: Evidence, material: Material
-) -> dict[bytes, tuple[tuple[str, tuple[str, ...]], ...]]:
-    found: dict[bytes, tuple[tuple[str, tuple[str, ...]], ...]] = {}
-    if not isinstance(evidence.card, CardReport):
-        return found
-    for _module, _slot, token in evidence.card.tokens():
-        for report in token.certificates:
-            facts = evidence.about(report.ref).facts
-            if isinstance(facts, CertificateFacts):
-                found[facts.sha256] = tuple(_sees(mapper, report.der) for mapper in material.mappers)
-    return found
+def _subjects(evidence: Evidence) -> dict[bytes, Subject]:
+    """What each certificate that could be parsed says about its owner, by the certificate's SHA-256."""
+    tokens = evidence.card.tokens() if isinstance(evidence.card, CardReport) else ()
+    reports = [report for _module, _slot, token in tokens for report in token.certificates]
+    known = [(evidence.about(report.ref).facts, report) for report in reports]
+    return {facts.sha256: read_subject(report.der) for facts, report in known if isinstance(facts, CertificateFacts)}
 
 
-def _sees(loaded: LoadedMapper, der: bytes) -> tuple[str, tuple[str, ...]]:
-    subject = read_subject(der)
+def _sees(loaded: LoadedMapper, subject: Subject) -> tuple[str, tuple[str, ...]]:
     try:
-        return loaded.name, (*loaded.mapper.sees(subject), *subject.unusable)
+        return loaded.name, loaded.mapper.sees(subject)
     except MapperError as error:
         return loaded.name, (str(error),)
 

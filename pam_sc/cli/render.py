@@ -31,7 +31,7 @@ NAMES = {
 def explain_rows(rehearsal: Rehearsal) -> list[Row]:
     """Return the eleven steps and the verdict, for people."""
     steps = [row for report in tell_steps(rehearsal) for row in _step_rows(report, rehearsal)]
-    problems = [Row(("problem",), f": {problem}") for problem in rehearsal.problems]
+    problems = [Row((), f"problem: {problem}") for problem in rehearsal.problems]
     return [*steps, Row(()), *problems, *_verdict_rows(rehearsal)]
 
 
@@ -50,13 +50,13 @@ def _step_rows(report: StepReport, rehearsal: Rehearsal) -> Iterator[Row]:
 def _verdict_rows(rehearsal: Rehearsal) -> Iterator[Row]:
     match rehearsal.verdict:
         case Granted(account=account):
-            yield Row(("granted",), f": {account}")
+            yield Row((), f"granted: {account}")
         case Denied() as denied:
             code = denied.code(card_required=rehearsal.policy.card_required)
-            yield Row(("refused",), f": {denied.reason.value} at step {int(denied.step)}, PAM_{code.name}")
+            yield Row((), f"refused: {denied.reason.value} at step {int(denied.step)}, PAM_{code.name}")
             yield Row((), f"the person reads: {REASONS[denied.reason].text}")
         case Needs(step=step):
-            yield Row(("stopped",), f": before step {int(step)}; nothing refuses the login so far (--pin goes on)")
+            yield Row((), f"stopped: before step {int(step)}; nothing refuses the login so far (--pin goes on)")
 
 
 def explain_json(rehearsal: Rehearsal) -> dict[str, object]:

@@ -51,8 +51,11 @@ TOKEN = Table(
     expected="a table: [token]",
     keys={
         "module": ListOf(item=MODULE, least=1, expected="at least one [[token.module]] with its path"),
-        "select": Key(expected="a PKCS#11 URI (RFC 7512) such as pkcs11:token=login",
-                      parse=values.converted(parse_token_uri)),
+        "select": Key(
+            expected="a PKCS#11 URI (RFC 7512) such as pkcs11:token=login",
+            parse=values.converted(parse_token_uri),
+            silent=True,  # somebody may have written a PIN into it
+        ),
         "run_as": Key(expected="the name of an account", parse=values.account_name),
     },
 )

@@ -34,12 +34,16 @@ def lint(
     *,
     at: datetime.datetime | None = None,
     find_uid: Callable[[str], int | None] = uid_of,
+    privileged: bool = True,
 ) -> tuple[Finding, ...]:
-    """Return what is questionable, in the order of the file; `at` is now unless it is given."""
+    """Return what is questionable, in the order of the file; `at` is now unless it is given.
+
+    With `privileged` False only programs without privilege use this configuration, which need no accounts of ours.
+    """
     now = at or datetime.datetime.now(datetime.UTC)
     return (
         *_lint_modules(configuration),
-        *_lint_accounts(configuration, find_uid),
+        *_lint_accounts(configuration, find_uid, Weight.ERROR if privileged else Weight.NOTE),
         *_lint_trust(configuration, now),
         *_lint_revocation(configuration),
         *_lint_account(configuration),
@@ -63,14 +67,16 @@ def _lint_modules(configuration: Configuration) -> Iterator[Finding]:
                               f"lets the module call {name}, which the filter is there to stop")
 
 
-def _lint_accounts(configuration: Configuration, find_uid: Callable[[str], int | None]) -> Iterator[Finding]:
+def _lint_accounts(
+    configuration: Configuration, find_uid: Callable[[str], int | None], weight: Weight
+) -> Iterator[Finding]:
     uids: dict[str, int | None] = {}
     for where, name in (("accounts", VERIFIER_ACCOUNT), ("token.run_as", configuration.token.run_as)):
         uids[name] = find_uid(name)
         if uids[name] is None:
-            yield Finding(Weight.ERROR, where, f"there is no account {name!r}; privileged programs refuse every card")
+            yield Finding(weight, where, f"there is no account {name!r}; privileged programs refuse every card")
         elif uids[name] == 0:
-            yield Finding(Weight.ERROR, where, f"the account {name!r} has uid 0; privileged programs refuse every card")
+            yield Finding(weight, where, f"the account {name!r} has uid 0; privileged programs refuse every card")
     known = [uid for uid in uids.values() if uid is not None]
     if len(set(known)) < len(known):
         yield Finding(Weight.ERROR, "token.run_as", f"has the uid of {VERIFIER_ACCOUNT!r}; every card is refused")

@@ -46,11 +46,12 @@ def _check_service(folder: str, service: str, configuration: Configuration) -> I
     auth = [entry for entry in entries if entry.type == "auth"]
     for at, entry in enumerate(auth):
         if entry.basename == MODULE_NAME:
-            required = configuration.card_required and _configuration_of(entry) == configuration.source
+            required = configuration.card_required and configuration_of(entry) == configuration.source
             yield from _check_enforcement(auth[:at], entry, auth[at + 1 :], required)
 
 
-def _configuration_of(entry: Entry) -> str:
+def configuration_of(entry: Entry) -> str:
+    """Return the configuration that a line of ours names."""
     named = [word.removeprefix("config=") for word in entry.arguments if word.startswith("config=")]
     return named[-1] if named else DEFAULT_PATH
 
@@ -63,7 +64,7 @@ def check_arguments(entry: Entry) -> Iterator[Finding]:
     for word in entry.arguments:
         why = _why_refused(word)
         if why is not None:
-            yield Finding(Weight.ERROR, entry.where, f"pam_sc.so refuses the argument {ascii(word[:80])}: {why}")
+            yield Finding(Weight.ERROR, entry.where, f"pam_sc.so refuses the argument {word[:80]!a}: {why}")
     if {"try_first_pass", "use_first_pass"} <= set(entry.arguments):
         yield Finding(Weight.ERROR, entry.where, "pam_sc.so refuses try_first_pass and use_first_pass together")
 

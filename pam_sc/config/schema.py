@@ -8,7 +8,6 @@ knows a file, a key of pam_sc or a file format, and nothing is ever skipped: wha
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -132,6 +131,8 @@ def _refuse_absence(child: Key | ListOf | Table, path: KeyPath) -> None:
 def _nearest(found: object, known: Iterable[str]) -> str | None:
     if not isinstance(found, str):
         return None
+    import difflib  # only where something is wrong: a login that goes well does not need it
+
     close = difflib.get_close_matches(found[:_SHOWN_MAX], list(known), n=1, cutoff=0.6)
     return close[0] if close else None
 

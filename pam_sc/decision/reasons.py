@@ -146,7 +146,7 @@ class ReasonRow:
     code: PamCode
     severity: Severity
     text: str
-    """What the person reads. Never more than helps them; details are for the log."""
+    """What the person reads, if anything. Never more than helps them; details are for the log."""
     hint: str
     """What an administrator can do, shown by `pam-sc explain`."""
 
@@ -272,7 +272,7 @@ def _fill() -> None:  # noqa: PLR0915 - this is the table; one row a statement
     _row(Reason.CONVERSATION_FAILED, step.PIN, code.CONV_ERR, sev.NOTICE,
          "The PIN could not be asked for", "the application's conversation failed or was interrupted")
     _row(Reason.CONVERSATION_AGAIN, step.PIN, code.INCOMPLETE, sev.DEBUG,
-         "The PIN could not be asked for", "the application asked to be called again")
+         "", "the application asked to be called again; this is no refusal")
     _row(Reason.ANSWER_TOO_LONG, step.PIN, code.CONV_ERR, sev.NOTICE,
          "The answer is too long", "an answer may have at most 512 bytes")
 

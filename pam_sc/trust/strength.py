@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 
 from pam_sc.decision.certificate import is_sound, signature_hash_of, weak_hash
 from pam_sc.decision.policy import Policy
@@ -33,8 +33,8 @@ def _verify(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
         case _ if algorithm is None:
             raise InvalidSignature
         case rsa.RSAPublicKey() if is_sound(key):
-            padding = certificate.signature_algorithm_parameters
-            key.verify(signature, message, padding, algorithm)  # type: ignore[arg-type]
+            scheme = certificate.signature_algorithm_parameters or padding.PKCS1v15()  # none is given for MD5
+            key.verify(signature, message, scheme, algorithm)  # type: ignore[arg-type]
         case ec.EllipticCurvePublicKey():
             key.verify(signature, message, ec.ECDSA(algorithm))
         case dsa.DSAPublicKey():

@@ -84,7 +84,8 @@ def python_pam(world: World, pin: str) -> bool:
 
 def pam_wrapper_as_alice(world: World, pin: str) -> bool:
     world.put("/srv/pam.d/wrapped", f"auth required {module_in()}\n")
-    wrapper = {"LD_PRELOAD": "libpam_wrapper.so", "PAM_WRAPPER": "1", "PAM_WRAPPER_SERVICE_DIR": "/srv/pam.d"}
+    wrapper = {"LD_PRELOAD": "libpam_wrapper.so", "PAM_WRAPPER": "1", "PAM_WRAPPER_SERVICE_DIR": "/srv/pam.d",
+               "PAM_WRAPPER_USE_SYSLOG": "1"}
     result = world.run(["pamtester", "wrapped", "alice", "authenticate"], input=f"{pin}\n", user="alice", env=wrapper)
     return result.returncode == 0
 

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-TESTS = str(Path(__file__).resolve().parents[1])
-if TESTS not in sys.path:
-    sys.path.append(TESTS)
+# `tests` is found here, whoever runs this folder alone; last, so that an installed pam_sc comes first.
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from support.shim_host import PROGRAMS, SANITIZE, Build, Host, compile_c  # noqa: E402
+from tests.support.shim_host import PROGRAMS, SANITIZE, Build, Host, compile_c
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +55,8 @@ def host(build: Build, request: pytest.FixtureRequest) -> Host:
     """A host with the shim as it is shipped, and again under ASan, LSan and UBSan."""
     if request.param == "plain":
         return make_host(build, build.shim("plain"))
-    found = [subprocess.check_output(["gcc", f"-print-file-name={name}"], text=True).strip() for name in
-             ("libasan.so", "libubsan.so")]
+    found = [
+        subprocess.check_output(["gcc", f"-print-file-name={name}"], text=True).strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
     return make_host(build, build.shim("sanitized", *SANITIZE), ":".join(found))

@@ -376,6 +376,7 @@ static void account_verdict(const char *account, size_t length)
 }
 
 static void wrong_account(const char *b) { (void)b; account_verdict("mallory", 7); }
+static void asks_wrong_account(const char *b) { ask(1, "PIN: "); wrong_account(b); }
 static void prefix_account(const char *b) { (void)b; account_verdict("alic", 4); }
 static void longer_account(const char *b) { (void)b; account_verdict("alice ", 6); }
 static void nul_account(const char *b) { (void)b; account_verdict("alice\0x", 7); }
@@ -528,7 +529,7 @@ static const struct {
     {"reserved-bytes", reserved_bytes}, {"two-verdicts", two_verdicts}, {"denied-then-granted", denied_then_granted},
     {"trailing-byte", trailing_byte}, {"no-end", no_end}, {"denied-no-end", denied_no_end},
     {"wrong-nonce", wrong_nonce}, {"wrong-nonce-denied", wrong_nonce_denied}, {"wrong-function", wrong_function},
-    {"wrong-account", wrong_account}, {"prefix-account", prefix_account}, {"longer-account", longer_account},
+    {"wrong-account", wrong_account}, {"asks-wrong-account", asks_wrong_account}, {"prefix-account", prefix_account}, {"longer-account", longer_account},
     {"nul-account", nul_account}, {"no-account", no_account}, {"long-account", long_account},
     {"field-too-many", field_too_many}, {"field-too-few", field_too_few}, {"wide-code", wide_code}, {"code-", code},
     {"denied-", denied}, {"huge-length", huge_length}, {"length-over-limit", length_over_limit},

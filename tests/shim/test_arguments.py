@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from support.shim_host import Host
+
+from tests.support.shim_host import Host
 
 SUCCESS, SERVICE_ERR, SYSTEM_ERR, USER_UNKNOWN = 0, 3, 4, 10
 ENTRY_POINTS = ["authenticate", "setcred", "acct_mgmt", "open_session", "close_session", "chauthtok"]
@@ -82,13 +83,17 @@ def test_without_config_the_verifier_takes_its_default(plain: Host) -> None:
 
 
 def test_the_items_and_flags_reach_the_verifier(plain: Host) -> None:
-    logs = plain.login("report", "user=bob", "rhost=host.example.test", "ruser=rémi", "tty=/dev/tty3", "flags=0x8001").logs
+    logs = plain.login(
+        "report", "user=bob", "rhost=host.example.test", "ruser=rémi", "tty=/dev/tty3", "flags=0x8001"
+    ).logs
     for line in ("service 'test'", "account 'bob'", "rhost 'host.example.test'", "ruser 'rémi'", "tty '/dev/tty3'"):
         assert f"6 {line}" in logs
     assert "6 version 1 nonce 32 function 1 flags 32769" in logs
 
 
-@pytest.mark.parametrize("text", ["b\x01b", "b\nb", "b\x7fb", "b\udcffb", "b\udcc0\udc80", "b\u202eb", "b\u009bb", "x" * 513])
+@pytest.mark.parametrize(
+    "text", ["b\x01b", "b\nb", "b\x7fb", "b\udcffb", "b\udcc0\udc80", "b\u202eb", "b\u009bb", "x" * 513]
+)
 @pytest.mark.parametrize(("item", "name", "code"), [
     ("user", "account", USER_UNKNOWN), ("rhost", "remote host", SYSTEM_ERR), ("ruser", "remote user", SYSTEM_ERR),
     ("tty", "terminal", SYSTEM_ERR),

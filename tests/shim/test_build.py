@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
-from support.shim_host import SHIM, SOURCES, Host
 
-ENTRY_POINTS = {f"pam_sm_{name}" for name in "authenticate setcred acct_mgmt open_session close_session chauthtok".split()}
+from tests.support.shim_host import SHIM, SOURCES, Host
+
+ENTRY_POINTS = {
+    f"pam_sm_{name}" for name in ["authenticate", "setcred", "acct_mgmt", "open_session", "close_session", "chauthtok"]
+}
 # What would touch the host: stdio, environment, locale, dispositions, threads, its processes, its user ids, its syslog.
 FORBIDDEN = re.compile(
     r"^(\w*printf\w*|\w*scanf\w*|f(open|puts|write|read|get[cs]|put[cs])\w*|put[cs]\w*|perror|getenv|secure_getenv|setenv|putenv"
@@ -70,15 +74,15 @@ def test_authenticate_returns_pam_success_in_exactly_one_line() -> None:
 def test_no_other_line_can_lead_to_pam_success_or_pam_ignore() -> None:
     """PAM_SUCCESS is only ever compared with, but for the line above and the one that answers for a recorded account."""
     text = "\n".join(path.read_text() for path in SOURCES)
-    code = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    code = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     others = [line.strip() for line in code.splitlines() if re.search(r"PAM_(SUCCESS|IGNORE)\b", line)]
     uncompared = [line for line in others if not re.search(r"[!=]= PAM_SUCCESS|case PAM_SUCCESS:", line)]
     assert uncompared == ["return PAM_SUCCESS;", "return is_our_account(pamh) ? PAM_SUCCESS : PAM_IGNORE;"]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_no_function_is_longer_than_sixty_lines(path: object) -> None:
-    lines = str(getattr(path, "read_text")()).splitlines()
+def test_no_function_is_longer_than_sixty_lines(path: Path) -> None:
+    lines = path.read_text().splitlines()
     starts = [i for i, line in enumerate(lines) if line == "{"]
     ends = [next(i for i in range(start, len(lines)) if lines[i] == "}") for start in starts]
     assert starts

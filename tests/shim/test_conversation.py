@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from support.shim_host import Host
+
+from tests.support.shim_host import Host
 
 SUCCESS, SYSTEM_ERR, AUTH_ERR, CONV_ERR, INCOMPLETE = 0, 4, 7, 19, 31
 NOTHING = "6 secret of -1 bytes"
@@ -95,7 +96,9 @@ def test_a_stacked_password_is_handed_over_only_where_an_argument_says_so(host: 
 
 @pytest.mark.parametrize(("above", "status"), [("", 7), ("''", 2), ("x" * 513, 6)])
 def test_a_stacked_password_that_is_none_is_not_handed_over(host: Host, above: str, status: int) -> None:
-    lines = [f"auth required {host.build.folder / 'stacked.so'} {'' if above == chr(39) * 2 else above}"] if above else []
+    lines = (
+        [f"auth required {host.build.folder / 'stacked.so'} {'' if above == chr(39) * 2 else above}"] if above else []
+    )
     host.service(*lines, host.line("stacked", "use_first_pass"))
     outcome = host.run()
     assert outcome.logs == [f"6 answer {status} echoed ''", NOTHING]
@@ -126,10 +129,17 @@ def test_a_card_process_that_is_gone_is_for_the_verifier_to_explain(host: Host) 
     assert (outcome.code, outcome.logs) == (9, ["6 answer 1 echoed ''"])
 
 
-@pytest.mark.parametrize(("behaviour", "delayed"), [
-    ("denied-7", True), ("denied-11", True), ("denied-9", False), ("denied-4", False), ("code-7", False),
-    ("three-prompts", False),
-])
+@pytest.mark.parametrize(
+    ("behaviour", "delayed"),
+    [
+        ("denied-7", True),
+        ("denied-11", True),
+        ("denied-9", False),
+        ("denied-4", False),
+        ("code-7", False),
+        ("three-prompts", False),
+    ],
+)
 def test_a_delay_is_asked_for_only_after_a_secret_was_sent_and_refused(
     host: Host, behaviour: str, delayed: bool
 ) -> None:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from support.shim_host import Host
+
+from tests.support.shim_host import Host
 
 SUCCESS, SYSTEM_ERR, PERM_DENIED, AUTHTOK_ERR, TRY_AGAIN = 0, 4, 6, 20, 24
 KINDS = {"setcred": "auth", "acct_mgmt": "account", "open_session": "session", "close_session": "session"}
@@ -89,7 +90,8 @@ def test_changing_the_pin_is_not_offered_in_the_first_pass(plain: Host) -> None:
 def test_changing_the_pin_is_refused_in_the_second_pass_with_one_line(plain: Host) -> None:
     plain.service(plain.line("grant", kind="password", control="[default=bad try_again=ok success=ok]"))
     plain.service(
-        plain.line("grant", kind="password", control="[try_again=ignore default=bad]"), "password required pam_permit.so"
+        plain.line("grant", kind="password", control="[try_again=ignore default=bad]"),
+        "password required pam_permit.so",
     )
     outcome = plain.run("calls=chauthtok")
     assert outcome.codes("chauthtok") == [AUTHTOK_ERR]

@@ -7,13 +7,31 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.shim_host import LONGEST_S, PROGRAMS, SHIM_FLAGS, SOURCES, Build, Host, Outcome, compile_c
+
+from tests.support.shim_host import LONGEST_S, PROGRAMS, SHIM_FLAGS, SOURCES, Build, Host, Outcome, compile_c
 
 SUCCESS, IGNORE = 0, 25
-WRAPPED = (
-    "getrandom getresuid getresgid realpath lstat stat socketpair send sendmsg recv poll mmap mprotect strdup pam_get_item"
-    " pam_set_item pam_set_data clone syscall"
-).split()
+WRAPPED = [
+    "getrandom",
+    "getresuid",
+    "getresgid",
+    "realpath",
+    "lstat",
+    "stat",
+    "socketpair",
+    "send",
+    "sendmsg",
+    "recv",
+    "poll",
+    "mmap",
+    "mprotect",
+    "strdup",
+    "pam_get_item",
+    "pam_set_item",
+    "pam_set_data",
+    "clone",
+    "syscall",
+]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.shim_host import SHIM, TESTS, WARNINGS
+
+from tests.support.shim_host import SHIM, TESTS, WARNINGS
 
 RUNS = 100_000
 

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from support.shim_host import LONGEST_S, NOBODY, Host
+
+from tests.support.shim_host import LONGEST_S, NOBODY, Host
 
 SUCCESS, SERVICE_ERR, SYSTEM_ERR = 0, 3, 4
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: changes of user")
@@ -67,7 +68,7 @@ def test_a_host_without_standard_descriptors_gets_them_back_unused(plain: Host) 
 ])  # fmt: skip
 def test_a_host_with_any_privilege_starts_a_supervisor_that_is_root(plain: Host, uids: str, ran_as: str) -> None:
     logs = plain.login("report", f"uids={uids}").logs
-    assert f"6 Uid:?{ran_as.replace(' ', '?')}?{ran_as.split()[0]}" in logs
+    assert f"6 Uid:?{ran_as.replace(' ', '?')}?{ran_as.split(maxsplit=1)[0]}" in logs
     assert f"6 ids 24: {uids.replace(':', ' ')} 0 0 0" in logs
     assert any(line.startswith(f"6 order 36 PSC1 uids {uids.replace(':', ' ')} gids 0 0 0 secure 0") for line in logs)
 
@@ -112,10 +113,17 @@ def test_thirty_two_threads_log_in_at_once(host: Host, kind: tuple[str, ...]) ->
     assert outcome.word("sigchld") == "0"
 
 
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; a zombie waits for whoever adopted it and does nothing."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rsplit(")", 1)[1].split()[0] != "Z"
+
+
 def processes_alive(pids: list[int]) -> list[int]:
-    """Those that run; a zombie waits for whoever adopted it and does nothing."""
-    states = {pid: Path(f"/proc/{pid}/stat") for pid in pids}
-    return [pid for pid, path in states.items() if path.exists() and path.read_text().rsplit(")", 1)[1].split()[0] != "Z"]
+    return [pid for pid in pids if is_alive(pid)]
 
 
 @pytest.mark.parametrize("behaviour", ["honour-prompt", "honour-hang"])

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from support.shim_host import Host
+
+from tests.support.shim_host import Host
 
 SUCCESS, SERVICE_ERR, SYSTEM_ERR, AUTH_ERR, AUTHINFO_UNAVAIL = 0, 3, 4, 7, 9
 PROTOCOL = "3 refused: the verifier broke the protocol"
@@ -132,6 +133,15 @@ def test_the_card_names_the_account_where_pam_names_none(host: Host) -> None:
 
 def test_an_account_that_the_conversation_sets_meanwhile_is_not_the_card_s(host: Host) -> None:
     outcome = host.login("pin", "user=", "step=become:mallory")
+    assert (outcome.code, outcome.logs[-1]) == (SYSTEM_ERR, OTHER_ACCOUNT)
+
+
+def test_an_account_that_the_conversation_sets_meanwhile_may_be_the_card_s(host: Host) -> None:
+    assert host.login("pin", "user=", "step=become:alice").code == SUCCESS
+
+
+def test_a_verdict_for_the_account_that_the_conversation_changed_to_is_refused(host: Host) -> None:
+    outcome = host.login("asks-wrong-account", "step=become:mallory")
     assert (outcome.code, outcome.logs[-1]) == (SYSTEM_ERR, OTHER_ACCOUNT)
 
 

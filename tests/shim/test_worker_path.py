@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.shim_host import NOBODY, Host
+
+from tests.support.shim_host import NOBODY, Host
 
 SUCCESS, SERVICE_ERR = 0, 3
+Spoil = Callable[[Path], Path]
 OWNER = "it, or a folder above it, does not belong to root"
 MODE = "it, or a folder above it, can be written by others"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: files of two owners")
@@ -108,13 +110,12 @@ def a_fifo(path: Path) -> Path:
     return path
 
 
-BY_MODE = {group_writable_file: MODE, world_writable_file: MODE, group_writable_folder: MODE,
+BY_MODE: dict[Spoil, str] = {group_writable_file: MODE, world_writable_file: MODE, group_writable_folder: MODE,
            world_writable_folder_above: MODE, missing: "it cannot be found", dangling: "it cannot be found",
            not_executable: "it is not executable", a_folder: "it is not a regular file",
            a_fifo: "it is not a regular file"}  # fmt: skip
-BY_OWNER = {users_file: OWNER, users_folder: OWNER, link_to_users_folder: OWNER, link_in_users_folder: OWNER,
+BY_OWNER: dict[Spoil, str] = {users_file: OWNER, users_folder: OWNER, link_to_users_folder: OWNER, link_in_users_folder: OWNER,
             users_sticky_folder: OWNER, users_file_in_sticky_folder: OWNER}  # fmt: skip
-Spoil = Callable[[Path], Path]
 
 
 def assert_refused(host: Host, path: Path, why: str, *script: str) -> None:
@@ -173,4 +174,6 @@ def test_a_worker_that_is_no_program_is_refused_with_the_kernels_reason(host: Ho
     path.write_bytes(b"\x7fELF and then nothing")
     outcome = host.login("grant", arguments=(f"worker={path}",))
     assert outcome.code == SERVICE_ERR
-    assert outcome.logs == [f"3 cannot execute the worker {path}: Exec format error; install it again, or correct worker="]
+    assert outcome.logs == [
+        f"3 cannot execute the worker {path}: Exec format error; install it again, or correct worker="
+    ]

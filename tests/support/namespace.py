@@ -56,24 +56,27 @@ class Namespace:
         """The process that holds the namespace."""
         return self._holder.pid
 
-    def enter(self, argv: Sequence[str], *, user: str | None = None) -> list[str]:
-        """The command line that runs `argv` in the namespace, as `user` with all of that user's groups."""
+    def enter(self, argv: Sequence[str], *, user: str | None = None, env: Mapping[str, str] | None = None) -> list[str]:
+        """The command line that runs `argv` in the namespace, as `user` with all of that user's groups.
+
+        `env` is added to the environment of `argv` alone: LD_PRELOAD, for example, does not reach what comes before.
+        """
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"] if user else []
-        return ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--", *become, *argv]
+        settings = ["env", *(f"{name}={value}" for name, value in env.items())] if env else []
+        return ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--", *become, *settings, *argv]
 
     def run(self, argv: Sequence[str], *, user: str | None = None,
             input: str | None = None,  # noqa: A002 - as subprocess calls it
             env: Mapping[str, str] | None = None, timeout: float = 60, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run a command to its end and return its output. The environment is a clean one plus `env`."""
-        return subprocess.run(self.enter(argv, user=user), input=input, env={**CLEAN_ENVIRONMENT, **(env or {})},
+        return subprocess.run(self.enter(argv, user=user, env=env), input=input, env=dict(CLEAN_ENVIRONMENT),
                               stdin=subprocess.DEVNULL if input is None else None, capture_output=True, text=True,
                               timeout=timeout, check=False, **more)
 
     def popen(self, argv: Sequence[str], *, user: str | None = None, env: Mapping[str, str] | None = None,
               **more: Any) -> subprocess.Popen[str]:
         """Start a command and leave it running; whoever starts it ends it."""
-        return subprocess.Popen(self.enter(argv, user=user), env={**CLEAN_ENVIRONMENT, **(env or {})},
-                                text=True, **more)
+        return subprocess.Popen(self.enter(argv, user=user, env=env), env=dict(CLEAN_ENVIRONMENT), text=True, **more)
 
     def close(self) -> None:
         """Let the namespace go; processes that still run inside keep it alive."""

@@ -133,8 +133,8 @@ class World:
               timeout: float = 30) -> pexpect.spawn[str]:
         """Start a command on a terminal of its own, to talk to it."""
         import pexpect
-        command, *arguments = self.namespace.enter(argv, user=user)
-        child = pexpect.spawn(command, arguments, env={**CLEAN_ENVIRONMENT, "TERM": "dumb", **(env or {})},
+        command, *arguments = self.namespace.enter(argv, user=user, env={"TERM": "dumb", **(env or {})})
+        child = pexpect.spawn(command, arguments, env=dict(CLEAN_ENVIRONMENT),
                               encoding="utf-8", timeout=timeout)
         child.delaybeforesend = None
         self._closers.append(lambda: child.close(force=True))

@@ -28,14 +28,23 @@ SOURCES = [
         "text.c",
     )
 ]
-WARNINGS = "-std=gnu17 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes".split()
+WARNINGS = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wstrict-prototypes", "-Wmissing-prototypes"]
 SHIM_FLAGS = [
     *WARNINGS,
-    *"-D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -shared -Wl,-z,now,-z,relro,-z,defs -Wl,--as-needed".split(),
+    *[
+        "-D_GNU_SOURCE",
+        "-O2",
+        "-g",
+        "-fPIC",
+        "-fvisibility=hidden",
+        "-shared",
+        "-Wl,-z,now,-z,relro,-z,defs",
+        "-Wl,--as-needed",
+    ],
     f"-Wl,--version-script={SHIM / 'pam_sc.map'}",
     "-Wl,--no-undefined-version",
 ]
-SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer".split()
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 LONGEST_S = 30
 NOBODY = 65534
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 
 from pam_sc.cli.inspection import Inspection
 from pam_sc.cli.pam_stack import StackResult
@@ -16,6 +15,7 @@ from pam_sc.config.model import Configuration, MapperSettings, ModuleSettings, T
 from pam_sc.decision.decide import decide
 from pam_sc.decision.evidence import (
     Account,
+    AccountLookup,
     Answer,
     Attempt,
     CardFailure,
@@ -48,6 +48,7 @@ AT = datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
 YEAR = datetime.timedelta(days=365)
 TOKEN = TokenRef(0, 7)
 GOOD, EXPIRED, FOREIGN = (CertificateRef(TOKEN, index) for index in range(3))
+ACCOUNTS: dict[str, AccountLookup] = {"alice": Account("alice", 1000)}
 EVIL = "Card\x1b[2J\n\u202e"
 """A label that would do things to a terminal."""
 
@@ -114,10 +115,10 @@ def evidence(asked: Request | None = None, the_token: TokenReport | None = None)
     return Evidence(
         request=asked,
         locality=Locality(False, "asked by root"),
-        requested=Account(asked.account, 1000) if asked.account == "alice" else NoSuchAccount() if asked.account else None,
+        requested=ACCOUNTS.get(asked.account, NoSuchAccount()) if asked.account else None,
         card=card(the_token or token()),
         certificates=CERTIFICATES,
-        accounts={"alice": Account("alice", 1000)},
+        accounts=ACCOUNTS,
     )
 
 
@@ -134,12 +135,12 @@ CONFIGURATION = Configuration(
 )
 
 
-@dataclass(frozen=True)
-class FakePaths:
-    module: PurePosixPath = PurePosixPath("/opt/pam_sc.so")
-    worker: PurePosixPath = PurePosixPath("/opt/pam_sc_worker")
-    config: PurePosixPath = PurePosixPath("/etc/pam_sc/pam_sc.toml")
-    store: PurePosixPath = PurePosixPath("/var/lib/pam_sc/revocation")
+PATHS = {
+    "module": "/opt/pam_sc.so",
+    "worker": "/opt/pam_sc_worker",
+    "config": "/etc/pam_sc/pam_sc.toml",
+    "store": "/var/lib/pam_sc/revocation",
+}
 
 
 @dataclass
@@ -155,8 +156,8 @@ class FakeMachine:
     named_config: str | None = None
     asked: list[object] = field(default_factory=list)
 
-    def install_paths(self) -> FakePaths:
-        return FakePaths()
+    def install_paths(self) -> dict[str, str]:
+        return PATHS
 
     def load_configuration(self, path: str | None) -> Configuration:
         self.asked.append(("configuration", path))
@@ -171,20 +172,24 @@ class FakeMachine:
     def request(self, user: str | None, service: str) -> Request:
         return request(user, service)
 
-    def rehearse(self, asked: Request, configuration: Configuration, *, with_pin: bool) -> Rehearsal:
+    def rehearse(self, request: Request, configuration: Configuration, *, with_pin: bool) -> Rehearsal:
+        assert configuration is CONFIGURATION
         self.asked.append(("pin", with_pin))
-        found = evidence(asked, self.the_token)
+        found = evidence(request, self.the_token)
         return rehearsal(wrong_pin(found) if with_pin and self.pin_is_wrong else found, self.policy)
 
     def inspect(self, configuration: Configuration) -> Inspection:
+        assert configuration is CONFIGURATION
         return Inspection(
             rehearsal=rehearsal(evidence(request(None), self.the_token)),
             policy=self.policy,
             sees={bytes([0]) * 32: (("cn", ("alice", EVIL)),)},
+            unusable={bytes([2]) * 32: ("commonName 'x' holds a control character",)},
             accounts={"alice": Account("alice", 1000)},
         )
 
     def config_of_service(self, service: str) -> str | None:
+        self.asked.append(("service", service))
         return self.named_config
 
     def ask_secret(self, prompt: str) -> str:

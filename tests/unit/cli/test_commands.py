@@ -98,8 +98,10 @@ def test_paths_are_one_name_and_path_a_line_and_no_configuration_is_read(capsys:
     machine = FakeMachine(error=AssertionError("it read the configuration"))
     assert said(capsys, machine, "paths") == (
         0,
-        "module=/opt/pam_sc.so\nworker=/opt/pam_sc_worker\nconfig=/etc/pam_sc/pam_sc.toml\n"
-        "store=/var/lib/pam_sc/revocation\n",
+        (
+            "module=/opt/pam_sc.so\nworker=/opt/pam_sc_worker\nconfig=/etc/pam_sc/pam_sc.toml\n"
+            "store=/var/lib/pam_sc/revocation\n"
+        ),
         "",
     )
 
@@ -122,7 +124,9 @@ def test_explain_stops_before_the_pin_and_says_of_which_token(capsys: Capture) -
     assert code == 0
     lines = out.splitlines()
     assert lines[0].split() == ["1", "request", "passed", "service", "login"]
-    assert any(line.split()[:3] == ["9", "pin", "stopped"] and "would ask for the PIN of token" in line for line in lines)
+    assert any(
+        line.split()[:3] == ["9", "pin", "stopped"] and "would ask for the PIN of token" in line for line in lines
+    )
     assert lines[-1].startswith("stopped: before step 9")
     assert ("pin", False) in machine.asked
 
@@ -138,7 +142,12 @@ def test_explain_with_a_pin_goes_to_the_end(capsys: Capture) -> None:
     machine = FakeMachine(pin_is_wrong=True)
     code, found = as_json(capsys, machine, "explain", "alice", "--pin")
     assert code == 1
-    assert (found["verdict"], found["reason"], found["step"], found["code"]) == ("refused", "pin-wrong", 10, "PAM_AUTH_ERR")
+    assert (found["verdict"], found["reason"], found["step"], found["code"]) == (
+        "refused",
+        "pin-wrong",
+        10,
+        "PAM_AUTH_ERR",
+    )
     assert found["hint"] == "one PIN try of the card was used"
     assert ("pin", True) in machine.asked
 
@@ -163,7 +172,11 @@ def test_a_required_card_changes_the_code_that_explain_shows(capsys: Capture) ->
 def test_explain_tells_each_certificate_at_the_step_that_refuses_it(capsys: Capture) -> None:
     _code, found = as_json(capsys, FakeMachine(), "explain", "alice")
     by_name = {step["name"]: step["found"] for step in found["steps"]}
-    assert by_name["certificates"] == ["certificate 1: CN=alice", "certificate 2: CN=old alice", "certificate 3: CN=stranger"]
+    assert by_name["certificates"] == [
+        "certificate 1: CN=alice",
+        "certificate 2: CN=old alice",
+        "certificate 3: CN=stranger",
+    ]
     assert any(line.startswith("certificate 2: certificate-expired") for line in by_name["suitable"])
     assert by_name["path"] == [
         "certificate 1: CN=alice <- CN=Test Root",
@@ -222,6 +235,7 @@ def test_inspect_writes_the_same_for_people(capsys: Capture) -> None:
         "      PIN         ok, 4 to 8 characters",
         "      certificate 1  CN=alice",
         "        purposes    clientAuth",
+        "        unusable    commonName 'x' holds a control character",
         "        accepted    for alice, with the PIN",
         "        refused     untrusted: nobody issued it",
         "        do this     no path to a certificate in [trust] anchors",
@@ -261,7 +275,9 @@ def test_an_account_with_uid_0_is_judged_by_the_configured_rules(
     assert certificates(as_json(capsys, machine, "inspect")[1])[0]["accepted"]
 
 
-def test_an_account_that_does_not_exist_refuses_the_certificate(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_that_does_not_exist_refuses_the_certificate(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine = FakeMachine()
     inspection = machine.inspect
     from pam_sc.decision.evidence import NoSuchAccount
@@ -331,6 +347,7 @@ def test_try_login_runs_the_stack_once_with_the_pin_and_explains_without(capsys:
     assert machine.asked == [
         ("secret", "PIN for alice: "),
         ("stack", "alice", "sudo", "1234"),
+        ("service", "sudo"),
         ("configuration", None),
         ("pin", False),
     ]

@@ -89,8 +89,9 @@ def test_remote_logins_are_a_warning(good: Configuration) -> None:
 
 def test_a_service_that_is_never_reached_is_a_note(good: Configuration) -> None:
     account = AccountSettings(services=frozenset({"login", "sudo"}))
+    text = "'gdm-smartcard' is not in account.services, so never used"
     found = only(replace(good, account=account))
-    assert found == (Weight.NOTE, "account.card_names_user", "'gdm-smartcard' is not in account.services, so never used")
+    assert found == (Weight.NOTE, "account.card_names_user", text)
 
 
 @pytest.mark.parametrize("mode", [RevocationMode.OFF, RevocationMode.PREFER])
@@ -157,6 +158,11 @@ def test_accounts_that_no_login_can_use_are_an_error(
     assert only(good, uids) == (Weight.ERROR, where, text)
 
 
+def test_accounts_that_are_missing_are_a_note_where_only_programs_without_privilege_count(good: Configuration) -> None:
+    found = lint(good, at=now(), find_uid={}.get, privileged=False)
+    assert [finding.severity for finding in found] == [Weight.NOTE, Weight.NOTE]
+
+
 def test_an_account_is_looked_up_by_name() -> None:
     assert uid_of("root") == 0
     assert uid_of("no-such-account-here") is None
@@ -201,10 +207,10 @@ def test_an_anchor_that_is_not_valid_now_is_a_warning(
 @pytest.mark.parametrize(
     ("closed", "where", "text"),
     [
-        ("anchors/one.pem", "trust.anchors", "{}/anchors/one.pem is not readable for everybody; logins read it as pam_sc"),
-        ("anchors", "trust.anchors", "the folder {}/anchors is closed to other accounts; logins read it as pam_sc"),
-        ("crls/one.pem", "revocation.crls", "{}/crls/one.pem is not readable for everybody; logins read it as pam_sc"),
-        ("map", "mapper[0].mapfile", "{}/map is not readable for everybody; logins read it as pam_sc"),
+        ("anchors/one.pem", "trust.anchors", "{}/anchors/one.pem is not readable for everybody"),
+        ("anchors", "trust.anchors", "the folder {}/anchors is closed to other accounts"),
+        ("crls/one.pem", "revocation.crls", "{}/crls/one.pem is not readable for everybody"),
+        ("map", "mapper[0].mapfile", "{}/map is not readable for everybody"),
     ],
 )
 def test_a_file_that_pam_sc_cannot_read_is_an_error(
@@ -212,7 +218,7 @@ def test_a_file_that_pam_sc_cannot_read_is_an_error(
 ) -> None:
     path = place / closed
     path.chmod(0o700 if path.is_dir() else 0o600)
-    assert only(good) == (Weight.ERROR, where, text.format(place))
+    assert only(good) == (Weight.ERROR, where, text.format(place) + "; logins read it as pam_sc")
 
 
 def test_a_closed_folder_above_a_file_is_an_error(good: Configuration, place: Path) -> None:

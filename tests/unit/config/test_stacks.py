@@ -42,7 +42,8 @@ def entries(folder: Path, service: str) -> list[Entry]:
 
 def test_fields_brackets_comments_and_continued_lines_are_read(tmp_path: Path) -> None:
     (tmp_path / "s").write_text(
-        "#%PAM-1.0\n\n-AUTH [success=1 default=die] /lib/security/pam_x.so a [b c\\]] # why\nauth \\\n required pam_y.so\n"
+        "#%PAM-1.0\n\n-AUTH [success=1 default=die] /lib/security/pam_x.so a [b c\\]] # why\n"
+        "auth \\\n required pam_y.so\n"
     )
     first, second = entries(tmp_path, "s")
     assert (first.type, first.basename, first.arguments) == ("auth", "pam_x.so", ("a", "b c]"))
@@ -111,7 +112,8 @@ def test_the_same_line_is_a_note_where_a_card_is_optional(tmp_path: Path) -> Non
 
 
 def test_a_sufficient_line_with_nothing_behind_it_that_grants_is_no_finding(tmp_path: Path) -> None:
-    (tmp_path / "sudo").write_text("auth sufficient pam_sc.so\nauth optional pam_faildelay.so\nauth required pam_deny.so\n")
+    stack = "auth sufficient pam_sc.so\nauth optional pam_faildelay.so\nauth required pam_deny.so\n"
+    (tmp_path / "sudo").write_text(stack)
     assert check(tmp_path, required=True) == []
 
 

@@ -140,7 +140,7 @@ def test_extension_that_occurs_twice_is_unparsable() -> None:
     assert isinstance(read_facts(GOOD.der.replace(authority_key, subject_key)), Unparsable)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, database=None)
 @given(st.data())
 def test_no_mutation_makes_reading_raise(data: st.DataObject) -> None:
     der = bytearray(data.draw(st.sampled_from([GOOD.der, AUTHORITY.der])))
@@ -162,7 +162,7 @@ def test_no_mutation_makes_reading_raise(data: st.DataObject) -> None:
         assert found.why
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, database=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_make_reading_raise(der: bytes) -> None:
     assert isinstance(read_facts(der), Unparsable)

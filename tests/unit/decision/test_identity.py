@@ -133,7 +133,7 @@ def test_certificate_that_is_refused_as_a_whole_has_no_usable_value() -> None:
     assert read_subject(rewrite(GOOD.der, AUTHORITY.private_key, serial=-1)).common_names == ()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, database=None)
 @given(st.data())
 def test_no_mutation_makes_reading_raise_or_yields_an_unusable_value(data: st.DataObject) -> None:
     der = bytearray(GOOD.der)
@@ -145,7 +145,7 @@ def test_no_mutation_makes_reading_raise_or_yields_an_unusable_value(data: st.Da
         assert "/" not in value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, database=None)
 @given(st.text(max_size=40))
 def test_any_text_is_usable_unchanged_or_not_at_all(name: str) -> None:
     name = name.encode("utf-8", "ignore").decode()

@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What CRLs say about each certificate of a valid path: which ones count, and why the others do not."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pam_sc.decision.evidence import RevocationFinding, RevocationStatus, ValidPath
+from pam_sc.decision.policy import Policy
+from pam_sc.errors import TrustError
+from pam_sc.trust.anchors import PathCertificate, read_path_certificate, Trust
+from pam_sc.trust.crl import CrlSource, find_revocation, load_crls
+from pam_sc.trust.path import find_path
+from tests.support.pki import CertificateAuthority, DAY, Issued, now, Revoked, Wish
+
+AT = now()
+SECOND = datetime.timedelta(seconds=1)
+TRUSTED = frozenset({0, os.getuid()})
+GOOD, REVOKED, UNKNOWN = RevocationStatus.GOOD, RevocationStatus.REVOKED, RevocationStatus.UNKNOWN
+
+ROOT = CertificateAuthority("Root")
+ISSUING = ROOT.subordinate("Issuing")
+LEAF = ISSUING.issue(key="p256")
+DISTRIBUTION_POINT = "http://crl.example.test/issuing.crl"
+REASONS = x509.ReasonFlags
+LISTS_LEAF = ISSUING.crl([LEAF], pem=False)
+
+
+def path_of(leaf: Issued, root: CertificateAuthority = ROOT, issuing: CertificateAuthority = ISSUING) -> ValidPath:
+    anchor = read_path_certificate(root.der)
+    assert isinstance(anchor, PathCertificate)
+    found = find_path(leaf.der, [issuing.der], Trust(anchors=(anchor,)), Policy(), AT)
+    assert isinstance(found, ValidPath), found
+    return found
+
+
+def source(folder: Path, *crls: bytes) -> CrlSource:
+    for index, crl in enumerate(crls):
+        (folder / f"{index}.crl").write_bytes(crl)
+    return load_crls(str(folder), TRUSTED)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder for CRLs."""
+    found = tmp_path / "crls"
+    found.mkdir(mode=0o755)
+    return found
+
+
+def about_leaf(
+    folder: Path, *crls: bytes, leaf: Issued = LEAF, at: datetime.datetime = AT, policy: Policy | None = None
+) -> RevocationFinding:
+    found = find_revocation(path_of(leaf), source(folder, *crls), at, policy)
+    assert len(found) == 2
+    return found[0]
+
+
+def expect(finding: RevocationFinding, status: RevocationStatus, detail: str = "", *, named: bool = True) -> None:
+    assert finding.status is status, finding
+    assert detail in finding.detail
+    assert finding.source_named is named
+
+
+# ---------------------------------------------------------------- good and revoked
+
+
+@pytest.mark.parametrize("pem", [True, False])
+def test_certificate_that_a_current_crl_does_not_list_is_good(folder: Path, pem: bool) -> None:
+    expect(about_leaf(folder, ISSUING.crl(pem=pem)), GOOD, "0.crl' of ")
+
+
+@pytest.mark.parametrize("pem", [True, False])
+def test_certificate_that_a_current_crl_lists_is_revoked(folder: Path, pem: bool) -> None:
+    expect(about_leaf(folder, ISSUING.crl([LEAF], pem=pem)), REVOKED, "lists it")
+
+
+def test_certificate_with_the_next_serial_number_is_not_revoked(folder: Path) -> None:
+    expect(about_leaf(folder, ISSUING.crl([LEAF.serial + 1, LEAF.serial - 1])), GOOD)
+
+
+def test_each_certificate_but_the_anchor_has_a_finding(folder: Path) -> None:
+    found = find_revocation(path_of(LEAF), source(folder, ISSUING.crl(), ROOT.crl()), AT)
+    assert [each.subject for each in found] == ["CN=alice,O=Example", "CN=Issuing,O=Example"]
+    assert [each.status for each in found] == [GOOD, GOOD]
+
+
+def test_revoked_intermediate_is_found(folder: Path) -> None:
+    serial = ISSUING.certificate.serial_number
+    found = find_revocation(path_of(LEAF), source(folder, ISSUING.crl(), ROOT.crl([serial])), AT)
+    assert [each.status for each in found] == [GOOD, REVOKED]
+
+
+def test_serial_number_on_the_crl_of_another_authority_of_the_path_means_nothing(folder: Path) -> None:
+    found = find_revocation(path_of(LEAF), source(folder, ISSUING.crl(), ROOT.crl([LEAF.serial])), AT)
+    assert [each.status for each in found] == [GOOD, GOOD]
+
+
+@pytest.mark.parametrize("reason", [REASONS.key_compromise, REASONS.certificate_hold, REASONS.superseded, None])
+def test_every_reason_of_a_revocation_counts(folder: Path, reason: x509.ReasonFlags | None) -> None:
+    expect(about_leaf(folder, ISSUING.crl([Revoked(serial=LEAF.serial, reason=reason)])), REVOKED)
+
+
+def test_entry_that_removes_from_the_crl_is_no_revocation(folder: Path) -> None:
+    entry = Revoked(serial=LEAF.serial, reason=REASONS.remove_from_crl)
+    expect(about_leaf(folder, ISSUING.crl([entry])), GOOD)
+
+
+def test_several_crls_in_one_file_all_count(folder: Path) -> None:
+    found = find_revocation(path_of(LEAF), source(folder, ROOT.crl() + ISSUING.crl([LEAF])), AT)
+    assert [each.status for each in found] == [REVOKED, GOOD]
+
+
+def test_newest_of_several_genuine_crls_speaks(folder: Path) -> None:
+    older = ISSUING.crl([Revoked(serial=LEAF.serial, reason=REASONS.certificate_hold)], this_update=AT - 3 * DAY)
+    newer = ISSUING.crl(this_update=AT - DAY)
+    expect(about_leaf(folder, older, newer), GOOD, "1.crl'")
+    expect(about_leaf(folder, newer, older), GOOD, "0.crl'")
+
+
+def test_newest_crl_that_lists_speaks_over_an_older_one_that_does_not(folder: Path) -> None:
+    expect(about_leaf(folder, ISSUING.crl([LEAF], this_update=AT - DAY), ISSUING.crl(this_update=AT - 3 * DAY)), REVOKED)
+
+
+def test_of_two_crls_of_the_same_moment_the_one_that_lists_speaks(folder: Path) -> None:
+    expect(about_leaf(folder, ISSUING.crl(this_update=AT - DAY), ISSUING.crl([LEAF], this_update=AT - DAY)), REVOKED)
+
+
+# ---------------------------------------------------------------- freshness
+
+
+def test_crl_counts_from_its_first_second_to_its_last(folder: Path) -> None:
+    crl = ISSUING.crl(this_update=AT - DAY, next_update=AT + DAY)
+    expect(about_leaf(folder, crl, at=AT - DAY), GOOD)
+    expect(about_leaf(folder, crl, at=AT + DAY - SECOND), GOOD)
+
+
+def test_crl_one_second_past_its_next_update_is_unknown(folder: Path) -> None:
+    crl = ISSUING.crl(this_update=AT - 2 * DAY, next_update=AT - DAY)
+    expect(about_leaf(folder, crl, at=AT - DAY + SECOND), UNKNOWN, "it expired on ")
+
+
+def test_crl_one_second_before_its_time_is_unknown(folder: Path) -> None:
+    crl = ISSUING.crl(this_update=AT + SECOND, next_update=AT + DAY)
+    expect(about_leaf(folder, crl), UNKNOWN, "it is from the future")
+
+
+def test_stale_crl_still_refuses_what_it_lists(folder: Path) -> None:
+    crl = ISSUING.crl([LEAF], this_update=AT - 9 * DAY, next_update=AT - DAY)
+    expect(about_leaf(folder, crl), REVOKED, "though it is stale")
+
+
+def test_stale_forged_crl_revokes_nobody(folder: Path) -> None:
+    crl = ISSUING.crl(
+        [LEAF], this_update=AT - 9 * DAY, next_update=AT - DAY, signing_key=CertificateAuthority("x").private_key
+    )
+    expect(about_leaf(folder, crl), UNKNOWN)
+
+
+def test_fresh_crl_speaks_over_a_stale_one_that_lists(folder: Path) -> None:
+    stale = ISSUING.crl([LEAF], this_update=AT - 9 * DAY, next_update=AT - 2 * DAY)
+    expect(about_leaf(folder, stale, ISSUING.crl(this_update=AT - DAY)), GOOD)
+
+
+# ---------------------------------------------------------------- what does not count
+
+
+@pytest.mark.parametrize("identifiers", [True, False])
+def test_crl_of_another_authority_of_the_same_name_does_not_count(folder: Path, identifiers: bool) -> None:
+    foreign = ROOT.subordinate("Issuing")
+    expect(about_leaf(folder, foreign.crl([LEAF], identifiers=identifiers)), UNKNOWN, "0.crl'")
+
+
+def test_forged_crl_does_not_hide_a_genuine_one(folder: Path) -> None:
+    forged = CertificateAuthority("Issuing").crl(this_update=AT - SECOND, identifiers=False)
+    expect(about_leaf(folder, forged, ISSUING.crl([LEAF])), REVOKED)
+    expect(about_leaf(folder, ISSUING.crl([LEAF]), forged), REVOKED)
+
+
+def test_revoked_user_stays_refused_when_the_crl_is_replaced_by_one_of_an_unrelated_key(folder: Path) -> None:
+    """The authority was renewed under one name with a new key, and both its certificates are at hand."""
+    renewed = ROOT.subordinate("Issuing")
+    empty = renewed.crl(signing_key=CertificateAuthority("x").private_key, identifiers=False)
+    found = find_revocation(path_of(LEAF), source(folder, empty), AT)
+    expect(found[0], UNKNOWN)
+
+
+def test_crl_with_a_name_but_for_one_letter_is_not_at_hand(folder: Path) -> None:
+    other = CertificateAuthority("Issuinh", key=ISSUING.private_key)
+    expect(about_leaf(folder, other.crl()), UNKNOWN, "no CRL of 'CN=Issuing,O=Example' is at hand", named=False)
+
+
+def test_crl_whose_issuer_may_not_sign_crls_does_not_count(folder: Path) -> None:
+    issuing = ROOT.subordinate("Issuing", key_usage=("keyCertSign",))
+    path = path_of(issuing.issue(key="p256"), issuing=issuing)
+    expect(find_revocation(path, source(folder, issuing.crl()), AT)[0], UNKNOWN, "CRL")
+
+
+def test_unknown_critical_extension_of_a_crl_does_not_count(folder: Path) -> None:
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b"\5\0")
+    expect(about_leaf(folder, ISSUING.crl(extensions=[(unknown, True)])), UNKNOWN, "critical")
+
+
+def test_unknown_extension_that_is_not_critical_is_passed_over(folder: Path) -> None:
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b"\5\0")
+    expect(about_leaf(folder, ISSUING.crl(extensions=[(unknown, False)])), GOOD)
+
+
+def test_crl_signed_with_a_hash_that_the_policy_calls_weak_makes_nothing_good(folder: Path) -> None:
+    weak = Policy(weak_hashes=frozenset({"sha256"}))
+    expect(about_leaf(folder, ISSUING.crl(), policy=weak), UNKNOWN, "got a signature with sha256")
+    expect(about_leaf(folder, ISSUING.crl([LEAF]), policy=weak), REVOKED)
+
+
+def point(*, user: bool = False, ca: bool = False, indirect: bool = False, url: str | None = None,
+          reasons: frozenset[x509.ReasonFlags] | None = None) -> list[tuple[x509.ExtensionType, bool]]:
+    """The extension issuingDistributionPoint."""
+    name = None if url is None else [x509.UniformResourceIdentifier(url)]
+    return [(x509.IssuingDistributionPoint(name, None, user, ca, reasons, indirect, False), True)]
+
+
+def test_crl_for_user_certificates_counts_for_the_leaf_only(folder: Path) -> None:
+    crls = source(folder, ISSUING.crl(extensions=point(user=True)), ROOT.crl(extensions=point(user=True)))
+    found = find_revocation(path_of(LEAF), crls, AT)
+    assert [each.status for each in found] == [GOOD, UNKNOWN]
+
+
+def test_crl_for_authorities_only_does_not_count_for_the_leaf(folder: Path) -> None:
+    expect(about_leaf(folder, ISSUING.crl(extensions=point(ca=True))), UNKNOWN, "scope")
+
+
+def test_crl_for_some_reasons_only_does_not_count(folder: Path) -> None:
+    some = frozenset({REASONS.key_compromise})
+    expect(about_leaf(folder, ISSUING.crl(extensions=point(reasons=some))), UNKNOWN, "scope")
+
+
+def test_indirect_crl_does_not_count(folder: Path) -> None:
+    expect(about_leaf(folder, ISSUING.crl(extensions=point(indirect=True))), UNKNOWN, "scope")
+
+
+def test_crl_of_the_certificate_s_own_distribution_point_counts(folder: Path) -> None:
+    leaf = ISSUING.issue(key="p256", crl_distribution_points=[DISTRIBUTION_POINT])
+    expect(about_leaf(folder, ISSUING.crl(extensions=point(url=DISTRIBUTION_POINT)), leaf=leaf), GOOD)
+
+
+def test_crl_of_another_distribution_point_does_not_count(folder: Path) -> None:
+    leaf = ISSUING.issue(key="p256", crl_distribution_points=[DISTRIBUTION_POINT])
+    expect(about_leaf(folder, ISSUING.crl(extensions=point(url=DISTRIBUTION_POINT + "2")), leaf=leaf), UNKNOWN, "scope")
+
+
+# ---------------------------------------------------------------- deltas
+
+
+def delta(revoked: list[Revoked], number: int = 2, **wishes: object) -> bytes:
+    extensions = [(x509.DeltaCRLIndicator(1), True)]
+    return ISSUING.crl(revoked, number=number, extensions=extensions, **wishes)  # type: ignore[arg-type]
+
+
+def base(revoked: list[Revoked]) -> bytes:
+    where = [x509.DistributionPoint([x509.UniformResourceIdentifier(DISTRIBUTION_POINT)], None, None, None)]
+    return ISSUING.crl(revoked, extensions=[(x509.FreshestCRL(where), False)])
+
+
+def test_delta_alone_does_not_count(folder: Path) -> None:
+    expect(about_leaf(folder, delta([])), UNKNOWN, "it is a delta CRL")
+
+
+def test_delta_to_a_complete_crl_revokes(folder: Path) -> None:
+    expect(about_leaf(folder, base([]), delta([Revoked(serial=LEAF.serial)])), REVOKED)
+
+
+def test_complete_crl_with_an_empty_delta_is_good(folder: Path) -> None:
+    expect(about_leaf(folder, base([]), delta([])), GOOD)
+
+
+def test_forged_delta_changes_nothing(folder: Path) -> None:
+    forged = delta(
+        [Revoked(serial=LEAF.serial, reason=REASONS.remove_from_crl)],
+        signing_key=CertificateAuthority("x").private_key,
+        identifiers=False,
+    )
+    expect(about_leaf(folder, base([Revoked(serial=LEAF.serial, reason=REASONS.certificate_hold)]), forged), REVOKED)
+
+
+# ---------------------------------------------------------------- whether a source is named
+
+
+def test_nothing_named_and_nothing_at_hand_is_unknown_without_a_source(folder: Path) -> None:
+    expect(about_leaf(folder), UNKNOWN, "no CRL of 'CN=Issuing,O=Example' is at hand", named=False)
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [{"crl_distribution_points": [DISTRIBUTION_POINT]}, {"ocsp": ["http://ocsp.example.test"]}],
+)
+def test_certificate_that_points_to_a_source_names_one(folder: Path, wishes: dict[str, object]) -> None:
+    expect(about_leaf(folder, leaf=ISSUING.issue(key="p256", **wishes)), UNKNOWN)
+
+
+def test_certificate_that_points_to_its_issuer_only_names_no_source(folder: Path) -> None:
+    way = x509.AccessDescription(
+        x509.AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier("http://ca.example.test")
+    )
+    leaf = ISSUING.issue(key="p256", extensions=[(x509.AuthorityInformationAccess([way]), False)])
+    expect(about_leaf(folder, leaf=leaf), UNKNOWN, named=False)
+
+
+def test_crl_with_the_issuer_s_name_in_other_case_is_a_source(folder: Path) -> None:
+    shouting = CertificateAuthority("ISSUING", wish=Wish(ca=True))
+    expect(about_leaf(folder, shouting.crl()), UNKNOWN)
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", ISSUING.crl(pem=False)[:-1], LEAF.pem, ISSUING.crl()[:-9]])
+def test_file_that_cannot_be_parsed_is_no_source_and_is_reported(folder: Path, content: bytes) -> None:
+    expect(about_leaf(folder, content), UNKNOWN, named=False)
+    assert "0.crl'" in source(folder).problems[0]
+
+
+def test_file_that_cannot_be_parsed_does_not_hide_the_others(folder: Path) -> None:
+    expect(about_leaf(folder, b"junk", ISSUING.crl([LEAF])), REVOKED)
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_no_configured_path_is_an_empty_source() -> None:
+    assert load_crls(None, TRUSTED) == CrlSource()
+
+
+def test_missing_path_is_an_error(folder: Path) -> None:
+    with pytest.raises(TrustError, match="No such file"):
+        load_crls(str(folder / "nothing"), TRUSTED)
+
+
+def test_crl_that_others_can_write_is_an_error(folder: Path) -> None:
+    (folder / "loose.crl").write_bytes(ISSUING.crl())
+    (folder / "loose.crl").chmod(0o666)
+    with pytest.raises(TrustError, match=r"loose.crl': found owner"):
+        load_crls(str(folder), TRUSTED)
+
+
+@settings(max_examples=100, deadline=None, database=None)
+@given(st.data())
+def test_no_mutation_of_a_crl_makes_it_raise_or_revoke_or_clear(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    crl = bytearray(LISTS_LEAF)
+    crl[data.draw(st.integers(0, len(crl) - 1))] ^= data.draw(st.integers(1, 255))
+    folder = tmp_path_factory.mktemp("crls")
+    assert about_leaf(folder, bytes(crl)).status is UNKNOWN
