@@ -21,12 +21,12 @@ from typing import Self
 
 from pam_sc.card.constants import MAX_MODULES, MAX_SECRET
 from pam_sc.card.messages import (
+    MAX_CANDIDATES,
+    CandidateCommand,
     Kind,
     ModuleSetup,
     RunAs,
     Signature,
-    CandidateCommand,
-    MAX_CANDIDATES,
     SignCommand,
     merged_environment,
     plain,
@@ -39,7 +39,14 @@ from pam_sc.card.messages import (
 from pam_sc.card.report_messages import ReportBuilder
 from pam_sc.decision.challenge import SigningChoice
 from pam_sc.decision.evidence import CardReport, CertificateReport, NotSigned, Signed, TokenReport
-from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, ProtocolError
+from pam_sc.errors import (
+    CardIsolationFailed,
+    CardProcessLost,
+    ChannelClosed,
+    ConfigError,
+    DeadlineExceeded,
+    ProtocolError,
+)
 from pam_sc.frames import CARD_PAYLOAD_MAX, Channel, Frame
 
 __all__ = ["Candidate", "CardClient", "ModuleSetup", "RunAs", "SignOrder", "StartedCardProcess", "start_card_process"]
@@ -86,10 +93,10 @@ class CardClient:
         if not 0 < len(modules) <= MAX_MODULES:
             raise ConfigError(f"cannot use {len(modules)} PKCS#11 modules: at least 1, at most {MAX_MODULES}")
         self._paths = tuple(module.path for module in modules)
-        with _lost():
-            for frame in setup_frames(modules, run_as):
+        # a process that has ended already may have said why; `report` reads that
+        with _lost(), contextlib.suppress(ChannelClosed):
+            for frame in (*setup_frames(modules, run_as), plain(Kind.REPORT)):
                 self._channel.send(frame, deadline)
-            self._channel.send(plain(Kind.REPORT), deadline)
 
     def report(self, deadline: float) -> CardReport:
         """Return all that the modules show without a login. CardIsolationFailed if the sandbox could not be set."""

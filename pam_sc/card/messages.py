@@ -32,7 +32,7 @@ import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pam_sc.card.constants import MAX_ATTRIBUTE, MAX_DETAIL, MAX_MODULES, MAX_OBJECT_ID, MAX_SIGNATURE
+from pam_sc.card.constants import MAX_DETAIL, MAX_MODULES, MAX_OBJECT_ID, MAX_SIGNATURE
 from pam_sc.card.fields import Fields, nest, u8, u32, u64
 from pam_sc.card.mechanisms import MECHANISMS
 from pam_sc.decision.evidence import CardFailure, Failure, NotSigned, PinState

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from pam_sc.card.client import ModuleSetup, RunAs, Signature, SignOrder, start_card_process
-from pam_sc.decision.evidence import CardFailure, KeyKind, NotSigned, PinState, TokenReport
-from pam_sc.decision.proof import SigningChoice, _choices_of, verify_signature
+from pam_sc.card.client import ModuleSetup, RunAs, SignOrder, start_card_process
+from pam_sc.decision.challenge import SigningChoice, _choices_of
+from pam_sc.decision.evidence import CardFailure, KeyKind, NotSigned, PinState, Signed, TokenReport
+from pam_sc.decision.proof import verify_signature
 from pam_sc.decision.reasons import Reason
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError
 from tests.support.card_worker import (
     Card,
+    candidate_for,
     certificate_called,
     order_for,
     softhsm,
@@ -62,7 +64,7 @@ def only_order(card: Card, *choices: SigningChoice, context_login: bool = True) 
     return order_for(token, token.certificates[0], *(choices or (ecdsa(),)), context_login=context_login)
 
 
-def failure_of(outcome: Signature | NotSigned) -> CardFailure:
+def failure_of(outcome: Signed | NotSigned) -> CardFailure:
     assert isinstance(outcome, NotSigned), outcome
     return outcome.failure
 
@@ -82,7 +84,7 @@ def test_a_report_shows_token_and_certificates_in_order(worker: str, every_key: 
     assert certificate_called(token, "P-256").object_id == bytes([KEY_KINDS.index("P-256") + 1])
     assert {"CKM_ECDSA", "CKM_RSA_PKCS", "CKM_EDDSA", "CKM_SHA256_RSA_PKCS_PSS"} <= token.mechanisms
     assert "CKM_ECDSA_SHA256" not in token.mechanisms
-    assert "SoftHSM" in report.modules[0].description
+    assert (report.modules[0].manufacturer, report.modules[0].version) == ("SoftHSM", "2.6")
 
 
 def test_a_slot_without_an_initialized_token_is_an_empty_slot(worker: str, every_key: SoftToken) -> None:
@@ -197,7 +199,7 @@ def test_a_signature_of_each_kind_of_key_verifies(worker: str, every_key: SoftTo
         offered = tuple(choice for choice in every if choice.mechanism in token.mechanisms)
         for choice in offered:
             signed = card.sign(order_for(token, certificate_called(token, kind), choice), PIN)
-            assert isinstance(signed, Signature)
+            assert isinstance(signed, Signed)
             assert verify_signature(public_der(key_of(kind)), signed.mechanism, CHALLENGE, signed.signature) is None
     assert len(offered) == (4 if kind.startswith("RSA") else 1)
 
@@ -207,7 +209,7 @@ def test_the_next_mechanism_is_tried_where_the_first_is_refused(worker: str, eve
         token = the_token(card.report())
         choices = (SigningChoice("CKM_ECDSA_SHA256", CHALLENGE), ecdsa())
         signed = card.sign(order_for(token, certificate_called(token, "P-256"), *choices), PIN)
-    assert isinstance(signed, Signature)
+    assert isinstance(signed, Signed)
     assert signed.mechanism == "CKM_ECDSA"
 
 
@@ -227,7 +229,7 @@ def test_a_wrong_pin_is_refused_and_the_right_one_still_works(worker: str, every
         order = order_for(token, certificate_called(token, "P-256"), ecdsa())
         assert failure_of(card.sign(order, b"654321")) is CardFailure.PIN_WRONG
     with started(worker, [softhsm(every_key)]) as card:
-        assert isinstance(card.sign(only_order_of(card, "P-256"), PIN), Signature)
+        assert isinstance(card.sign(only_order_of(card, "P-256"), PIN), Signed)
 
 
 def only_order_of(card: Card, label: str) -> SignOrder:
@@ -246,7 +248,7 @@ def test_after_a_refused_form_the_next_order_takes_the_next_answer(worker: str, 
     with started(worker, [softhsm(every_key)]) as card:
         order = only_order_of(card, "P-256")
         assert failure_of(card.sign(order, b"1")) is CardFailure.PIN_FORM
-        assert isinstance(card.sign(order, PIN), Signature)
+        assert isinstance(card.sign(order, PIN), Signed)
 
 
 def test_an_order_without_a_secret_ends_the_process(worker: str, every_key: SoftToken) -> None:
@@ -282,7 +284,7 @@ def test_a_key_with_another_id_is_found_by_its_public_key(worker: str, token: So
     choice = next(choice for choice in _choices_of(KINDS[kind], CHALLENGE) if "SHA" not in choice.mechanism)
     with started(worker, [softhsm(token)]) as card:
         signed = card.sign(only_order(card, choice), PIN)
-    assert isinstance(signed, Signature)
+    assert isinstance(signed, Signed)
     assert verify_signature(public_der(key_of(kind)), signed.mechanism, CHALLENGE, signed.signature) is None
 
 
@@ -298,7 +300,7 @@ def test_of_two_keys_with_the_id_the_one_with_the_public_key_signs(worker: str, 
     choice = _choices_of(KeyKind.RSA, CHALLENGE)[0]
     with started(worker, [softhsm(token)]) as card:
         signed = card.sign(only_order(card, choice), PIN)
-    assert isinstance(signed, Signature)
+    assert isinstance(signed, Signed)
     assert verify_signature(public_der(key_of("RSA-2048")), signed.mechanism, CHALLENGE, signed.signature) is None
 
 
@@ -308,7 +310,7 @@ def test_another_key_under_the_certificates_id_gives_a_signature_that_does_not_v
     token.add(key_of("P-256", 1), certificate_of(key_of("P-256")))
     with started(worker, [softhsm(token)]) as card:
         signed = card.sign(only_order(card), PIN)
-    assert isinstance(signed, Signature)
+    assert isinstance(signed, Signed)
     assert verify_signature(public_der(key_of("P-256")), signed.mechanism, CHALLENGE, signed.signature) is not None
 
 
@@ -316,7 +318,7 @@ def test_a_key_that_wants_a_pin_for_each_signature_gets_it(worker: str, token: S
     token.add(key_of("P-256"), certificate_of(key_of("P-256")), always_authenticate=True)
     with started(worker, [softhsm(token)]) as card:
         signed = card.sign(only_order(card), PIN)
-    assert isinstance(signed, Signature)
+    assert isinstance(signed, Signed)
     assert verify_signature(public_der(key_of("P-256")), signed.mechanism, CHALLENGE, signed.signature) is None
 
 
@@ -331,14 +333,27 @@ def test_a_key_that_wants_a_pin_for_each_signature_gets_none_without_digital_sig
     assert "PIN for each signature" in outcome.detail
 
 
-def test_after_a_certificate_without_a_key_the_next_certificate_can_sign(worker: str, token: SoftToken) -> None:
+def test_a_certificate_without_a_key_is_passed_over_for_the_next_one(worker: str, token: SoftToken) -> None:
     token.add(None, certificate_of(key_of("P-384")), b"\x02", "keyless")
     token.add(key_of("P-256"), certificate_of(key_of("P-256")), b"\x01", "good")
     with started(worker, [softhsm(token)]) as card:
         found = the_token(card.report())
-        keyless = order_for(found, certificate_called(found, "keyless"), ecdsa())
-        assert failure_of(card.sign(keyless, PIN)) is CardFailure.NO_PRIVATE_KEY
-        assert isinstance(card.sign(order_for(found, certificate_called(found, "good"), ecdsa()), PIN), Signature)
+        keyless, good = (certificate_called(found, label) for label in ("keyless", "good"))
+        candidates = (candidate_for(keyless, ecdsa()), candidate_for(good, ecdsa()))
+        signed = card.sign(SignOrder(token=found, candidates=candidates), PIN)
+    assert isinstance(signed, Signed)
+    assert signed.certificate == good.ref
+
+
+def test_of_several_candidates_without_a_key_the_first_is_told(worker: str, token: SoftToken) -> None:
+    token.add(None, certificate_of(key_of("P-384")), b"\x02", "keyless")
+    token.add(key_of("P-256"), certificate_of(key_of("P-256")), b"\x01", "good")
+    with started(worker, [softhsm(token)]) as card:
+        found = the_token(card.report())
+        keyless, good = (certificate_called(found, label) for label in ("keyless", "good"))
+        refused = candidate_for(good, SigningChoice("CKM_ECDSA_SHA256", CHALLENGE))
+        order = SignOrder(token=found, candidates=(candidate_for(keyless, ecdsa()), refused))
+        assert failure_of(card.sign(order, PIN)) is CardFailure.NO_PRIVATE_KEY
 
 
 # ---------------------------------------------------------------- the token must be the same
@@ -359,9 +374,10 @@ def test_a_token_that_says_otherwise_than_before_is_changed(worker: str, every_k
 def test_a_certificate_that_is_gone_means_a_changed_token(worker: str, every_key: SoftToken) -> None:
     with started(worker, [softhsm(every_key)]) as card:
         order = only_order_of(card, "P-256")
-        der = order.certificate.der[:-1] + bytes([order.certificate.der[-1] ^ 1])
-        order = replace(order, certificate=replace(order.certificate, der=der))
-        assert failure_of(card.sign(order, PIN)) is CardFailure.TOKEN_CHANGED
+        (candidate,) = order.candidates
+        der = candidate.certificate.der[:-1] + bytes([candidate.certificate.der[-1] ^ 1])
+        gone = replace(candidate, certificate=replace(candidate.certificate, der=der))
+        assert failure_of(card.sign(replace(order, candidates=(candidate, gone)), PIN)) is CardFailure.TOKEN_CHANGED
 
 
 def test_a_slot_that_is_gone_means_a_removed_token(worker: str, every_key: SoftToken) -> None:
@@ -374,14 +390,6 @@ def test_a_slot_that_is_gone_means_a_removed_token(worker: str, every_key: SoftT
 # ---------------------------------------------------------------- setting up and ending
 
 
-def test_the_modules_see_their_own_variables_and_no_others(worker: str, every_key: SoftToken) -> None:
-    with started(worker, [softhsm(every_key)]) as card:
-        card.report()
-        environ = Path(f"/proc/{card.process._pid}/environ").read_bytes()
-        assert environ.startswith(b"PATH=")  # what the kernel remembers of the start, not what getenv gives
-        card.client.end(soon())
-
-
 def test_variables_that_differ_between_modules_are_refused(worker: str) -> None:
     modules = [ModuleSetup("/a.so", {"X": "1"}), ModuleSetup("/b.so", {"X": "2"})]
     with start_card_process(worker) as process, pytest.raises(ConfigError, match="X differs"):
@@ -390,13 +398,13 @@ def test_variables_that_differ_between_modules_are_refused(worker: str) -> None:
 
 def test_a_sandbox_that_cannot_be_set_is_an_isolation_failure(worker: str, every_key: SoftToken) -> None:
     module = replace(softhsm(every_key), allow=("fail",))
-    with start_card_process(worker) as process, pytest.raises(CardIsolationFailed, match="seccomp"):
-        process.client.set_up([module], None, soon())
+    with started(worker, [module]) as card, pytest.raises(CardIsolationFailed, match="seccomp"):
+        card.report()
 
 
 def test_a_worker_that_ends_at_once_is_a_lost_process() -> None:
-    with start_card_process("/bin/true") as process, pytest.raises(CardProcessLost):
-        process.client.set_up([ModuleSetup("/a.so", {})], None, soon())
+    with started("/bin/true", [ModuleSetup("/a.so", {})]) as card, pytest.raises(CardProcessLost):
+        card.report()
 
 
 def test_a_worker_that_is_not_there_cannot_be_started(tmp_path: Path) -> None:
@@ -406,6 +414,7 @@ def test_a_worker_that_is_not_there_cannot_be_started(tmp_path: Path) -> None:
 
 def test_the_card_process_has_its_five_descriptors_and_no_others(worker: str, every_key: SoftToken) -> None:
     with started(worker, [softhsm(every_key)]) as card:
+        card.report()
         names = {int(path.name): os.readlink(path) for path in Path(f"/proc/{card.process._pid}/fd").iterdir()}
     assert sorted(names) == [0, 1, 2, 3, 4]
     assert {names[0], names[1], names[2]} == {"/dev/null"}
@@ -413,8 +422,9 @@ def test_the_card_process_has_its_five_descriptors_and_no_others(worker: str, ev
     assert all(names[number].startswith("socket:") for number in (3, 4))
 
 
-def test_ending_after_a_signature_is_answered(worker: str, every_key: SoftToken) -> None:
+def test_after_the_end_the_next_order_starts_afresh(worker: str, every_key: SoftToken) -> None:
     with started(worker, [softhsm(every_key)]) as card:
-        card.sign(only_order_of(card, "P-256"), PIN)
+        order = only_order_of(card, "P-256")
+        assert isinstance(card.sign(order, PIN), Signed)
         card.client.end(soon())
-        assert the_token(card.report()).label == "login"
+        assert isinstance(card.sign(order, PIN), Signed)

@@ -10,7 +10,7 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import pam_sc
-from pam_sc.card.client import CardClient, ModuleSetup, RunAs, Signature, SignOrder, StartedCardProcess, start_card_process
-from pam_sc.decision.evidence import CardReport, CertificateReport, NotSigned, TokenReport
-from pam_sc.decision.proof import SigningChoice
+from pam_sc.card.client import (
+    Candidate,
+    CardClient,
+    ModuleSetup,
+    RunAs,
+    SignOrder,
+    StartedCardProcess,
+    start_card_process,
+)
+from pam_sc.decision.challenge import SigningChoice
+from pam_sc.decision.evidence import CardReport, CertificateReport, NotSigned, Signed, TokenReport
 from tests.support.soft_token import SOFTHSM, SoftToken
 
 DEADLINE = 20.0
@@ -84,7 +92,7 @@ class Card:
         """All that the modules show."""
         return self.client.report(soon(seconds))
 
-    def sign(self, order: SignOrder, pin: bytes, seconds: float = DEADLINE) -> Signature | NotSigned:
+    def sign(self, order: SignOrder, pin: bytes, seconds: float = DEADLINE) -> Signed | NotSigned:
         """Type a PIN and carry out one order."""
         self.process.send_pin(pin)
         return self.client.sign(order, soon(seconds))
@@ -98,10 +106,10 @@ def started(worker: str, modules: Sequence[ModuleSetup], run_as: RunAs | None = 
         yield Card(process)
 
 
-def hostile(module: str, token: SoftToken, faults: str, log: Path | None = None) -> ModuleSetup:
+def hostile(module: str, token: SoftToken, faults: str, log: Path, **more: str) -> ModuleSetup:
     """The hostile module with these faults around this token."""
-    environment: Mapping[str, str] = {**token.environment, "HOSTILE": faults, "HOSTILE_REAL": SOFTHSM}
-    return ModuleSetup(module, {**environment, **({"HOSTILE_LOG": str(log)} if log else {})})
+    wrapped = {"HOSTILE": faults, "HOSTILE_REAL": SOFTHSM, "HOSTILE_LOG": str(log)}
+    return ModuleSetup(module, {**token.environment, **wrapped, **more})
 
 
 def calls(log: Path, name: str) -> list[str]:
@@ -122,9 +130,14 @@ def certificate_called(token: TokenReport, label: str) -> CertificateReport:
     return found
 
 
-def order_for(token: TokenReport, certificate: CertificateReport, *choices: SigningChoice,
-              context_login: bool = True) -> SignOrder:
-    """An order to sign with the certificate's key."""
+def candidate_for(certificate: CertificateReport, *choices: SigningChoice, context_login: bool = True) -> Candidate:
+    """A certificate whose key is to sign."""
     key = x509.load_der_x509_certificate(certificate.der).public_key()
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return SignOrder(token, certificate, choices, der, context_login)
+    return Candidate(certificate=certificate, public_key_der=der, choices=choices, context_login=context_login)
+
+
+def order_for(token: TokenReport, certificate: CertificateReport, *choices: SigningChoice,
+              context_login: bool = True) -> SignOrder:
+    """An order to sign with the key of one certificate."""
+    return SignOrder(token=token, candidates=(candidate_for(certificate, *choices, context_login=context_login),))

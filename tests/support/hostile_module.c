@@ -17,6 +17,9 @@
  *   pin-length:MIN:MAX                           as CK_TOKEN_INFO has it
  *   already-logged-in                            the first C_Login finds somebody logged in
  *   swap:serial swap:certificate swap:gone swap:event     the token after it was read once
+ *   swap:final-try swap:locked                   its PIN state after it was read once
+ *   opensc                                       the module says that it is OpenSC
+ *   environment                                  the names of all variables go to the log
  *   sig:zero sig-len:N                           a signature of zeros; N as its length
  *
  * Each call that matters is a line in the file of the variable HOSTILE_LOG: name and, for C_Login, kind of user and
@@ -120,6 +123,14 @@ static void note(const char *what, ck_ulong user, ck_ulong length)
 	close(fd);
 }
 
+static void note_variable(const char *variable)
+{
+	char name[64];
+
+	snprintf(name, sizeof name, "variable=%.*s", (int)strcspn(variable, "="), variable);
+	note(name, 0, 0);
+}
+
 static void write_everywhere(void)
 {
 	/* a SIGNED of the card channel, a VERDICT of the frames channel, and noise */
@@ -213,7 +224,10 @@ static ck_ulong get_info(struct ck_info *info)
 
 	if (refuses("C_GetInfo", &rv))
 		return rv;
-	return done("C_GetInfo", REAL(GET_INFO, get_info, info));
+	rv = REAL(GET_INFO, get_info, info);
+	if (fault("opensc"))
+		memcpy(info->description, "OpenSC smartcard framework      ", 32);
+	return done("C_GetInfo", rv);
 }
 
 static ck_ulong initialize(void *arguments)
@@ -221,6 +235,8 @@ static ck_ulong initialize(void *arguments)
 	ck_ulong rv;
 
 	note("C_Initialize", 0, 0);
+	for (char **variable = environ; fault("environment") && *variable; variable++)
+		note_variable(*variable);
 	if (refuses("C_Initialize", &rv))
 		return rv;
 	return done("C_Initialize", REAL(INITIALIZE, initialize, arguments));
@@ -299,6 +315,10 @@ static ck_ulong get_token_info(ck_ulong slot, struct ck_token_info *info)
 		memcpy(info->label, "a\0\033[2J\r\n\xe2\x80\xae\xff%n", 15);
 	if (swapped("serial"))
 		info->serial[0] ^= 1;
+	if (swapped("final-try"))
+		info->flags |= 0x20000;
+	if (swapped("locked"))
+		info->flags |= 0x40000;
 	return done("C_GetTokenInfo", rv);
 }
 

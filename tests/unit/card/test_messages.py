@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Each message survives the way there, and whatever is not one is an error of the protocol."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pam_sc.card.messages import (
+    MAX_CANDIDATES,
+    CandidateCommand,
+    Kind,
+    ModuleSetup,
+    RunAs,
+    Signature,
+    SignCommand,
+    failed_frame,
+    merged_environment,
+    outcome_frame,
+    plain,
+    read_failed,
+    read_module,
+    read_outcome,
+    read_setup,
+    read_sign,
+    require_plain,
+    setup_frames,
+    sign_frame,
+)
+from pam_sc.decision.evidence import CardFailure, NotSigned, PinState
+from pam_sc.errors import ConfigError, ProtocolError
+from pam_sc.frames import Frame
+
+CANDIDATE = CandidateCommand(
+    certificate_sha256=b"h" * 32, object_id=b"\x01", public_key_der=b"spki", context_login=True,
+    choices=(("CKM_ECDSA", b"digest"), ("CKM_ECDSA_SHA256", b"challenge")),
+)
+COMMAND = SignCommand(module=1, slot_id=2**63, label="M\u00fcller", manufacturer="", model="m", serial="01",
+                      pin_state=PinState.COUNT_LOW, candidates=(CANDIDATE, replace(CANDIDATE, context_login=False)))
+MODULES = (ModuleSetup("/a.so", {"A": "1", "B": ""}, ("fork",)), ModuleSetup("/b.so", {}))
+
+
+@pytest.mark.parametrize("run_as", [None, RunAs(1, 2, ()), RunAs(2**32 - 1, 5, (5, 6))])
+def test_a_setup_arrives_as_it_was_sent(run_as: RunAs | None) -> None:
+    setup, *modules = setup_frames(MODULES, run_as)
+    assert read_setup(setup) == (run_as, 2)
+    assert tuple(map(read_module, modules)) == MODULES
+
+
+def test_a_sign_arrives_as_it_was_sent() -> None:
+    assert read_sign(sign_frame(COMMAND)) == COMMAND
+
+
+@pytest.mark.parametrize("outcome", [
+    Signature(0, "CKM_EDDSA", b"x" * 64), Signature(7, "CKM_RSA_PKCS", b""), NotSigned(CardFailure.PIN_WRONG, "C_Login"),
+    NotSigned(CardFailure.SIGNING_FAILED),
+])
+def test_an_outcome_arrives_as_it_was_sent(outcome: Signature | NotSigned) -> None:
+    assert read_outcome(outcome_frame(outcome)) == outcome
+
+
+def test_a_failure_to_set_up_arrives_as_it_was_sent() -> None:
+    assert read_failed(failed_frame("isolation", "why")) == ("isolation", "why")
+
+
+@pytest.mark.parametrize("fields", [
+    (b"", b"", b"\0"), (b"", b"", b"\x11"), (b"1234", b"", b"\1"), (b"", b"123", b"\1"), (b"", b"", b""), (b"", b""),
+    (b"", b"", b"\1", b""), (b"123456789", b"", b"\1"),
+])
+def test_a_setup_that_differs_in_one_thing_is_refused(fields: tuple[bytes, ...]) -> None:
+    with pytest.raises(ProtocolError):
+        read_setup(Frame(Kind.SETUP, fields))
+
+
+@pytest.mark.parametrize("fields", [
+    (b"/a.so\0", b"", b""), (b"\xff", b"", b""), (b"/" * 4097, b"", b""), (b"/a", b"\0\0\0\1A", b""),
+    (b"/a", b"\0\0\0\2A", b""), (b"/a", b"", b"\0\0\0\1\n"), (b"/a", b""),
+])
+def test_a_module_that_differs_in_one_thing_is_refused(fields: tuple[bytes, ...]) -> None:
+    with pytest.raises(ProtocolError):
+        read_module(Frame(Kind.MODULE, fields))
+
+
+@pytest.mark.parametrize(("at", "value"), [
+    (0, b"\0"), (1, b"\0" * 7), (2, b"a\n"), (2, b"\xff"), (2, b"a" * 257), (6, b"sound"), (7, b""), (7, b"\0\0\0\0"),
+])
+def test_a_sign_that_differs_in_one_thing_is_refused(at: int, value: bytes) -> None:
+    fields = list(sign_frame(COMMAND).fields)
+    fields[at] = value
+    with pytest.raises(ProtocolError):
+        read_sign(Frame(Kind.SIGN, tuple(fields)))
+
+
+@pytest.mark.parametrize("candidate", [
+    replace(CANDIDATE, choices=(("CKM_RSA_X_509", b"x"),)), replace(CANDIDATE, certificate_sha256=b"h" * 33),
+    replace(CANDIDATE, object_id=b"x" * 1025),
+])
+def test_a_candidate_that_differs_in_one_thing_is_refused(candidate: CandidateCommand) -> None:
+    with pytest.raises(ProtocolError):
+        read_sign(sign_frame(replace(COMMAND, candidates=(candidate,))))
+
+
+def test_more_candidates_than_allowed_are_refused() -> None:
+    assert len(read_sign(sign_frame(replace(COMMAND, candidates=(CANDIDATE,) * MAX_CANDIDATES))).candidates) == 8
+    with pytest.raises(ProtocolError):
+        read_sign(sign_frame(replace(COMMAND, candidates=(CANDIDATE,) * (MAX_CANDIDATES + 1))))
+
+
+@pytest.mark.parametrize("frame", [
+    Frame(Kind.SIGNED, (b"\0", b"CKM_EDDSA", b"x" * 1025)),
+    Frame(Kind.SIGNED, (b"\0", b"CKM_RSA_X_509", b"x")),
+    Frame(Kind.SIGNED, (b"\0", b"CKM_EDDSA")),
+    Frame(Kind.SIGNED, (b"", b"CKM_EDDSA", b"x")),
+    Frame(Kind.SIGNED, (b"\0", b"CKM_EDDSA", b"x", b"")),
+    Frame(Kind.NOT_SIGNED, (b"granted", b"")),
+    Frame(Kind.NOT_SIGNED, (b"timeout", b"")),
+    Frame(Kind.NOT_SIGNED, (b"process-lost", b"")),
+    Frame(Kind.NOT_SIGNED, (b"pin-wrong", b"\x1b[2J")),
+    Frame(Kind.NOT_SIGNED, (b"pin-wrong", b"x" * 1025)),
+    Frame(Kind.ENDED, (b"pin-wrong", b"")),
+    Frame(0x99, (b"pin-wrong", b"")),
+])
+def test_an_outcome_that_no_card_process_may_give_is_refused(frame: Frame) -> None:
+    with pytest.raises(ProtocolError):
+        read_outcome(frame)
+
+
+def test_a_message_without_fields_has_none() -> None:
+    require_plain(plain(Kind.READY))
+    with pytest.raises(ProtocolError):
+        require_plain(Frame(Kind.READY, (b"",)))
+
+
+@given(st.integers(0, 255), st.lists(st.binary(max_size=40), max_size=9))
+def test_arbitrary_fields_are_a_message_or_an_error_of_the_protocol(kind: int, fields: list[bytes]) -> None:
+    for read in (read_setup, read_module, read_sign, read_outcome, read_failed):
+        try:
+            read(Frame(kind, tuple(fields)))
+        except ProtocolError:
+            continue
+
+
+def test_the_variables_of_all_modules_are_merged() -> None:
+    modules = [ModuleSetup("/a", {"A": "1"}), ModuleSetup("/b", {"A": "1", "B": "2"})]
+    assert merged_environment(modules) == {"A": "1", "B": "2"}
+
+
+@pytest.mark.parametrize("second", [{"A": "2"}, {"": "1"}, {"B=C": "1"}, {"B": "1\0"}, {"B\0": "1"}])
+def test_variables_that_cannot_all_be_set_are_refused(second: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="cannot set the environment of '/b'"):
+        merged_environment([ModuleSetup("/a", {"A": "1"}), ModuleSetup("/b", second)])
