@@ -214,6 +214,12 @@ def test_key_usage_without_digital_signature_is_refused(usages: tuple[str, ...])
     assert detail_of(found) == f"got {', '.join(sorted(usages))}, expected digitalSignature"
 
 
+def test_certificate_without_basic_constraints_is_a_person_s() -> None:
+    found = facts_of(basic_constraints=False)
+    assert not found.is_ca
+    assert reason_of(found) is None
+
+
 def test_certificate_of_an_authority_is_refused_as_a_person_s() -> None:
     found = facts_of(ca=True, key_usage=("digitalSignature", "keyCertSign"))
     assert reason_of(found) is Reason.KEY_USAGE_UNSUITABLE

@@ -82,6 +82,15 @@ def test_intermediate_from_the_card_is_used() -> None:
     assert subjects(find(LEAF, trust(ROOT), [LEAF.der, ISSUING.der])) == ("alice", "Issuing", "Root")
 
 
+def test_leaf_without_basic_constraints_has_a_path() -> None:
+    assert len(subjects(find(ROOT.issue(key="p256", basic_constraints=False), trust(ROOT)))) == 2
+
+
+def test_intermediate_without_basic_constraints_is_no_authority() -> None:
+    issuing = ROOT.subordinate("Issuing", basic_constraints=False)
+    refused(find(issuing.issue(key="p256"), trust(ROOT), [issuing.der]), Reason.PATH_INVALID)
+
+
 def test_missing_intermediate_is_untrusted() -> None:
     refused(find(LEAF, trust(ROOT)), Reason.UNTRUSTED, "no certificate of the issuer")
 
@@ -272,6 +281,16 @@ def test_signature_of_the_anchor_itself_is_not_judged(name: str) -> None:
 def test_weak_key_of_an_intermediate_makes_the_path_too_weak() -> None:
     issuing = ROOT.subordinate("Issuing", shared_key("rsa1024"))
     refused(find(issuing.issue(key="p256"), trust(ROOT), [issuing.der]), Reason.PATH_TOO_WEAK, "1024 bits")
+
+
+def test_curve_of_fewer_than_224_bits_makes_the_path_too_weak() -> None:
+    for kind, weak in (("p192", True), ("p224", False)):
+        issuing = ROOT.subordinate("Issuing", kind)
+        found = find(issuing.issue(key="p256"), trust(ROOT), [issuing.der])
+        if weak:
+            refused(found, Reason.PATH_TOO_WEAK, "192 bits")
+        else:
+            assert len(subjects(found)) == 3
 
 
 def test_weak_key_of_the_anchor_makes_the_path_too_weak() -> None:
