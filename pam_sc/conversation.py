@@ -20,6 +20,7 @@ from pam_sc.frames import Channel, Frame
 PROTOCOL_VERSION = 1
 TEXT_MAX = 512
 ANSWER_S = 120.0
+VERDICT_RESERVE_S = 1.0
 _U32 = struct.Struct(">I")
 _IDS = struct.Struct(">6I")
 
@@ -90,14 +91,29 @@ class ShimRequest:
 
 
 class MachineClock:
-    """The machine's time budget on CLOCK_MONOTONIC: it stands still while a person types."""
+    """The machine's time budget on CLOCK_MONOTONIC: it stands still while a person types.
+
+    The shim and the supervisor end everything when the budget is over. `deadline` comes a little earlier, so that the
+    verifier can still say why.
+    """
 
     def __init__(self, seconds: float) -> None:
-        self.deadline = time.monotonic() + seconds
+        self._end = time.monotonic() + seconds
+        self._reserve = min(VERDICT_RESERVE_S, seconds / 4)
+
+    @property
+    def deadline(self) -> float:
+        """Until when work may go on."""
+        return self._end - self._reserve
+
+    @property
+    def last_word(self) -> float:
+        """Until when the verdict must be out."""
+        return self._end
 
     def pause(self, seconds: float) -> None:
         """Give back time that was a person's."""
-        self.deadline += seconds
+        self._end += seconds
 
 
 def read_request(channel: Channel, deadline: float) -> ShimRequest:
@@ -223,4 +239,4 @@ class Conversation:
             raise ProtocolError(f"expected 'k' from the supervisor, got {answer!r}")
 
     def _send(self, kind: FrameType, *fields: bytes) -> None:
-        self._channel.send(Frame(kind, fields), self._clock.deadline)
+        self._channel.send(Frame(kind, fields), self._clock.last_word)

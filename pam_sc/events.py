@@ -78,8 +78,7 @@ class EventLog:
 
     def refused(self, request: Request, denied: Denied, evidence: Evidence | None = None) -> None:
         """Log a refusal at the severity of its reason; a detail that may be personal goes into a line for debugging."""
-        reason = f"refused reason={denied.reason.value}"
-        parts = [reason, f"step={int(denied.step)}", *self._about(request)]
+        parts = [f"refused reason={denied.reason.value}", f"step={int(denied.step)}", *self._about(request)]
         if evidence is not None and isinstance(evidence.requested, Account):
             parts.append(f"account={quoted(evidence.requested.name)}")
         parts += self._certificate(denied.certificate, evidence)
@@ -87,7 +86,7 @@ class EventLog:
         open_to_all = self._personal or _is_impersonal(denied)
         self._line(REASONS[denied.reason].severity, parts + (detail if open_to_all else []))
         if detail and not open_to_all:
-            self._line(Severity.DEBUG, [reason, *detail])
+            self._line(Severity.DEBUG, [f"detail reason={denied.reason.value}", *detail])
 
     def granted(self, request: Request, granted: Granted, evidence: Evidence | None = None) -> None:
         """Log a grant; one whose path has a certificate of unknown revocation status says so, and is louder."""

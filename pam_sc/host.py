@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import pwd
-from pathlib import Path
 from typing import Protocol
 
 from pam_sc.decision.evidence import Account, AccountLookup, Locality, LookupFailed, NoSuchAccount, Request
 
-SESSIONS = Path("/run/systemd/sessions")
-MACHINE_ID = Path("/etc/machine-id")
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+SESSIONS = "/run/systemd/sessions"
+MACHINE_ID = "/etc/machine-id"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 _ACCOUNT_NAME_MAX = 256
 
@@ -88,7 +87,7 @@ def may_be_account(name: str) -> bool:
     )
 
 
-def find_locality(request: Request, sessions_folder: Path = SESSIONS) -> Locality:
+def find_locality(request: Request, sessions_folder: str = SESSIONS) -> Locality:
     """Say whether the person sits at this machine.
 
     A non-empty PAM_RHOST is remote, "localhost" too. Where logind runs, a caller with real uid not 0 and no active
@@ -99,19 +98,20 @@ def find_locality(request: Request, sessions_folder: Path = SESSIONS) -> Localit
     if request.real_uid == 0:
         return Locality(False, "asked by root, without PAM_RHOST")
     try:
-        sessions = sorted(entry for entry in sessions_folder.iterdir() if not entry.name.endswith(".ref"))
+        sessions = sorted(name for name in os.listdir(sessions_folder) if not name.endswith(".ref"))
     except FileNotFoundError:
         return Locality(False, "without PAM_RHOST, and logind does not run")
     except OSError as error:
         return Locality(True, f"the sessions of logind cannot be read: {error.strerror}")
-    if any(_is_active_local(session, request.real_uid) for session in sessions):
+    if any(_is_active_local(f"{sessions_folder}/{session}", request.real_uid) for session in sessions):
         return Locality(False, "the caller has an active local session")
     return Locality(True, "the caller has no active local session")
 
 
-def _is_active_local(session: Path, uid: int) -> bool:
+def _is_active_local(session: str, uid: int) -> bool:
     try:
-        text = session.read_text(encoding="utf-8")
+        with open(session, encoding="utf-8") as file:
+            text = file.read()
     except (OSError, UnicodeDecodeError):
         return False
     facts = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
@@ -128,9 +128,10 @@ def boot_id() -> str:
     return _first_line(BOOT_ID)
 
 
-def _first_line(path: Path) -> str:
+def _first_line(path: str) -> str:
     try:
-        return path.read_text(encoding="ascii").strip()
+        with open(path, encoding="ascii") as file:
+            return file.readline().strip()
     except (OSError, UnicodeDecodeError):
         return ""
 

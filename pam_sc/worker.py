@@ -16,11 +16,12 @@ import socket
 import time
 from dataclasses import dataclass
 
+from pam_sc import host
 from pam_sc.card.client import CardClient, ModuleSetup, RunAs
 from pam_sc.config.model import DEFAULT_PATH, VERIFIER_ACCOUNT, Configuration
 from pam_sc.config.toml import load
 from pam_sc.conversation import Conversation, Function, MachineClock, MessageKind, ShimRequest, read_request
-from pam_sc.decision.evidence import Answer, TokenReport
+from pam_sc.decision.evidence import Answer, Evidence, TokenReport
 from pam_sc.decision.reasons import REASONS, PamCode, Reason
 from pam_sc.decision.verdict import Denied, Granted
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError, ProtocolError
@@ -57,7 +58,8 @@ class Verifier:
         self._asked = asked
         self._conversation = conversation
         self._clock = clock
-        self._log = EventLog(conversation.log)
+        self._log = EventLog(conversation.log, machine_id=host.machine_id())
+        self._evidence: Evidence | None = None
         self._card_required = False
         self._pin_is_out = False
 
@@ -66,10 +68,10 @@ class Verifier:
         verdict = self._refuse_on_error()
         request = self._asked.request
         if isinstance(verdict, Granted):
-            self._log.granted(request, verdict)
+            self._log.granted(request, verdict, self._evidence)
             self._conversation.verdict(verdict.account, PamCode.SUCCESS)
             return
-        self._log.refused(request, verdict)
+        self._log.refused(request, verdict, self._evidence)
         text = REASONS[verdict.reason].text
         if text:
             self._conversation.tell(MessageKind.ERROR, text)
@@ -109,7 +111,6 @@ class Verifier:
 
     def _decide(self, configuration: Configuration, trusted: frozenset[int], card: CardClient) -> Granted | Denied:
         # Imported only now, without privilege and behind the filter, while the card process reads the card.
-        from pam_sc.host import NssAccounts
         from pam_sc.login import Login, Surroundings, load_material
 
         material = load_material(configuration, trusted)
@@ -121,9 +122,13 @@ class Verifier:
             end_card=lambda: self._end_card(card),
             deadline=lambda: self._clock.deadline,
             at=datetime.datetime.now(datetime.UTC),
-            accounts=NssAccounts(),
+            accounts=host.NssAccounts(),
         )
-        verdict = Login(self._asked.request, configuration, material, surroundings).run()
+        login = Login(self._asked.request, configuration, material, surroundings)
+        try:
+            verdict = login.run()
+        finally:
+            self._evidence = login.evidence
         if isinstance(verdict, Granted | Denied):
             return verdict
         return Denied(Reason.INTERNAL_ERROR, f"the decision stopped at step {int(verdict.step)}")
@@ -135,12 +140,8 @@ class Verifier:
 
     def _end_card(self, card: CardClient) -> None:
         """End the card's verification; the card process is dead when this returns."""
-        end = time.monotonic() + END_CARD_S
-        try:
-            card.end(end)
-        except (DeadlineExceeded, CardProcessLost):
-            pass  # it is killed next, which is the end that counts
-        self._conversation.kill_card_process(end + END_CARD_S)
+        card.end(min(self._clock.deadline, time.monotonic() + END_CARD_S))
+        self._conversation.kill_card_process(self._clock.last_word)
 
 
 def _place(error: BaseException) -> str:

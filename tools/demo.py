@@ -98,6 +98,7 @@ def user_stage() -> Iterator[Stage]:
     uid = os.geteuid()
     folder = fresh_folder(uid)
     (folder / "pam.d").mkdir()
+    (folder / "pam.d" / "other").write_text("auth required pam_deny.so\n")
     yield Stage(pwd.getpwuid(uid).pw_name, folder / "cards", str(folder / "cards"), str(installed_for(uid)), None, None,
                 pam_host.__file__, folder / "pam.d")
 

@@ -10,6 +10,7 @@ import click
 from pam_sc.cli.machine import Machine
 from pam_sc.cli.output import EXIT_CODES, Row, print_json, print_rows, reporting
 from pam_sc.config.finding import Finding, Weight
+from pam_sc.errors import PamScError
 
 WIDTHS = (9,)
 
@@ -22,7 +23,12 @@ def check_config(machine: Machine, file: str | None, config_path: str | None, as
     """Check the configuration FILE, what it names, and every PAM stack that names pam_sc.so."""
     if file and config_path and file != config_path:
         raise click.UsageError("two configuration files are named: FILE and --config")
-    findings = machine.check(file or config_path)
+    try:
+        findings = machine.check(file or config_path)
+    except PamScError as error:
+        if not as_json:
+            raise
+        findings = (Finding(Weight.ERROR, "configuration", str(error)),)
     if as_json:
         print_json({"findings": [_as_json(finding) for finding in findings], "verdict": _worst(findings)})
     else:

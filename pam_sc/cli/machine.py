@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import resource
 import warnings
 from collections.abc import Mapping
 from typing import Protocol
@@ -57,6 +58,9 @@ class Machine(Protocol):
 class RealMachine:
     """This machine."""
 
+    def __init__(self, pam_folder: str = PAM_FOLDER) -> None:
+        self._pam_folder = pam_folder
+
     def install_paths(self) -> Mapping[str, str]:
         """Where this installation is: module, worker, config and store."""
         from pam_sc.paths import install_paths
@@ -79,7 +83,7 @@ class RealMachine:
             *_check_material(configuration),
             *_check_for_root(configuration),
             *lint(configuration, privileged=os.geteuid() == 0),
-            *check_stack(PAM_FOLDER, configuration),
+            *check_stack(self._pam_folder, configuration),
         )
 
     def request(self, user: str | None, service: str) -> Request:
@@ -113,12 +117,13 @@ class RealMachine:
         from pam_sc.config.lint_stacks import MODULE_NAME, configuration_of
         from pam_sc.config.stacks import Entry, read_stack
 
-        stack = read_stack(PAM_FOLDER, os.path.basename(service))
+        stack = read_stack(self._pam_folder, os.path.basename(service))
         ours = (line for line in stack if isinstance(line, Entry) and line.basename == MODULE_NAME)
         return next((configuration_of(entry) for entry in ours if entry.type == "auth"), None)
 
     def ask_secret(self, prompt: str) -> str:
-        """Ask for a PIN at the terminal, and nowhere that would show it."""
+        """Ask for a PIN at the terminal, and nowhere that would show it; from then on this process leaves no core."""
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with warnings.catch_warnings():
             warnings.simplefilter("error", getpass.GetPassWarning)
             try:

@@ -65,7 +65,7 @@ def print_table(rows: Sequence[Row], widths: Sequence[int], console: Console) ->
         grid.add_column(overflow="fold")
         words = [Text(clean(word, TEXT_MAX), style=_COLOURS.get(word, "")) for word in row.words]
         grid.add_row(*words, Text(clean(row.text, TEXT_MAX)))
-        console.print(Padding(grid, (0, 0, 0, row.indent)))
+        console.print(Padding(grid, (0, 0, 0, row.indent), expand=False))
 
 
 def print_line(text: str) -> None:

@@ -56,9 +56,11 @@ def _print(result: StackResult, explained: Rehearsal | PamScError) -> None:
     print_line(f"the stack returned {result.code} PAM_{CODE_NAMES.get(result.code, '?')}: {result.text}")
     if result.refused_prompts:
         print_line(f"{result.refused_prompts} further prompts were not answered")
-    print_line(LOG_HINT)
-    print_line("")
+    if result.code != 0:
+        print_line(LOG_HINT)
     if isinstance(explained, Rehearsal):
+        print_line("")
+        print_line("The same login once more, without a PIN:")
         print_rows(explain_rows(explained), WIDTHS)
     else:
         complain(f"cannot explain it: {explained}")

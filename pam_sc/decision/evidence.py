@@ -224,8 +224,7 @@ class CertificateFacts:
     """RFC 5280 names: digitalSignature, nonRepudiation, keyEncipherment, ..."""
     extended_key_usage: frozenset[str] | None
     """Dotted object identifiers."""
-    is_ca: bool = False
-    """basicConstraints says that it is a certificate authority."""
+    is_ca: bool = False  # basicConstraints
     sha256: bytes
     public_key_der: bytes
     """SubjectPublicKeyInfo."""

@@ -20,6 +20,7 @@ from pam_sc.decision.reasons import Reason
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate, Trust, unique
 from pam_sc.trust.names import CanonicalName
 from pam_sc.trust.openssl import ask_openssl, OK
+from pam_sc.trust.policies import policy_problem
 from pam_sc.trust.strength import is_signed_by, weak_key, weak_signature
 
 CANDIDATES_MAX = 100
@@ -70,7 +71,8 @@ def _refusal(candidate: _Path, policy: Policy, at: datetime.datetime) -> NoPath 
             return NoPath(Reason.PATH_TOO_WEAK, f"{each.text!r}: {weak}")
     answer = ask_openssl([each.der for each in candidate], at)
     if answer.code == OK:
-        return None
+        problem = policy_problem([each.parsed for each in candidate])
+        return None if problem is None else NoPath(Reason.PATH_INVALID, f"{candidate[0].text!r}: {problem}")
     about = candidate[min(max(answer.depth, 0), len(candidate) - 1)]
     return NoPath(Reason.PATH_INVALID, f"{about.text!r} at depth {answer.depth}: {answer.text}")
 

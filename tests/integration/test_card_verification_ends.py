@@ -8,8 +8,11 @@ tries, past every PKCS#11 module, at each command of a login, after it, and afte
 from __future__ import annotations
 
 import os
+import select
 import signal
-from collections.abc import Iterator
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,18 +27,22 @@ from tests.support.softhsm import PIN
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not is_installed(), reason="needs the installed wheel")]
 
+PAMTESTER = ["pamtester", "test", "alice", "authenticate"]
 SIGN = 0x87
+PROCESSES = 3  # supervisor, verifier, card process
+END_S = 2
 ATTEMPTS_AFTERWARDS = 20
 
 
-@pytest.fixture
-def card(world: World, pcscd: Pcscd) -> VirtualCard:
-    """A PIV card of alice with an ordinary key, in the reader, and a PAM service that asks for it."""
+@pytest.fixture(params=[0x9A, 0x9C], ids=["ordinary-key", "always-authenticate-key"])
+def card(request: pytest.FixtureRequest, world: World, pcscd: Pcscd) -> VirtualCard:
+    """A PIV card of alice in the reader, and a PAM service that asks for it; another key of the card is nobody's."""
     setup = LoginSetup(world.path("/srv/login"), "/srv/login")
     world.write_config(configuration(module=opensc_module(), folder=setup.inside))
     world.pam_service("test", [f"required {module_in()}"])
-    made = pcscd.card(PivApplet({place: setup.authority.issue(common_name="alice", key="p256")
-                                 for place in (0x9A, 0x9C)}))
+    issued = {place: setup.authority.issue(common_name="alice" if place == request.param else "other", key="p256")
+              for place in (0x9A, 0x9C)}
+    made = pcscd.card(PivApplet(issued))
     made.insert()
     return made
 
@@ -54,19 +61,48 @@ def thief(world: World, card: VirtualCard) -> Iterator[Thief]:
 
 def log_in(world: World, pin: str = PIN) -> bool:
     """Log alice in."""
-    return world.run(["pamtester", "test", "alice", "authenticate"], input=f"{pin}\n").returncode == 0
+    return world.run(PAMTESTER, input=f"{pin}\n").returncode == 0
+
+
+def logged(world: World) -> str:
+    """Everything that was logged."""
+    return "\n".join(line.text for line in world.logged())
+
+
+def workers(world: World) -> list[tuple[int, bytes]]:
+    """The processes of pam_sc that run in this world: number and role ("" for the supervisor)."""
+    mine, found = os.readlink(f"/proc/{world.namespace.pid}/ns/mnt"), []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            argv = (process / "cmdline").read_bytes().split(b"\0")
+            if argv[0].endswith(b"/pam_sc_worker") and os.readlink(process / "ns/mnt") == mine:
+                found.append((int(process.name), argv[1]))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
 
 
 def kill_card_process(world: World) -> None:
     """Kill the card process of the login that runs in this world."""
-    mine = os.readlink(f"/proc/{world.namespace.pid}/ns/mnt")
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            argv = (process / "cmdline").read_bytes().split(b"\0")
-            if argv[1:2] == [b"card"] and os.readlink(process / "ns/mnt") == mine:
-                os.kill(int(process.name), signal.SIGKILL)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+    for number, role in workers(world):
+        if role == b"card":
+            os.kill(number, signal.SIGKILL)
+
+
+class OnceVerified:
+    """Does something at the first command that comes while the PIN is verified; an attempt of the thief is on its way."""
+
+    def __init__(self, card: VirtualCard, thief: Thief | None, act: Callable[[], None]) -> None:
+        self.done = threading.Event()
+        self._card, self._thief, self._act = card, thief, act
+        card.on_command = self._react
+
+    def _react(self, command: bytes) -> None:
+        if self._card.applet.pin_verified and not self.done.is_set():
+            self._act()
+            self.done.set()
+        if self._thief is not None and command[1] != SIGN:
+            self._thief.await_attempt()
 
 
 def test_the_thief_succeeds_where_the_card_is_left_verified(world: World, card: VirtualCard, thief: Thief) -> None:
@@ -86,6 +122,15 @@ def test_nothing_is_stolen_during_a_login_or_after_it(world: World, card: Virtua
     assert not card.applet.pin_verified
 
 
+def test_nothing_is_stolen_while_the_person_types(world: World, card: VirtualCard, thief: Thief) -> None:
+    child = world.spawn(PAMTESTER)
+    child.expect("PIN[^:]*:")
+    thief.await_results(ATTEMPTS_AFTERWARDS)
+    child.sendline(PIN)
+    child.expect("successfully authenticated")
+    assert thief.successes == 0
+
+
 def test_the_card_is_no_longer_verified_when_the_login_returns(world: World, card: VirtualCard) -> None:
     assert log_in(world)
     assert not card.applet.pin_verified
@@ -95,37 +140,43 @@ def test_nothing_is_stolen_after_a_wrong_pin(world: World, card: VirtualCard, th
     assert not log_in(world, "999999")
     thief.await_results(ATTEMPTS_AFTERWARDS)
     assert thief.successes == 0
+    assert "reason=pin-wrong" in logged(world)
 
 
 def test_nothing_is_stolen_after_the_card_process_was_killed_with_the_pin_verified(
         world: World, card: VirtualCard, thief: Thief) -> None:
-    killed: list[bool] = []
-
-    def kill_when_verified(command: bytes) -> None:
-        if card.applet.pin_verified and not killed:
-            killed.append(True)
-            kill_card_process(world)
-        if command[1] != SIGN:
-            thief.await_attempt()
-
-    card.on_command = kill_when_verified
+    killed = OnceVerified(card, thief, lambda: kill_card_process(world))
     assert not log_in(world)
-    assert killed
-    assert any("reason=card-process-lost-after-pin" in line.text for line in world.logged())
+    assert killed.done.is_set()
+    assert "reason=card-process-lost-after-pin" in logged(world)
+    thief.await_results(ATTEMPTS_AFTERWARDS)
+    assert thief.successes == 0
+    assert not card.applet.pin_verified
+
+
+def test_nothing_is_stolen_after_the_application_was_killed_with_the_pin_verified(
+        world: World, card: VirtualCard, thief: Thief) -> None:
+    left: list[int] = []
+    login = world.namespace.popen(PAMTESTER, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+
+    def kill_application() -> None:
+        left.extend(os.pidfd_open(number) for number, _role in workers(world))
+        login.kill()
+
+    killed = OnceVerified(card, thief, kill_application)
+    login.communicate(f"{PIN}\n", timeout=60)
+    assert killed.done.is_set()
+    assert len(left) == PROCESSES
+    for process in left:
+        assert select.select([process], [], [], END_S)[0], "a process of the login outlived the application"
+        os.close(process)
     thief.await_results(ATTEMPTS_AFTERWARDS)
     assert thief.successes == 0
     assert not card.applet.pin_verified
 
 
 def test_the_next_login_after_a_killed_one_is_granted(world: World, card: VirtualCard) -> None:
-    killed: list[bool] = []
-
-    def kill_once(_command: bytes) -> None:
-        if card.applet.pin_verified and not killed:
-            killed.append(True)
-            kill_card_process(world)
-
-    card.on_command = kill_once
+    killed = OnceVerified(card, None, lambda: kill_card_process(world))
     assert not log_in(world)
-    assert killed
+    assert killed.done.is_set()
     assert log_in(world)

@@ -235,15 +235,13 @@ def test_the_module_sees_no_variable_that_is_not_configured(site: Site) -> None:
 def test_while_a_person_types_no_session_is_open_and_with_the_host_everything_dies(site: Site) -> None:
     config = site.configure("", victim=False)
     site.rig.service(config)
-    host = site.rig.world.namespace.popen(["pamtester", SERVICE, "alice", "authenticate"], stdin=-1, stdout=-1, stderr=-1)
-    assert host.stderr is not None
-    assert host.stdout is not None
-    shown = os.read(host.stderr.fileno(), 100) or os.read(host.stdout.fileno(), 100)  # waits for the prompt
-    assert b"PIN" in shown
-    assert site.calls("C_OpenSession") == site.calls("C_CloseSession") > 0
-    assert len(site.left_running()) == 3
-    host.kill()
-    host.wait()
+    command = ["pamtester", SERVICE, "alice", "authenticate"]
+    with site.rig.world.namespace.popen(command, stdin=-1, stdout=-1, stderr=-1) as host:
+        assert host.stdout is not None
+        assert b"PIN" in os.read(host.stdout.fileno(), 100)  # waits for the prompt
+        assert site.calls("C_OpenSession") == site.calls("C_CloseSession") > 0
+        assert len(site.left_running()) == 3
+        host.kill()
     deadline = time.monotonic() + 2
     while site.left_running() and time.monotonic() < deadline:
         os.sched_yield()

@@ -517,6 +517,18 @@ static void lingers(const char *b)
     wait_for_ever();
 }
 
+/* Asks, grants, and when the lifeline has ended leaves a file beside the configuration; killed, it cannot. */
+static void tells_end(const char *b)
+{
+    char path[5000], byte;
+    ask(1, "PIN: ");
+    grant(b);
+    while (recv(LIFELINE, &byte, 1, 0) > 0)
+        ;
+    snprintf(path, sizeof path, "%.*s.ended", (int)fields[12].length, (const char *)fields[12].bytes);
+    close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+}
+
 static const struct {
     const char *name; /* one that ends with '-' takes a number */
     void (*run)(const char *);
@@ -538,7 +550,7 @@ static const struct {
     {"frames-63", frames_63}, {"frames-64", frames_64}, {"bad-style", bad_style}, {"bad-kind", bad_kind},
     {"bad-severity", bad_severity}, {"nul-text", nul_text}, {"complain-and-end-", complain_and_end},
     {"complain-after-pin-", complain_after_pin}, {"complain-", complain}, {"lifeline-closed", lifeline_closed},
-    {"card-process-gone", card_process_gone}, {"lingers", lingers}, {"exit-at-once", exit_at_once},
+    {"card-process-gone", card_process_gone}, {"lingers", lingers}, {"tells-end", tells_end}, {"exit-at-once", exit_at_once},
 };
 
 int main(int argc, char **argv)

@@ -44,6 +44,7 @@ static const unsigned char SECRET[] = {0x0f, 0x24, 0x62, 0x64, 0x76, 0x2d};
 struct person {
     pam_handle_t *pamh;
     int prompts;
+    pid_t forked; /* a child that holds a copy of every descriptor of that moment */
 };
 
 void pam_syslog(const pam_handle_t *pamh, int priority, const char *format, ...)
@@ -88,6 +89,10 @@ static int converse(int count, const struct pam_message **messages, struct pam_r
     const char *value;
     if (!script.quiet)
         fprintf(out, "says %d %d %s\n", count, messages[0]->msg_style, messages[0]->msg);
+    /* A host without standard descriptors prints all the same; nothing of the module's may be there to take it. */
+    for (int fd = 0; script.closed && fd < 3; fd++)
+        if (write(fd, "noise", 5) >= 0)
+            fprintf(out, "log 0 descriptor %d took what the host printed\n", fd);
     if (messages[0]->msg_style == PAM_TEXT_INFO || messages[0]->msg_style == PAM_ERROR_MSG) {
         *responses = calloc(1, sizeof **responses);
         return PAM_SUCCESS;
@@ -122,6 +127,12 @@ static int converse(int count, const struct pam_message **messages, struct pam_r
     if ((value = value_of(step, "slow"))) {
         sleep_ms(atol(value));
         (*responses)->resp = secret(sizeof SECRET);
+    }
+    if (strcmp(step, "fork") == 0) {
+        (*responses)->resp = secret(sizeof SECRET);
+        if ((person->forked = fork()) == 0)
+            for (;;)
+                pause();
     }
     if ((value = value_of(step, "become"))) {
         pam_set_item(person->pamh, PAM_USER, value[0] ? value : NULL);
@@ -186,6 +197,10 @@ static int one_login(void)
     if (!script.quiet)
         fprintf(out, "user %s\n", user ? (const char *)user : "(none)");
     pam_end(person.pamh, result);
+    if (person.forked > 0) {
+        kill(person.forked, SIGKILL);
+        waitpid(person.forked, NULL, 0);
+    }
     return result;
 }
 
@@ -386,6 +401,7 @@ static void set_the_scene(void)
         pthread_create(&thread, NULL, reap_any_child, NULL);
     if (script.uids && (sscanf(script.uids, "%u:%u:%u", &r, &e, &s) != 3 || setresuid(r, e, s) != 0))
         abort();
+    prctl(PR_SET_DUMPABLE, 1); /* as a host does that wants core files after it has given up a uid */
     if (script.closed)
         for (int fd = 0; fd < 3; fd++)
             close(fd);

@@ -56,9 +56,10 @@ def test_the_worker_starts_with_nothing_of_the_host(host: Host) -> None:
     assert len([line for line in logs if line.startswith("6 arg ")]) == 1
 
 
-def test_a_host_without_standard_descriptors_gets_them_back_unused(plain: Host) -> None:
-    logs = plain.login("report", "closed=1").logs
-    assert "6 fds 0 1 2 3 4 5 6 " in logs
+def test_a_host_without_standard_descriptors_cannot_print_into_a_channel(plain: Host) -> None:
+    assert "6 fds 0 1 2 3 4 5 6 " in plain.login("report", "closed=1").logs
+    outcome = plain.login("pin", "closed=1")
+    assert (outcome.code, outcome.logs) == (SUCCESS, ["6 answer 1 echoed ''", "6 secret of 6 bytes"])
 
 
 @as_root
@@ -147,6 +148,16 @@ def test_when_the_host_dies_everything_is_gone_within_two_seconds(
         os.sched_yield()
     assert processes_alive(pids) == []
     host.stdout.close()
+
+
+@pytest.mark.parametrize("step", ["secret", "fork"])
+def test_the_supervisor_hears_the_end_even_if_a_fork_of_the_host_holds_the_lifeline(host: Host, step: str) -> None:
+    """A host with threads may fork at any moment, without exec; closing alone would then say nothing."""
+    config = host.confdir / "tells-end"
+    host.service(f"auth required {host.module} config={config}")
+    outcome = host.run(f"step={step}")
+    assert (outcome.code, outcome.word("state")) == (SUCCESS, "same")
+    assert (host.confdir / "tells-end.ended").exists()
 
 
 def test_when_the_shim_returns_no_process_is_left(plain: Host) -> None:

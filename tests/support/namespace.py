@@ -66,7 +66,7 @@ class Namespace:
         return ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--", *become, *settings, *argv]
 
     def run(self, argv: Sequence[str], *, user: str | None = None,
-            input: str | None = None,  # noqa: A002 - as subprocess calls it
+            input: str | None = None,
             env: Mapping[str, str] | None = None, timeout: float = 60, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run a command to its end and return its output. The environment is a clean one plus `env`."""
         return subprocess.run(self.enter(argv, user=user, env=env), input=input, env=dict(CLEAN_ENVIRONMENT),

@@ -21,7 +21,7 @@ from typing import Any
 PAM_SUCCESS, PAM_CONV_ERR, PAM_CONV_AGAIN = 0, 19, 30
 ECHO_OFF, ECHO_ON, ERROR, INFORMATION = 1, 2, 3, 4
 ITEMS = {"tty": 3, "rhost": 4, "ruser": 8, "user_prompt": 9}
-_PAM_USER = 2
+_PAM_USER, _PAM_FAIL_DELAY = 2, 10
 _FUNCTIONS = ("authenticate", "setcred", "acct_mgmt", "open_session", "close_session", "chauthtok")
 _LOG_PERROR, _LOG_AUTHPRIV = 0x20, 10 << 3
 _IDENTITY = b"pam_host"
@@ -113,6 +113,9 @@ _Converse = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.P
                              ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p)
 
 
+_FailDelay = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p)
+
+
 class _Conversation(ctypes.Structure):
     _fields_ = [("converse", _Converse), ("data", ctypes.c_void_p)]
 
@@ -128,6 +131,7 @@ class _Application:
         self._pam.pam_getenvlist.restype = ctypes.POINTER(ctypes.c_char_p)
         self._handle = ctypes.c_void_p()
         self._conversation = _Conversation(_Converse(self._converse), None)
+        self._no_delay = _FailDelay(lambda _code, _microseconds, _data: None)  # the application's right: it waits itself
 
     def run(self) -> dict[str, Any]:
         self._libc.openlog(_IDENTITY, _LOG_PERROR, _LOG_AUTHPRIV)
@@ -149,6 +153,7 @@ class _Application:
                                            ctypes.byref(self._handle))
         if code != PAM_SUCCESS:
             raise SystemExit(f"pam_start_confdir: {code}")
+        self._pam.pam_set_item(self._handle, _PAM_FAIL_DELAY, self._no_delay)
         for name, value in self.order["items"].items():
             self._pam.pam_set_item(self._handle, ITEMS[name], ctypes.c_char_p(value.encode()))
 

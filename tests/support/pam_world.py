@@ -124,7 +124,7 @@ class World:
         return self.put("/etc/pam_sc/pam_sc.toml", text)
 
     def run(self, argv: Sequence[str], *, user: str | None = None,
-            input: str | None = None,  # noqa: A002 - as subprocess calls it
+            input: str | None = None,
             env: Mapping[str, str] | None = None, timeout: float = 60, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run a command in the world, as root or as `user`."""
         return self.namespace.run(argv, user=user, input=input, env=env, timeout=timeout, **more)

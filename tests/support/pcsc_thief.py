@@ -58,7 +58,12 @@ class _Thief:
 
 def _steal(reader: str) -> None:
     thief, ended = _Thief(reader), threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    def end_with_input() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=end_with_input, daemon=True).start()
     while not ended.is_set():
         for command in (_SIGN_9A, _SIGN_9C):
             print("try", flush=True)

@@ -8,9 +8,11 @@ Clients find the daemon through its socket: in a world at the usual place, elsew
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import select
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -30,9 +32,10 @@ DEVICENAME /dev/null:{_PORT:#06X}
 LIBPATH /usr/lib/pcsc/drivers/serial/libifdvpcd.so
 CHANNELID {_PORT:#06X}
 """.replace("0X", "0x")
-_SETUP = 'set -e; ip link set lo up; mount --bind "$1" /run; exec pcscd --foreground --info --config "$2"'
+_SETUP = 'set -e; mount --bind "$1" /run; exec pcscd --foreground --info --config "$2"'
 _LOG_SHOWN = 8000
 _CLONE_NEWNET = 0x40000000
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1  # netdevice(7)
 
 
 def opensc_module() -> str:
@@ -127,6 +130,7 @@ def _connect_in_namespace(pid: int) -> socket.socket | OSError:
     try:
         if libc.setns(namespace, _CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "cannot enter the reader's network namespace")
+        _start_loopback()
         connection = socket.create_connection(("127.0.0.1", _PORT), timeout=10)
         connection.settimeout(None)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -135,3 +139,9 @@ def _connect_in_namespace(pid: int) -> socket.socket | OSError:
         return error
     finally:
         os.close(namespace)
+
+
+def _start_loopback() -> None:
+    """Set the loopback interface of the calling thread's network namespace up; a new namespace has it down."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP))

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import base64
 import datetime
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
-from tests.support.der import children, der_integer, tlv
+from tests.support.keys import fresh_key, HASHES, key_pem, PrivateKey, shared_key, sign
+from tests.support.rewrite import rewrite
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+__all__ = [
+    "ANY_PURPOSE", "CLIENT_AUTH", "DAY", "SERVER_AUTH", "SMARTCARD_LOGON", "CertificateAuthority", "Issued",
+    "PrivateKey", "Revoked", "Wish", "fresh_key", "key_pem", "key_usage_of", "name_of", "now", "rewrite", "shared_key",
+    "sign", "to_pem",
+]
 
 CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
 SERVER_AUTH = "1.3.6.1.5.5.7.3.1"
@@ -28,18 +32,6 @@ SMARTCARD_LOGON = "1.3.6.1.4.1.311.20.2.2"
 ANY_PURPOSE = "2.5.29.37.0"
 
 DAY = datetime.timedelta(days=1)
-
-_MAKERS: dict[str, Callable[[], PrivateKey]] = {
-    "rsa1024": lambda: rsa.generate_private_key(65537, 1024),
-    "rsa2048": lambda: rsa.generate_private_key(65537, 2048),
-    "rsa3072": lambda: rsa.generate_private_key(65537, 3072),
-    "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
-    "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
-    "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
-    "secp256k1": lambda: ec.generate_private_key(ec.SECP256K1()),
-    "ed25519": ed25519.Ed25519PrivateKey.generate,
-    "ed448": ed448.Ed448PrivateKey.generate,
-}
 
 _USAGES = {
     "digitalSignature": "digital_signature",
@@ -53,43 +45,9 @@ _USAGES = {
     "decipherOnly": "decipher_only",
 }
 
-_SIGNATURE_OIDS = {
-    "md5": bytes.fromhex("06092a864886f70d010104"),
-    "sha1": bytes.fromhex("06092a864886f70d010105"),
-    "sha256": bytes.fromhex("06092a864886f70d01010b"),
-}
-"""md5WithRSAEncryption, sha1WithRSAEncryption, sha256WithRSAEncryption (RFC 8017, appendix A.2.4)."""
-
-_HASHES: dict[str, hashes.HashAlgorithm] = {
-    "md5": hashes.MD5(),
-    "sha1": hashes.SHA1(),
-    "sha256": hashes.SHA256(),
-    "sha384": hashes.SHA384(),
-    "sha512": hashes.SHA512(),
-}
-
-
 def now() -> datetime.datetime:
     """The current time in UTC, without a fraction of a second."""
     return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-
-
-@functools.cache
-def shared_key(kind: str, nth: int = 0) -> PrivateKey:
-    """The `nth` key of a kind, the same one each time in this process."""
-    return _MAKERS[kind]()
-
-
-def fresh_key(kind: str) -> PrivateKey:
-    """A new key that nothing else has."""
-    return _MAKERS[kind]()
-
-
-def key_pem(key: PrivateKey) -> bytes:
-    """The key as unencrypted PKCS#8."""
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +156,7 @@ class CertificateAuthority:
         if isinstance(self.key, str):
             self.key = fresh_key(self.key)
         if not self.der:
-            signer = self.parent or self
-            self.der = _build(self._own_wish(), signer)
-
-    def _own_wish(self) -> Wish:
-        return replace(self.wish, common_name=self.name, key=self.key)
+            self.der = _build(replace(self.wish, common_name=self.name, key=self.key), self.parent or self)
 
     @property
     def private_key(self) -> PrivateKey:
@@ -345,44 +299,4 @@ def _pointers(wish: Wish) -> list[tuple[x509.ExtensionType, bool]]:
 def _hash_for(key: PrivateKey, name: str) -> hashes.SHA256 | None:
     if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey):
         return None
-    return _HASHES[name]  # type: ignore[return-value]
-
-
-def rewrite(
-    der: bytes,
-    signer: PrivateKey,
-    *,
-    subject: bytes | None = None,
-    serial: int | None = None,
-    public_key: bytes | None = None,
-    version: int | None = None,
-    signature_hash: str | None = None,
-) -> bytes:
-    """Put other raw DER into a certificate and sign it again. `public_key` is a whole SubjectPublicKeyInfo."""
-    tbs, algorithm, _signature = children(der)
-    parts = children(tbs)
-    if signature_hash is not None:
-        algorithm = tlv(0x30, _SIGNATURE_OIDS[signature_hash] + b"\x05\x00")
-    changed = {
-        0: None if version is None else tlv(0xA0, der_integer(version)),
-        1: None if serial is None else der_integer(serial),
-        2: algorithm,
-        5: subject,
-        6: public_key,
-    }
-    for index, replacement in changed.items():
-        if replacement is not None:
-            parts[index] = replacement
-    tbs = tlv(0x30, b"".join(parts))
-    return tlv(0x30, tbs + algorithm + tlv(0x03, b"\0" + sign(signer, tbs, signature_hash or "sha256")))
-
-
-def sign(key: PrivateKey, message: bytes, hash_name: str) -> bytes:
-    """A signature as a certificate holds it; RSA with PKCS#1 v1.5."""
-    match key:
-        case rsa.RSAPrivateKey():
-            return key.sign(message, padding.PKCS1v15(), _HASHES[hash_name])
-        case ec.EllipticCurvePrivateKey():
-            return key.sign(message, ec.ECDSA(_HASHES[hash_name]))
-        case _:
-            return key.sign(message)
+    return HASHES[name]  # type: ignore[return-value]

@@ -139,7 +139,7 @@ def _launch(tree: WorkerTree, start: Start, ends: list[int]) -> subprocess.Popen
         if start.before is not None:
             start.before()
 
-    return subprocess.Popen(  # noqa: PLW1509  # the tests have no threads, and nothing else numbers descriptors
+    return subprocess.Popen(
         [str(tree.worker)], preexec_fn=prepare, close_fds=False, env=start.environment, **start.identity
     )
 

@@ -97,7 +97,7 @@ def test_a_refusal_names_reason_and_step_and_keeps_the_detail_for_debugging() ->
     lines = refused(Denied(Reason.CERTIFICATE_EXPIRED, "'CN=Alice Example' expired", REF))
     assert lines == [
         (Severity.NOTICE, f"refused reason=certificate-expired step=4 service=sudo account=alice certificate={NAME}"),
-        (Severity.DEBUG, "refused reason=certificate-expired detail=\"'CN=Alice Example' expired\""),
+        (Severity.DEBUG, "detail reason=certificate-expired detail=\"'CN=Alice Example' expired\""),
     ]
 
 

@@ -22,20 +22,20 @@ def session(folder: Path, name: str, **facts: str) -> None:
 
 @pytest.mark.parametrize("rhost", ["host.example.test", "localhost", "127.0.0.1", "::1", " "])
 def test_any_rhost_is_remote_for_root_too(tmp_path: Path, rhost: str) -> None:
-    assert host.find_locality(asked_by(0, rhost), tmp_path).remote
+    assert host.find_locality(asked_by(0, rhost), str(tmp_path)).remote
 
 
 def test_root_without_rhost_is_local(tmp_path: Path) -> None:
-    assert not host.find_locality(asked_by(0), tmp_path).remote
+    assert not host.find_locality(asked_by(0), str(tmp_path)).remote
 
 
 def test_where_logind_does_not_run_a_caller_without_rhost_is_local(tmp_path: Path) -> None:
-    assert not host.find_locality(asked_by(4001), tmp_path / "missing").remote
+    assert not host.find_locality(asked_by(4001), str(tmp_path / "missing")).remote
 
 
 def test_a_caller_with_an_active_local_session_is_local(tmp_path: Path) -> None:
     session(tmp_path, "c1")
-    assert not host.find_locality(asked_by(4001), tmp_path).remote
+    assert not host.find_locality(asked_by(4001), str(tmp_path)).remote
 
 
 @pytest.mark.parametrize("change", [{"UID": "4002"}, {"ACTIVE": "0"}, {"REMOTE": "1"}], ids=str)
@@ -43,13 +43,13 @@ def test_a_session_that_differs_in_one_fact_does_not_make_the_caller_local(
     tmp_path: Path, change: dict[str, str]
 ) -> None:
     session(tmp_path, "c1", **change)
-    assert host.find_locality(asked_by(4001), tmp_path).remote
+    assert host.find_locality(asked_by(4001), str(tmp_path)).remote
 
 
 def test_a_session_that_cannot_be_read_does_not_hide_the_next(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"\xff\xfe")
     session(tmp_path, "c1")
-    assert not host.find_locality(asked_by(4001), tmp_path).remote
+    assert not host.find_locality(asked_by(4001), str(tmp_path)).remote
 
 
 @pytest.mark.parametrize("name", ["alice", "a", "alice.b-c_d", "DOMAIN\\alice", "alice@example.test", "j\u00f6rg", "a$"])

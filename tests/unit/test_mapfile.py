@@ -120,21 +120,21 @@ def test_line_that_is_not_utf8_makes_the_whole_file_unusable(path: Path) -> None
 
 
 def test_missing_mapfile_is_an_error(path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot use mapfile .*: No such file"):
+    with pytest.raises(ConfigError, match=r"cannot use mapfile .*: No such file"):
         read_mapfile(str(path), TRUSTED)
 
 
 def test_mapfile_that_others_can_write_is_an_error(path: Path) -> None:
     read(path, "alice -> alice")
     path.chmod(0o666)
-    with pytest.raises(ConfigError, match="found owner .* and mode 0666"):
+    with pytest.raises(ConfigError, match=r"found owner .* and mode 0666"):
         read_mapfile(str(path), TRUSTED)
 
 
 def test_mapfile_in_a_folder_that_others_can_write_is_an_error(path: Path) -> None:
     read(path, "alice -> alice")
     path.parent.chmod(0o777)
-    with pytest.raises(ConfigError, match="found owner .* and mode 0777"):
+    with pytest.raises(ConfigError, match=r"found owner .* and mode 0777"):
         read_mapfile(str(path), TRUSTED)
 
 

@@ -154,7 +154,7 @@ def test_no_configured_mapper_is_an_error() -> None:
 
 
 def test_error_in_the_table_names_where_it_stands() -> None:
-    with pytest.raises(ConfigError, match="^conf:7: unknown key 'x'"):
+    with pytest.raises(ConfigError, match=r"^conf:7: unknown key 'x'"):
         load_mappers([("cn", {"x": 1}, "conf:7")], TRUSTED)
 
 

@@ -333,6 +333,12 @@ def test_check_config_prints_a_line_for_each_finding(capsys: Capture) -> None:
     assert machine.asked == [("configuration", "/a.toml")]
 
 
+def test_a_configuration_that_is_refused_is_a_finding_for_programs(capsys: Capture) -> None:
+    code, found = as_json(capsys, FakeMachine(error=ConfigError("/x:1: wrong")), "check-config")
+    assert code == 2
+    assert found["findings"] == [{"severity": "error", "where": "configuration", "text": "/x:1: wrong"}]
+
+
 def test_check_config_says_when_there_is_nothing_to_say(capsys: Capture) -> None:
     assert said(capsys, FakeMachine(), "check-config")[:2] == (0, "clean\n")
 

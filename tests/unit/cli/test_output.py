@@ -12,7 +12,11 @@ from rich.console import Console
 from pam_sc.cli.output import Row, print_rows, print_table
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-ROWS = [Row(("label", "passed"), "Card\x1b[2J\x9b\u202e [bold]text[/bold]"), Row((), "free text"), Row(("deep",), "x", 4)]
+ROWS = [
+    Row(("label", "passed"), "Card\x1b[2J\x9b\u202e [bold]text[/bold]"),
+    Row((), "free text"),
+    Row(("deep",), "x", 4),
+]
 
 
 def on_terminal(rows: list[Row], width: int = 80) -> str:

@@ -63,14 +63,6 @@ def keys_in(table: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-@pytest.fixture
-def module(tmp_path: Path) -> Path:
-    path = tmp_path / "module.so"
-    path.write_bytes(b"")
-    path.chmod(0o644)
-    return path
-
-
 def load_text(tmp_path: Path, module: Path, text: str) -> Configuration:
     file = tmp_path / "pam_sc.toml"
     file.write_text(text.replace("/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so", str(module)))

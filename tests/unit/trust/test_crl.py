@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,7 +127,8 @@ def test_newest_of_several_genuine_crls_speaks(folder: Path) -> None:
 
 
 def test_newest_crl_that_lists_speaks_over_an_older_one_that_does_not(folder: Path) -> None:
-    expect(about_leaf(folder, ISSUING.crl([LEAF], this_update=AT - DAY), ISSUING.crl(this_update=AT - 3 * DAY)), REVOKED)
+    older, newer = ISSUING.crl(this_update=AT - 3 * DAY), ISSUING.crl([LEAF], this_update=AT - DAY)
+    expect(about_leaf(folder, newer, older), REVOKED)
 
 
 def test_of_two_crls_of_the_same_moment_the_one_that_lists_speaks(folder: Path) -> None:
@@ -306,7 +308,7 @@ def test_certificate_that_points_to_a_source_names_one(folder: Path, wishes: dic
 
 def test_certificate_that_points_to_its_issuer_only_names_no_source(folder: Path) -> None:
     way = x509.AccessDescription(
-        x509.AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier("http://ca.example.test")
+        AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier("http://ca.example.test")
     )
     leaf = ISSUING.issue(key="p256", extensions=[(x509.AuthorityInformationAccess([way]), False)])
     expect(about_leaf(folder, leaf=leaf), UNKNOWN, named=False)

@@ -8,6 +8,7 @@ import itertools
 import random
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -187,7 +188,7 @@ def test_unreadable_leaf_is_untrusted() -> None:
         ({"extensions": [(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b"\5\0"), True)]}, "critical"),
     ],
 )
-def test_intermediate_that_breaks_a_rule_makes_the_path_invalid(wishes: dict[str, object], detail: str) -> None:
+def test_intermediate_that_breaks_a_rule_makes_the_path_invalid(wishes: dict[str, Any], detail: str) -> None:
     issuing = ROOT.subordinate("Issuing", **wishes)
     found = find(issuing.issue(key="p256"), trust(ROOT), [issuing.der])
     refused(found, Reason.PATH_INVALID, detail)

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The certificate policies of a path (RFC 5280, section 6.1, in the form of RFC 9618), for any initial policy.
+
+OpenSSL's own policy check cannot be told through pyOpenSSL which policies are acceptable and then refuses every path
+that requires one. With the initial set "any policy" only the newest level of the policy graph matters, so the work is
+linear in the size of the certificates. Signatures, names and times are not looked at here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cryptography import x509
+
+from pam_sc.decision.evidence import Unparsable
+from pam_sc.decision.parsing import read_strictly
+from pam_sc.trust.names import canonical_name
+
+T = TypeVar("T", bound=x509.ExtensionType)
+
+ANY_POLICY = "2.5.29.32.0"
+_POLICY_MAPPINGS = x509.ObjectIdentifier("2.5.29.33")
+
+_Level = dict[str, set[str]]
+"""The nodes of one depth: valid_policy -> expected_policy_set. Empty: the graph is null."""
+
+
+@dataclass(slots=True)
+class _State:
+    """The state variables of RFC 5280, section 6.1.2."""
+
+    level: _Level
+    explicit: int
+    mapping: int
+    inhibit_any: int
+
+
+def policy_problem(path: Sequence[x509.Certificate]) -> str | None:
+    """Return which policy rule a path (leaf first, anchor last) breaks, None if none. Never raises."""
+    found = read_strictly(lambda: _problem(path))
+    return f"its policies cannot be read: {found.why}" if isinstance(found, Unparsable) else found
+
+
+def _problem(path: Sequence[x509.Certificate]) -> str | None:
+    below = list(reversed(path[:-1]))
+    state = _State({ANY_POLICY: {ANY_POLICY}}, len(below) + 1, len(below) + 1, len(below) + 1)
+    for certificate in below[:-1]:
+        problem = _step(state, certificate, is_leaf=False) or _prepare(state, certificate)
+        if problem is not None:
+            return problem
+    return _step(state, below[-1], is_leaf=True) or _wrap_up(state, below[-1])
+
+
+def _step(state: _State, certificate: x509.Certificate, *, is_leaf: bool) -> str | None:
+    """6.1.3 (d) to (f)."""
+    policies = _extension(certificate, x509.CertificatePolicies)
+    stated = {each.policy_identifier.dotted_string for each in policies} if policies is not None else set()
+    any_allowed = state.inhibit_any > 0 or (not is_leaf and _is_self_issued(certificate))
+    state.level = _next_level(state.level, stated, any_allowed=any_allowed)
+    return "no certificate policy is valid, but one is required" if state.explicit == 0 and not state.level else None
+
+
+def _next_level(level: _Level, stated: set[str], *, any_allowed: bool) -> _Level:
+    expected = set().union(*level.values())
+    found = {policy for policy in stated if policy != ANY_POLICY and (policy in expected or ANY_POLICY in level)}
+    if ANY_POLICY in stated and any_allowed:
+        found |= expected
+    return {policy: {policy} for policy in found}
+
+
+def _prepare(state: _State, certificate: x509.Certificate) -> str | None:
+    """6.1.4 (a), (b) and (h) to (j)."""
+    mappings = _mappings(certificate)
+    if any(ANY_POLICY in pair for pair in mappings):
+        return "a policy mapping names anyPolicy"
+    _map(state, mappings)
+    if not _is_self_issued(certificate):
+        state.explicit = max(state.explicit - 1, 0)
+        state.mapping = max(state.mapping - 1, 0)
+        state.inhibit_any = max(state.inhibit_any - 1, 0)
+    constraints = _extension(certificate, x509.PolicyConstraints)
+    if constraints is not None:
+        state.explicit = _least(state.explicit, constraints.require_explicit_policy)
+        state.mapping = _least(state.mapping, constraints.inhibit_policy_mapping)
+    inhibit = _extension(certificate, x509.InhibitAnyPolicy)
+    state.inhibit_any = _least(state.inhibit_any, inhibit.skip_certs if inhibit is not None else None)
+    return None
+
+
+def _map(state: _State, mappings: list[tuple[str, str]]) -> None:
+    targets: dict[str, set[str]] = {}
+    for issuer_policy, subject_policy in mappings:
+        targets.setdefault(issuer_policy, set()).add(subject_policy)
+    for policy, subject_policies in targets.items():
+        if state.mapping == 0:
+            state.level.pop(policy, None)
+        elif policy in state.level or ANY_POLICY in state.level:
+            state.level[policy] = subject_policies
+
+
+def _wrap_up(state: _State, leaf: x509.Certificate) -> str | None:
+    """6.1.5 (a), (b) and (g)."""
+    constraints = _extension(leaf, x509.PolicyConstraints)
+    required = constraints is not None and constraints.require_explicit_policy == 0
+    if (state.explicit <= 1 or required) and not state.level:
+        return "no certificate policy is valid, but one is required"
+    return None
+
+
+def _least(current: int, given: int | None) -> int:
+    return current if given is None else min(current, given)
+
+
+def _is_self_issued(certificate: x509.Certificate) -> bool:
+    return canonical_name(certificate.subject) == canonical_name(certificate.issuer)
+
+
+def _extension(certificate: x509.Certificate, kind: type[T]) -> T | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _mappings(certificate: x509.Certificate) -> list[tuple[str, str]]:
+    """Return each (issuerDomainPolicy, subjectDomainPolicy); ValueError for what is not exactly that."""
+    for extension in certificate.extensions:
+        if extension.oid == _POLICY_MAPPINGS:
+            value = extension.value
+            if not isinstance(value, x509.UnrecognizedExtension):
+                raise ValueError("the policy mappings have an unexpected form")
+            (whole,) = _elements(value.value, 0x30)
+            return [_pair(each) for each in _elements(whole, 0x30)]
+    return []
+
+
+def _pair(content: bytes) -> tuple[str, str]:
+    issuer_policy, subject_policy = _elements(content, 0x06)
+    return _dotted(issuer_policy), _dotted(subject_policy)
+
+
+def _elements(content: bytes, tag: int) -> list[bytes]:
+    """Return the contents of the DER elements that follow each other, each of this tag."""
+    found: list[bytes] = []
+    while content:
+        size, start = content[1], 2
+        if size > 0x80:
+            start = 2 + size - 0x80
+            size = int.from_bytes(content[2:start], "big")
+        if content[0] != tag or size == 0x80 or start + size > len(content):
+            raise ValueError("the policy mappings are malformed")
+        found.append(content[start : start + size])
+        content = content[start + size :]
+    return found
+
+
+def _dotted(content: bytes) -> str:
+    numbers, number = [], 0
+    for byte in content:
+        number = number << 7 | byte & 0x7F
+        if byte < 0x80:
+            numbers.append(number)
+            number = 0
+    first = min(numbers[0] // 40, 2)
+    return ".".join(map(str, [first, numbers[0] - 40 * first, *numbers[1:]]))

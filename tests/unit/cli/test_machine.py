@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The real machine's parts that need no card: configuration, request, the stack's configuration, identities."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pam_sc.card.client import RunAs
+from pam_sc.cli.identity import acting_as, find_identity
+from pam_sc.cli.machine import RealMachine, trusted_uids
+from pam_sc.cli.rehearsal import _send_pin, _without_limits
+from pam_sc.config.finding import Weight
+from pam_sc.config.model import AccountSettings, Configuration
+from pam_sc.decision.evidence import Answer, Purpose, TokenReport
+from pam_sc.errors import ConfigError
+from tests.support.pki import CertificateAuthority
+from tests.unit.cli.cards import CONFIGURATION, token
+
+
+@pytest.fixture
+def pam_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "pam.d"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def machine(pam_folder: Path) -> RealMachine:
+    return RealMachine(str(pam_folder))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "module.so").write_bytes(b"")
+    (tmp_path / "anchors.pem").write_bytes(CertificateAuthority().pem)
+    path = tmp_path / "pam_sc.toml"
+    path.write_text(
+        f'[[token.module]]\npath = "{tmp_path}/module.so"\n[trust]\nanchors = "{tmp_path}/anchors.pem"\n'
+        '[[mapper]]\nname = "cn"\n'
+    )
+    for name in ("module.so", "anchors.pem", "pam_sc.toml"):
+        (tmp_path / name).chmod(0o644)
+    return path
+
+
+# ---------------------------------------------------------------- the configuration
+
+
+def test_a_relative_path_is_taken_from_where_the_caller_is(
+    machine: RealMachine, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(file.parent)
+    assert machine.load_configuration("pam_sc.toml").source == str(file)
+
+
+def test_a_check_reads_what_the_configuration_names(machine: RealMachine, file: Path) -> None:
+    assert not [
+        found for found in machine.check(str(file)) if found.where == str(file) and found.severity is Weight.ERROR
+    ]
+    (file.parent / "anchors.pem").write_bytes(b"nothing")
+    found = [found for found in machine.check(str(file)) if found.where == str(file)]
+    assert found[0].severity is Weight.ERROR
+    assert "anchor" in found[0].text
+
+
+def test_a_check_names_a_mapper_that_does_not_exist(machine: RealMachine, file: Path) -> None:
+    file.write_text(file.read_text().replace('"cn"', '"nc"'))
+    assert any(found.severity is Weight.ERROR and "'nc'" in found.text for found in machine.check(str(file)))
+
+
+def test_a_check_reads_the_pam_stacks(machine: RealMachine, file: Path, pam_folder: Path) -> None:
+    (pam_folder / "sudo").write_text("auth required pam_sc.so debgu\n")
+    assert any(found.where == f"{pam_folder}/sudo:1" for found in machine.check(str(file)))
+
+
+def test_the_configuration_of_a_service_is_that_of_its_own_line(machine: RealMachine, pam_folder: Path) -> None:
+    (pam_folder / "common").write_text("auth sufficient pam_sc.so config=/etc/pam_sc/other.toml\n")
+    (pam_folder / "sudo").write_text("@include common\n")
+    (pam_folder / "su").write_text("auth sufficient pam_unix.so\n")
+    assert machine.config_of_service("sudo") == "/etc/pam_sc/other.toml"
+    assert machine.config_of_service("su") is None
+    assert machine.config_of_service("../sudo") == "/etc/pam_sc/other.toml"
+
+
+# ---------------------------------------------------------------- who asks
+
+
+def test_the_request_is_the_caller_s_own_and_no_login(machine: RealMachine) -> None:
+    asked = machine.request("alice", "sudo")
+    assert (asked.real_uid, asked.effective_uid, asked.saved_uid) == os.getresuid()
+    assert (asked.account, asked.service, asked.purpose) == ("alice", "sudo", Purpose.EXPLAIN)
+    assert trusted_uids() == {0, os.getuid()}
+
+
+def test_inspecting_leaves_out_no_token_and_no_account() -> None:
+    limited = Configuration(
+        source="/x", token=CONFIGURATION.token, trust=CONFIGURATION.trust, mappers=CONFIGURATION.mappers,
+        account=AccountSettings(services=frozenset({"sudo"}), card_names_user=frozenset()),
+    )  # fmt: skip
+    policy = _without_limits(limited).policy()
+    assert policy.services is None
+    assert policy.remote_allowed
+    assert policy.card_names_user == {"login"}
+    assert policy.select is None
+
+
+@pytest.mark.root
+def test_root_acts_as_the_account_and_comes_back() -> None:
+    before = (os.geteuid(), os.getegid(), os.getgroups())
+    with acting_as(RunAs(65534, 65534, (65534,))) as stop:
+        assert (os.geteuid(), os.getegid(), os.getgroups()) == (65534, 65534, [65534])
+        stop()
+        assert os.geteuid() == 0
+    assert (os.geteuid(), os.getegid(), os.getgroups()) == before
+
+
+@pytest.mark.root
+def test_root_comes_back_from_an_error_too() -> None:
+    with pytest.raises(ConfigError), acting_as(RunAs(65534, 65534, ())):
+        raise ConfigError("x")
+    assert os.geteuid() == 0
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("account", "why"),
+    [
+        ("no-such-account-here", "there is no account 'no-such-account-here'"),
+        ("root", "the account 'root' has uid or gid 0"),
+    ],
+)
+def test_root_does_not_act_as_nobody_or_root(account: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        find_identity(account)
+
+
+def test_whoever_is_not_root_stays_who_they_are() -> None:
+    with acting_as(None) as stop:
+        before = os.geteuid()
+        stop()
+        assert os.geteuid() == before
+
+
+# ---------------------------------------------------------------- the PIN
+
+
+class Secrets:
+    """Stands for a started card process: keeps what was sent to it."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def send_pin(self, pin: bytes) -> None:
+        self.sent.append(pin)
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer", "sent"),
+    [
+        ("1234", Answer.ANSWERED, [b"1234"]),
+        ("x" * 512, Answer.ANSWERED, [b"x" * 512]),
+        ("x" * 513, Answer.TOO_LONG, []),
+        ("é" * 257, Answer.TOO_LONG, []),
+        ("", Answer.EMPTY, []),
+    ],
+)
+def test_a_pin_goes_to_the_card_process_if_it_can_be_one(typed: str, answer: Answer, sent: list[bytes]) -> None:
+    secrets = Secrets()
+    prompts: list[str] = []
+
+    def ask(prompt: str) -> str:
+        prompts.append(prompt)
+        return typed
+
+    the_token: TokenReport = token()
+    assert _send_pin(secrets, the_token, ask) is answer  # type: ignore[arg-type]
+    assert secrets.sent == sent
+    assert prompts == ["PIN for Card\\x1b[2J\\x0a\\u202e: "]
+
+
+def test_without_a_way_to_ask_no_pin_is_sent() -> None:
+    secrets = Secrets()
+    assert _send_pin(secrets, token(), None) is Answer.NOT_GIVEN  # type: ignore[arg-type]
+    assert secrets.sent == []

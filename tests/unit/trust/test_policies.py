@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Certificate policies of a path: required, inherited, mapped and inhibited."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from pam_sc.decision.evidence import NoPath, ValidPath
+from pam_sc.decision.policy import Policy
+from pam_sc.decision.reasons import Reason
+from pam_sc.trust.anchors import PathCertificate, read_path_certificate, Trust
+from pam_sc.trust.path import find_path
+from pam_sc.trust.policies import policy_problem
+from tests.support.der import tlv
+from tests.support.pki import CertificateAuthority, now
+
+ROOT = CertificateAuthority("Root")
+P1, P2, ANY = "1.3.6.1.4.1.99999.1", "1.3.6.1.4.1.99999.2", "2.5.29.32.0"
+P1_DER, P2_DER = bytes.fromhex("2b06010401868d1f01"), bytes.fromhex("2b06010401868d1f02")
+ANY_DER = bytes.fromhex("551d2000")
+
+Extension = tuple[x509.ExtensionType, bool]
+
+
+def policies(*oids: str) -> Extension:
+    stated = [x509.PolicyInformation(x509.ObjectIdentifier(oid), None) for oid in oids]
+    return x509.CertificatePolicies(stated), False
+
+
+def constraints(explicit: int | None = None, mapping: int | None = None) -> Extension:
+    return x509.PolicyConstraints(require_explicit_policy=explicit, inhibit_policy_mapping=mapping), True
+
+
+def mapped(issuer_policy: bytes, subject_policy: bytes) -> Extension:
+    pair = tlv(0x30, tlv(0x06, issuer_policy) + tlv(0x06, subject_policy))
+    return raw_mappings(tlv(0x30, pair))
+
+
+def raw_mappings(value: bytes) -> Extension:
+    return x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.33"), value), True
+
+
+def inhibit_any(skip: int) -> Extension:
+    return x509.InhibitAnyPolicy(skip), True
+
+
+def problem(*levels: list[Extension]) -> str | None:
+    """What is wrong with a path whose certificates, from below the anchor to the leaf, have these extensions."""
+    authority = ROOT
+    path = [ROOT.certificate]
+    for index, extensions in enumerate(levels[:-1]):
+        authority = authority.subordinate(f"CA {index}", extensions=extensions)
+        path.insert(0, authority.certificate)
+    path.insert(0, authority.issue(key="p256", extensions=levels[-1]).certificate)
+    return policy_problem(path)
+
+
+def test_path_without_policies_is_fine_where_none_is_required() -> None:
+    assert problem([], []) is None
+
+
+def test_path_without_policies_is_refused_where_one_is_required() -> None:
+    assert problem([constraints(explicit=0)], []) is not None
+
+
+def test_policy_that_runs_through_the_path_satisfies_the_requirement() -> None:
+    assert problem([constraints(explicit=0), policies(P1)], [policies(P1)]) is None
+
+
+@pytest.mark.parametrize("leaf", [[], [policies(P2)]])
+def test_other_or_missing_policy_of_the_leaf_breaks_the_requirement(leaf: list[Extension]) -> None:
+    assert problem([constraints(explicit=0), policies(P1)], leaf) is not None
+
+
+def test_policy_that_an_intermediate_lacks_breaks_the_requirement() -> None:
+    assert problem([constraints(explicit=0), policies(P1)], [policies(P2)], [policies(P1)]) is not None
+
+
+def test_requirement_that_begins_below_the_leaf_asks_nothing() -> None:
+    assert problem([constraints(explicit=2)], []) is None
+    assert problem([constraints(explicit=1)], []) is not None
+
+
+def test_requirement_that_the_leaf_itself_states_counts() -> None:
+    assert problem([], [constraints(explicit=0)]) is not None
+    assert problem([policies(P1)], [constraints(explicit=0), policies(P1)]) is None
+    assert problem([], [constraints(explicit=1)]) is None
+
+
+def test_any_policy_stands_for_each_policy() -> None:
+    assert problem([constraints(explicit=0), policies(ANY)], [policies(P1)]) is None
+    assert problem([constraints(explicit=0), policies(P1)], [policies(ANY)]) is None
+
+
+def test_any_policy_that_is_inhibited_stands_for_none() -> None:
+    assert problem([constraints(explicit=0), policies(P1), inhibit_any(0)], [policies(ANY)]) is not None
+    assert problem([constraints(explicit=0), policies(P1), inhibit_any(1)], [policies(ANY)]) is None
+
+
+def test_mapped_policy_satisfies_the_requirement() -> None:
+    authority = [constraints(explicit=0), policies(P1), mapped(P1_DER, P2_DER)]
+    assert problem(authority, [policies(P2)]) is None
+    assert problem(authority, [policies(P1)]) is not None
+
+
+def test_mapping_that_is_inhibited_satisfies_nothing() -> None:
+    above = [constraints(explicit=0, mapping=0), policies(P1)]
+    assert problem(above, [policies(P1), mapped(P1_DER, P2_DER)], [policies(P2)]) is not None
+    above = [constraints(explicit=0, mapping=1), policies(P1)]
+    assert problem(above, [policies(P1), mapped(P1_DER, P2_DER)], [policies(P2)]) is None
+
+
+@pytest.mark.parametrize("pair", [(ANY_DER, P1_DER), (P1_DER, ANY_DER)])
+def test_mapping_from_or_to_any_policy_is_refused(pair: tuple[bytes, bytes]) -> None:
+    assert problem([policies(P1), mapped(*pair)], [policies(P1)]) == "a policy mapping names anyPolicy"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"\x30", b"\x31\0", b"\x30\x80\0\0", b"\x30\x03\x30\x01\x06", b"\x30\x04\x30\x02\x06\0", b"\x30\x84\xff\xff"],
+)
+def test_malformed_mappings_are_refused(value: bytes) -> None:
+    found = problem([policies(P1), raw_mappings(value)], [policies(P1)])
+    assert found is not None
+    assert found.startswith("its policies cannot be read")
+
+
+@pytest.mark.parametrize(("leaf", "valid"), [([policies(P1)], True), ([policies(P2)], False)])
+def test_policies_are_part_of_the_validation_of_a_path(leaf: list[Any], valid: bool) -> None:
+    issuing = ROOT.subordinate("Issuing", extensions=[constraints(explicit=0), policies(P1)])
+    anchor = read_path_certificate(ROOT.der)
+    assert isinstance(anchor, PathCertificate)
+    trust = Trust(anchors=(anchor,))
+    found = find_path(issuing.issue(key="p256", extensions=leaf).der, [issuing.der], trust, Policy(), now())
+    assert isinstance(found, ValidPath) is valid
+    if isinstance(found, NoPath):
+        assert found.reason is Reason.PATH_INVALID
+        assert "no certificate policy is valid" in found.detail
