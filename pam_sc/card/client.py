@@ -94,14 +94,14 @@ class CardClient:
             raise ConfigError(f"cannot use {len(modules)} PKCS#11 modules: at least 1, at most {MAX_MODULES}")
         self._paths = tuple(module.path for module in modules)
         # a process that has ended already may have said why; `report` reads that
-        with _lost(), contextlib.suppress(ChannelClosed):
+        with _no_pin_sent(), _lost(), contextlib.suppress(ChannelClosed):
             for frame in (*setup_frames(modules, run_as), plain(Kind.REPORT)):
                 self._channel.send(frame, deadline)
 
     def report(self, deadline: float) -> CardReport:
         """Return all that the modules show without a login. CardIsolationFailed if the sandbox could not be set."""
         builder = ReportBuilder(self._paths)
-        with _lost():
+        with _no_pin_sent(), _lost():
             frame = self._channel.receive(deadline)
             if frame.type == Kind.FAILED:
                 raise _failed(frame)
@@ -194,6 +194,16 @@ def _lost() -> Iterator[None]:
         yield
     except ProtocolError as error:
         raise CardProcessLost(f"the card process is lost: {error}") from error
+
+
+@contextlib.contextmanager
+def _no_pin_sent() -> Iterator[None]:
+    """What fails here fails before the card process was given an order that needs a PIN."""
+    try:
+        yield
+    except (CardProcessLost, DeadlineExceeded) as error:
+        error.pin_sent = False
+        raise
 
 
 class StartedCardProcess:

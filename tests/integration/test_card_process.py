@@ -180,6 +180,18 @@ def test_a_token_hidden_by_file_permissions_is_a_reason_of_its_own(
 
 
 @needs_root
+def test_softhsm_without_a_variable_is_hidden_by_its_default_configuration(worker: str) -> None:
+    default = Path("/etc/softhsm/softhsm2.conf")
+    if not default.exists() or default.parent.stat().st_mode & 0o001:
+        pytest.skip("SoftHSM's own configuration is not hidden on this machine")
+    with started(worker, [ModuleSetup(SOFTHSM, {})], NOBODY) as card:
+        (module,) = card.report().modules
+    assert module.failure is not None
+    assert module.failure.reason is Reason.TOKEN_HIDDEN
+    assert str(default) in module.failure.detail
+
+
+@needs_root
 def test_no_token_at_all_is_not_a_hidden_token(worker: str, open_token: SoftToken) -> None:
     shutil.rmtree(next(open_token.conf.parent.glob("tokens/*")))
     with started(worker, [softhsm(open_token)], NOBODY) as card:

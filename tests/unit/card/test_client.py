@@ -98,11 +98,17 @@ def test_a_deadline_says_whether_the_pin_was_sent(puppet: Puppet, frames: tuple[
     assert late.value.pin_sent is sent
 
 
-def test_no_loss_makes_the_next_one_say_that_a_pin_was_sent(puppet: Puppet) -> None:
-    puppet.die_after(PIN_SENT)
-    with pytest.raises(CardProcessLost):
-        puppet.client.sign(ORDER, soon())
-    assert CardProcessLost.pin_sent is False
+def test_a_loss_before_any_order_says_that_no_pin_was_sent(puppet: Puppet) -> None:
+    puppet.client.set_up([ModuleSetup("/m.so", {})], None, soon())
+    puppet.die_after()
+    with pytest.raises(CardProcessLost) as lost:
+        puppet.client.report(soon())
+    assert lost.value.pin_sent is False
+
+
+def test_a_loss_of_which_nothing_is_known_counts_as_a_sent_pin() -> None:
+    assert CardProcessLost("why").pin_sent is True
+    assert DeadlineExceeded("why").pin_sent is True
 
 
 @pytest.mark.parametrize("frames", [
@@ -159,8 +165,9 @@ def test_a_report_before_ready_is_a_lost_process(puppet: Puppet) -> None:
 
 def test_a_report_has_its_deadline(puppet: Puppet) -> None:
     puppet.client.set_up([ModuleSetup("/m.so", {})], None, soon())
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(DeadlineExceeded) as late:
         puppet.client.report(passed())
+    assert late.value.pin_sent is False
 
 
 def test_the_end_never_raises(puppet: Puppet) -> None:
