@@ -31,6 +31,7 @@ from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
 FRAMES_FD, CARD_FD, CONTROL_FD = 3, 4, 5
 REQUEST_S = 5.0
 END_CARD_S = 2.0
+PROBLEMS_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,7 @@ class Verifier:
         from pam_sc.login import Login, Surroundings, load_material
 
         material = load_material(configuration, trusted)
-        for problem in material.problems:
-            self._log.problem(problem)
+        self._log_problems(material.problems)
         surroundings = Surroundings(
             card=card,
             ask_pin=self._ask_pin,
@@ -132,6 +132,13 @@ class Verifier:
         if isinstance(verdict, Granted | Denied):
             return verdict
         return Denied(Reason.INTERNAL_ERROR, f"the decision stopped at step {int(verdict.step)}")
+
+    def _log_problems(self, problems: tuple[str, ...]) -> None:
+        """Log what is broken, within the number of frames that the shim takes from one login."""
+        for problem in problems[:PROBLEMS_MAX]:
+            self._log.problem(problem)
+        if len(problems) > PROBLEMS_MAX:
+            self._log.problem(f"{len(problems) - PROBLEMS_MAX} more; pam-sc check-config lists all")
 
     def _ask_pin(self, token: TokenReport) -> Answer:
         answer = self._conversation.ask_pin(f"PIN for {token.label or 'card'}: ")

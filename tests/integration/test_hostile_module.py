@@ -237,8 +237,8 @@ def test_while_a_person_types_no_session_is_open_and_with_the_host_everything_di
     site.rig.service(config)
     command = ["pamtester", SERVICE, "alice", "authenticate"]
     with site.rig.world.namespace.popen(command, stdin=-1, stdout=-1, stderr=-1) as host:
-        assert host.stdout is not None
-        assert b"PIN" in os.read(host.stdout.fileno(), 100)  # waits for the prompt
+        assert host.stderr is not None
+        assert b"PIN" in os.read(host.stderr.fileno(), 100)  # waits for the prompt
         assert site.calls("C_OpenSession") == site.calls("C_CloseSession") > 0
         assert len(site.left_running()) == 3
         host.kill()
