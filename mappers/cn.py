@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from pam_sc.decision.identity import Subject
-from pam_sc.mapfile import lower_ascii, Mapfile, read_mapfile, unusable_account
-from pam_sc.mapping import check_table, Mapper, MapperContext
+from pam_sc.mapfile import Mapfile, lower_ascii, read_mapfile, unusable_account
+from pam_sc.mapping import Mapper, MapperContext, check_table
 
 
 class CnMapper(Mapper):

@@ -28,6 +28,7 @@ from pam_sc.decision.evidence import (
     CertificateReport,
     Evidence,
     Failure,
+    Locality,
     NotSigned,
     Request,
     Signed,
@@ -68,7 +69,7 @@ class Surroundings:
     """The end of the machine's time, on CLOCK_MONOTONIC."""
     at: datetime.datetime
     accounts: host.Accounts
-    locality: Callable[[Request], host.Locality] = host.find_locality
+    locality: Callable[[Request], Locality] = host.find_locality
     random: Callable[[int], bytes] = host.random_bytes
     machine_id: Callable[[], str] = host.machine_id
     boot_id: Callable[[], str] = host.boot_id

@@ -45,7 +45,7 @@ from pam_sc.decision.evidence import (
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.revocation import judge_revocation
-from pam_sc.decision.verdict import Denied, Granted, Needs, Verdict
+from pam_sc.decision.verdict import Denied, Needs, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pam_sc.decision.evidence import CertificateRef
-from pam_sc.decision.reasons import PamCode, Reason, REASONS, Step
+from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
 
 
 @dataclass(frozen=True, slots=True)

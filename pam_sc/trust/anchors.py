@@ -19,7 +19,7 @@ from pam_sc.decision.evidence import Unparsable
 from pam_sc.decision.parsing import name_text, parse_certificate, read_strictly
 from pam_sc.errors import TrustError
 from pam_sc.trust.files import CERTIFICATES, read_files
-from pam_sc.trust.names import canonical_name, CanonicalName
+from pam_sc.trust.names import CanonicalName, canonical_name
 
 T = TypeVar("T", bound=x509.ExtensionType)
 

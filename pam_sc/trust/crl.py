@@ -23,8 +23,8 @@ from pam_sc.decision.policy import Policy
 from pam_sc.trust import openssl
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate
 from pam_sc.trust.files import CRLS, read_files
-from pam_sc.trust.names import canonical_name, CanonicalName
-from pam_sc.trust.openssl import ask_openssl, CRL_CHECK, NO_CHECK_TIME, USE_DELTAS
+from pam_sc.trust.names import CanonicalName, canonical_name
+from pam_sc.trust.openssl import CRL_CHECK, NO_CHECK_TIME, USE_DELTAS, ask_openssl
 from pam_sc.trust.strength import weak_signature
 
 

@@ -49,7 +49,8 @@ def name_with(common_name: str) -> bytes:
 
 @pytest.mark.parametrize(
     "common_name",
-    ["alice\0.evil", "mallory\nalice", "alice\n", "\0alice", "alice\x1b", "x/alice", "Alice", "alice ", " alice", "alic", "alicee"],
+    ["alice\0.evil", "mallory\nalice", "alice\n", "\0alice", "alice\x1b", "x/alice", "Alice", "alice ", " alice", "alic",
+     "alicee"],
 )
 def test_a_name_that_only_looks_like_the_accounts_does_not_map(rig: Rig, common_name: str) -> None:
     issued = rig.setup.authority.issue(raw_subject=name_with(common_name))

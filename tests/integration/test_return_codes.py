@@ -212,7 +212,7 @@ def unavailable(rig: Rig, name: str, top: str) -> tuple[str, dict[str, str], str
                 assert path
             return config, {}, "token-hidden"
         case _:
-            config = rig.setup.card(slug, certificates, top=top, more='')
+            config = rig.setup.card(slug, certificates, top=top, more="")
             text = rig.world.path(config).read_text().replace("[trust]", '[token]\nselect = "pkcs11:token=other"\n[trust]')
             return rig.world.put(config, text), {}, "token-not-selected"
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
-from tests.support.keys import fresh_key, HASHES, key_pem, PrivateKey, shared_key, sign
+from tests.support.keys import HASHES, PrivateKey, fresh_key, key_pem, shared_key, sign
 from tests.support.rewrite import rewrite
 
 __all__ = [

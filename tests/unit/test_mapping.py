@@ -16,7 +16,7 @@ from pam_sc.decision.evidence import MappedAccounts, MappingFailed
 from pam_sc.decision.identity import Subject
 from pam_sc.errors import ConfigError, MapperError
 from pam_sc.mappers.cn import CnMapper
-from pam_sc.mapping import claims, load_mappers, LoadedMapper, map_certificate, Mapper, MapperContext
+from pam_sc.mapping import LoadedMapper, Mapper, MapperContext, claims, load_mappers, map_certificate
 
 TRUSTED = frozenset({0, os.getuid()})
 SUBJECT = Subject(common_names=("alice",))

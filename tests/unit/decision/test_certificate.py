@@ -18,14 +18,14 @@ from pam_sc.decision.reasons import Reason
 from tests.support.der import der_integer, tlv
 from tests.support.pki import (
     ANY_PURPOSE,
-    CertificateAuthority,
     CLIENT_AUTH,
     DAY,
+    SERVER_AUTH,
+    SMARTCARD_LOGON,
+    CertificateAuthority,
     now,
     rewrite,
-    SERVER_AUTH,
     shared_key,
-    SMARTCARD_LOGON,
 )
 
 AT = now()

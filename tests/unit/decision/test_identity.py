@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pam_sc.decision.identity import read_subject, Subject, VALUE_MAX
+from pam_sc.decision.identity import VALUE_MAX, Subject, read_subject
 from tests.support.der import tlv
 from tests.support.pki import CertificateAuthority, rewrite
 

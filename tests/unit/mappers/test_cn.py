@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pam_sc.decision.identity import read_subject, Subject
+from pam_sc.decision.identity import Subject, read_subject
 from pam_sc.errors import ConfigError
 from pam_sc.mappers.cn import CnMapper
 from pam_sc.mapping import MapperContext

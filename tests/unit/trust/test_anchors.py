@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pam_sc.errors import TrustError
-from pam_sc.trust.anchors import load_trust, Trust
+from pam_sc.trust.anchors import Trust, load_trust
 from tests.support.pki import CertificateAuthority
 
 TRUSTED = frozenset({0, os.getuid()})

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from pam_sc.decision.evidence import RevocationFinding, RevocationStatus, ValidPath
 from pam_sc.decision.policy import Policy
 from pam_sc.errors import TrustError
-from pam_sc.trust.anchors import PathCertificate, read_path_certificate, Trust
+from pam_sc.trust.anchors import PathCertificate, Trust, read_path_certificate
 from pam_sc.trust.crl import CrlSource, find_revocation, load_crls
 from pam_sc.trust.path import find_path
-from tests.support.pki import CertificateAuthority, DAY, Issued, now, Revoked, Wish
+from tests.support.pki import DAY, CertificateAuthority, Issued, Revoked, Wish, now
 
 AT = now()
 SECOND = datetime.timedelta(seconds=1)

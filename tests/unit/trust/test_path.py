@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from pam_sc.decision.evidence import NoPath, PathFinding, ValidPath
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason
-from pam_sc.trust.anchors import PathCertificate, read_path_certificate, Trust
+from pam_sc.trust.anchors import PathCertificate, Trust, read_path_certificate
 from pam_sc.trust.path import find_path
-from tests.support.pki import CertificateAuthority, DAY, Issued, now, shared_key, Wish
+from tests.support.pki import DAY, CertificateAuthority, Issued, Wish, now, shared_key
 
 AT = now()
 SECOND = datetime.timedelta(seconds=1)

@@ -11,7 +11,7 @@ from cryptography import x509
 from pam_sc.decision.evidence import NoPath, ValidPath
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason
-from pam_sc.trust.anchors import PathCertificate, read_path_certificate, Trust
+from pam_sc.trust.anchors import PathCertificate, Trust, read_path_certificate
 from pam_sc.trust.path import find_path
 from pam_sc.trust.policies import policy_problem
 from tests.support.der import tlv
