@@ -49,5 +49,5 @@ class CnMapper(Mapper):
     def claims(self, subject: Subject, account: str) -> bool:
         """Say whether one commonName is this account's; with ignore_case and no mapfile in whatever case it is."""
         if self._mapfile is None and self._ignore_case:
-            return unusable_account(account) is None and lower_ascii(account) in self.accounts(subject)
+            return lower_ascii(account) in self.accounts(subject)
         return account in self.accounts(subject)

@@ -111,7 +111,7 @@ def _text(raw: bytes) -> str:
 
 def _sides(line: str) -> tuple[str, str]:
     sides = [side.strip() for side in line.replace("\t", " ").split(_ARROW)]
-    if len(sides) != 2 or not sides[0]:
+    if len(sides) != 2:
         raise ValueError(f"got {line!r:.100}, expected one line 'value -> account'")
     value, account = sides
     problem = unusable_account(account)

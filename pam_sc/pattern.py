@@ -9,6 +9,7 @@ and back-references are not taken at all.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import Any
@@ -31,11 +32,13 @@ def compile_pattern(text: str, *, ignore_case: bool = False) -> re.Pattern[str]:
         raise ValueError(f"the pattern has {len(text)} characters, expected at most {PATTERN_MAX}")
     flags = re.ASCII | (re.IGNORECASE if ignore_case else 0)
     try:
-        ways = _ways(_parser.parse(text, flags))
-        if ways > WAYS_MAX:
-            raise ValueError(f"the pattern {text!r:.100} could take too long: too many repetitions")
-        return re.compile(text, flags)
-    except (re.error, RecursionError, OverflowError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what Python warns of is ambiguous
+            ways = _ways(_parser.parse(text, flags))
+            if ways > WAYS_MAX:
+                raise ValueError(f"the pattern {text!r:.100} could take too long: too many repetitions")
+            return re.compile(text, flags)
+    except (re.error, RecursionError, OverflowError, Warning) as error:
         raise ValueError(f"the pattern {text!r:.100} is malformed: {error}") from error
 
 

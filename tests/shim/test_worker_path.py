@@ -149,6 +149,14 @@ def test_a_caller_without_privilege_may_not_start_that_of_another(plain: Host) -
 
 
 @as_root
+@pytest.mark.parametrize("uids", [f"{NOBODY}:0:0", f"{NOBODY}:{NOBODY}:0"])
+@pytest.mark.parametrize("spoil", [users_file, users_folder])
+def test_a_caller_with_a_privilege_may_not_start_its_own_worker(plain: Host, spoil: Spoil, uids: str) -> None:
+    """A setuid host would give its privilege away."""
+    assert_refused(plain, spoil(place(plain, "bin")), OWNER, f"uids={uids}")
+
+
+@as_root
 def test_a_folder_of_the_callers_is_no_sticky_folder_of_roots(plain: Host) -> None:
     path = users_sticky_folder(place(plain, "bin"))
     assert_refused(plain, path, MODE, f"uids={NOBODY}:{NOBODY}:{NOBODY}")

@@ -117,6 +117,7 @@ class Wish:
     serial: int | None = None
     ca: bool = False
     path_length: int | None = None
+    basic_constraints: bool = True
     identifiers: bool = True
     """subjectKeyIdentifier and authorityKeyIdentifier."""
     extensions: Sequence[tuple[x509.ExtensionType, bool]] = ()
@@ -263,7 +264,8 @@ def _extensions(
     wish: Wish, key: PrivateKey, authority: CertificateAuthority
 ) -> list[tuple[x509.ExtensionType, bool]]:
     found: list[tuple[x509.ExtensionType, bool]] = []
-    found.append((x509.BasicConstraints(ca=wish.ca, path_length=wish.path_length), True))
+    if wish.basic_constraints:
+        found.append((x509.BasicConstraints(ca=wish.ca, path_length=wish.path_length), True))
     if wish.key_usage is not None:
         found.append((key_usage_of(wish.key_usage), True))
     if wish.extended_key_usage is not None:

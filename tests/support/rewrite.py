@@ -21,16 +21,19 @@ def rewrite(  # noqa: PLR0913 - every field may be replaced
     subject: bytes | None = None,
     serial: int | None = None,
     public_key: bytes | None = None,
-    version: int | None = None,
+    version: int | bytes | None = None,
     signature_hash: str | None = None,
 ) -> bytes:
-    """Put other raw DER into a certificate and sign it again. `public_key` is a whole SubjectPublicKeyInfo."""
+    """Put other raw DER into a certificate and sign it again. `public_key` is a whole SubjectPublicKeyInfo.
+
+    The version may be raw DER: empty means version 1.
+    """
     tbs, algorithm, _signature = children(der)
     parts = children(tbs)
     if signature_hash is not None:
         algorithm = tlv(0x30, SIGNATURE_OIDS[signature_hash] + b"\x05\x00")
     changed = {
-        0: None if version is None else tlv(0xA0, der_integer(version)),
+        0: tlv(0xA0, der_integer(version)) if isinstance(version, int) else version,
         1: None if serial is None else der_integer(serial),
         2: algorithm,
         5: subject,

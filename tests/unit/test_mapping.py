@@ -226,8 +226,9 @@ def test_mapper_that_cannot_be_loaded_is_a_configuration_error(site: Path, attri
         load_one("third")
 
 
-def test_class_that_is_no_mapper_is_a_configuration_error(site: Path) -> None:
-    install(site, "dist_a", "third", attribute="Third.accounts")
+@pytest.mark.parametrize("attribute", ["Third.accounts", "Third.__class__"])
+def test_what_is_no_class_of_mappers_is_a_configuration_error(site: Path, attribute: str) -> None:
+    install(site, "dist_a", "third", attribute=attribute)
     with pytest.raises(ConfigError, match="expected a class of Mapper"):
         load_one("third")
 

@@ -144,6 +144,24 @@ def test_link_of_a_stranger_in_a_sticky_folder_is_refused(folder: Path) -> None:
         read(folder / "link")
 
 
+def test_forty_links_are_followed_and_one_more_is_not(folder: Path) -> None:
+    (folder / "link0").symlink_to("file")
+    for index in range(1, 41):
+        (folder / f"link{index}").symlink_to(f"link{index - 1}")
+    assert read(folder / "link39") == b"content"
+    with pytest.raises(OwnershipError, match="more than 40 symbolic links"):
+        read(folder / "link40")
+
+
+@needs_root
+def test_file_that_others_can_write_is_refused_even_with_the_sticky_bit(folder: Path) -> None:
+    (folder / "file").chmod(0o1666)
+    with pytest.raises(OwnershipError, match=r"file': found .* mode 1666"):
+        require_unwritable(str(folder / "file" / "."), TRUSTED)
+    with pytest.raises(OwnershipError, match=r"file': found .* mode 1666"):
+        read(folder / "file")
+
+
 def test_links_in_a_circle_are_refused(folder: Path) -> None:
     (folder / "a").symlink_to("b")
     (folder / "b").symlink_to("a")

@@ -58,7 +58,10 @@ def test_pattern_with_look_around_or_memory_is_refused(text: str) -> None:
         compile_pattern(text)
 
 
-@pytest.mark.parametrize("text", ["(", "a{2,1}", "[z-a]", "*", "(?P<", "\\", "a{99999999999999}", "(" * 400])
+@pytest.mark.parametrize(
+    "text",
+    ["(", "a{2,1}", "[z-a]", "*", "(?P<", "\\", "a{99999999999999}", "(" * 400, "[[a]b]", "[a--b]"],
+)
 def test_malformed_pattern_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is malformed"):
         compile_pattern(text)

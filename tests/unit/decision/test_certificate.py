@@ -129,8 +129,8 @@ def test_serial_number_of_at_most_twenty_octets_is_read(serial: int) -> None:
     assert isinstance(read_facts(rewrite(GOOD.der, AUTHORITY.private_key, serial=serial)), CertificateFacts)
 
 
-@pytest.mark.parametrize("version", [0, 1, 3, -1])
-def test_version_other_than_three_with_extensions_is_unparsable(version: int) -> None:
+@pytest.mark.parametrize("version", [0, 1, 3, -1, b""])
+def test_version_other_than_three_with_extensions_is_unparsable(version: int | bytes) -> None:
     assert isinstance(read_facts(rewrite(GOOD.der, AUTHORITY.private_key, version=version)), Unparsable)
 
 
@@ -214,6 +214,12 @@ def test_key_usage_without_digital_signature_is_refused(usages: tuple[str, ...])
     assert detail_of(found) == f"got {', '.join(sorted(usages))}, expected digitalSignature"
 
 
+def test_certificate_without_basic_constraints_is_a_person_s() -> None:
+    found = facts_of(basic_constraints=False)
+    assert not found.is_ca
+    assert reason_of(found) is None
+
+
 def test_certificate_of_an_authority_is_refused_as_a_person_s() -> None:
     found = facts_of(ca=True, key_usage=("digitalSignature", "keyCertSign"))
     assert reason_of(found) is Reason.KEY_USAGE_UNSUITABLE
@@ -280,6 +286,12 @@ def test_rsa_key_whose_signature_would_be_too_long_is_refused() -> None:
     found = read_facts(rsa_certificate(2**8192 + 1, 65537))
     assert isinstance(found, CertificateFacts)
     assert reason_of(found) is Reason.KEY_UNSUPPORTED
+
+
+def test_rsa_key_of_the_greatest_size_is_suitable() -> None:
+    found = read_facts(rsa_certificate(2**8191 + 1, 65537))
+    assert isinstance(found, CertificateFacts)
+    assert reason_of(found) is None
 
 
 def test_point_that_is_not_on_its_curve_is_refused() -> None:

@@ -82,6 +82,15 @@ def test_intermediate_from_the_card_is_used() -> None:
     assert subjects(find(LEAF, trust(ROOT), [LEAF.der, ISSUING.der])) == ("alice", "Issuing", "Root")
 
 
+def test_leaf_without_basic_constraints_has_a_path() -> None:
+    assert len(subjects(find(ROOT.issue(key="p256", basic_constraints=False), trust(ROOT)))) == 2
+
+
+def test_intermediate_without_basic_constraints_is_no_authority() -> None:
+    issuing = ROOT.subordinate("Issuing", basic_constraints=False)
+    refused(find(issuing.issue(key="p256"), trust(ROOT), [issuing.der]), Reason.PATH_INVALID)
+
+
 def test_missing_intermediate_is_untrusted() -> None:
     refused(find(LEAF, trust(ROOT)), Reason.UNTRUSTED, "no certificate of the issuer")
 
@@ -274,6 +283,16 @@ def test_weak_key_of_an_intermediate_makes_the_path_too_weak() -> None:
     refused(find(issuing.issue(key="p256"), trust(ROOT), [issuing.der]), Reason.PATH_TOO_WEAK, "1024 bits")
 
 
+def test_curve_of_fewer_than_224_bits_makes_the_path_too_weak() -> None:
+    for kind, weak in (("p192", True), ("p224", False)):
+        issuing = ROOT.subordinate("Issuing", kind)
+        found = find(issuing.issue(key="p256"), trust(ROOT), [issuing.der])
+        if weak:
+            refused(found, Reason.PATH_TOO_WEAK, "192 bits")
+        else:
+            assert len(subjects(found)) == 3
+
+
 def test_weak_key_of_the_anchor_makes_the_path_too_weak() -> None:
     root = CertificateAuthority("Root", shared_key("rsa1024"))
     refused(find(root.issue(key="p256"), trust(root)), Reason.PATH_TOO_WEAK, "1024 bits")
@@ -308,6 +327,37 @@ def test_answer_does_not_depend_on_the_order_of_certificates() -> None:
         for card in itertools.permutations([crossed, ISSUING.der])
     }
     assert len(answers) == 1
+
+
+def test_authority_with_a_new_key_under_its_own_old_one_is_found() -> None:
+    renewed = ISSUING.subordinate("Issuing")
+    leaf = renewed.issue(key="p256")
+    assert subjects(find(leaf, trust(ROOT), [ISSUING.der, renewed.der])) == ("alice", "Issuing", "Issuing", "Root")
+
+
+def test_two_authorities_of_one_key_may_stand_on_a_path() -> None:
+    second = ISSUING.subordinate("Second", ISSUING.private_key)
+    leaf = second.issue(key="p256")
+    assert subjects(find(leaf, trust(ROOT), [ISSUING.der, second.der])) == ("alice", "Second", "Issuing", "Root")
+
+
+def test_missing_key_identifier_is_found_but_breaks_the_strict_rules() -> None:
+    refused(find(ROOT.issue(key="p256", identifiers=False), trust(ROOT)), Reason.PATH_INVALID)
+    issuing = ROOT.subordinate("Issuing", identifiers=False)
+    refused(find(issuing.issue(key="p256"), trust(ROOT), [issuing.der]), Reason.PATH_INVALID)
+
+
+def test_issuer_with_another_key_identifier_is_not_used() -> None:
+    other = (x509.SubjectKeyIdentifier(b"x" * 20), False)
+    issuing = ROOT.subordinate("Issuing", identifiers=False, extensions=[other])
+    refused(find(issuing.issue(key="p256"), trust(ROOT), [issuing.der]), Reason.UNTRUSTED)
+
+
+def test_number_of_signatures_that_are_checked_is_bounded() -> None:
+    crowd = [ROOT.subordinate("Issuing", identifiers=False).der for _ in range(310)]
+    leaf = CertificateAuthority("Issuing").issue(key="p256", identifiers=False)
+    refused(find(leaf, trust(ROOT), crowd[:290]), Reason.UNTRUSTED, "does not verify")
+    refused(find(leaf, trust(ROOT), crowd), Reason.UNTRUSTED, "within the bounds")
 
 
 def test_loop_of_cross_certificates_ends() -> None:

@@ -47,14 +47,16 @@ def inhibit_any(skip: int) -> Extension:
     return x509.InhibitAnyPolicy(skip), True
 
 
-def problem(*levels: list[Extension]) -> str | None:
+def problem(*levels: list[Extension], names: tuple[str, ...] = ("CA 0", "CA 1", "CA 2"), leaf: str = "alice") -> (
+    str | None
+):
     """What is wrong with a path whose certificates, from below the anchor to the leaf, have these extensions."""
     authority = ROOT
     path = [ROOT.certificate]
-    for index, extensions in enumerate(levels[:-1]):
-        authority = authority.subordinate(f"CA {index}", extensions=extensions)
+    for name, extensions in zip(names, levels[:-1], strict=False):
+        authority = authority.subordinate(name, extensions=extensions)
         path.insert(0, authority.certificate)
-    path.insert(0, authority.issue(key="p256", extensions=levels[-1]).certificate)
+    path.insert(0, authority.issue(common_name=leaf, key="p256", extensions=levels[-1]).certificate)
     return policy_problem(path)
 
 
@@ -100,6 +102,28 @@ def test_any_policy_that_is_inhibited_stands_for_none() -> None:
     assert problem([constraints(explicit=0), policies(P1), inhibit_any(1)], [policies(ANY)]) is None
 
 
+def test_any_policy_of_the_leaf_that_is_inhibited_is_no_policy_even_below_any_policy() -> None:
+    assert problem([constraints(explicit=0), policies(ANY), inhibit_any(0)], [policies(ANY)]) is not None
+    assert problem([constraints(explicit=0), policies(ANY), inhibit_any(0)], [policies(P1)]) is None
+
+
+def test_self_issued_authority_may_state_any_policy_where_it_is_inhibited() -> None:
+    levels = ([constraints(explicit=0), policies(P1), inhibit_any(0)], [policies(ANY)], [policies(P1)])
+    assert problem(*levels, names=("CA", "CA")) is None
+    assert problem(*levels, names=("CA", "Other")) is not None
+
+
+def test_self_issued_leaf_may_not_state_any_policy_where_it_is_inhibited() -> None:
+    authority = [constraints(explicit=0), policies(P1), inhibit_any(0)]
+    assert problem(authority, [policies(ANY)], names=("alice",), leaf="alice") is not None
+
+
+def test_self_issued_authority_does_not_count_as_a_step() -> None:
+    levels = ([constraints(explicit=0), policies(P1), inhibit_any(1)], [policies(P1)], [policies(ANY)])
+    assert problem(*levels, names=("CA", "CA")) is None
+    assert problem(*levels, names=("CA", "Other")) is not None
+
+
 def test_mapped_policy_satisfies_the_requirement() -> None:
     authority = [constraints(explicit=0), policies(P1), mapped(P1_DER, P2_DER)]
     assert problem(authority, [policies(P2)]) is None
@@ -116,6 +140,15 @@ def test_mapping_that_is_inhibited_satisfies_nothing() -> None:
 @pytest.mark.parametrize("pair", [(ANY_DER, P1_DER), (P1_DER, ANY_DER)])
 def test_mapping_from_or_to_any_policy_is_refused(pair: tuple[bytes, bytes]) -> None:
     assert problem([policies(P1), mapped(*pair)], [policies(P1)]) == "a policy mapping names anyPolicy"
+
+
+def test_long_list_of_mappings_is_read() -> None:
+    pair = tlv(0x30, tlv(0x06, P1_DER) + tlv(0x06, P2_DER))
+    other = tlv(0x30, tlv(0x06, P2_DER) + tlv(0x06, P2_DER))
+    for count in (5, 40):
+        authority = [constraints(explicit=0), policies(P1), raw_mappings(tlv(0x30, other * count + pair))]
+        assert problem(authority, [policies(P2)]) is None
+        assert problem(authority, [policies(P1)]) is not None
 
 
 @pytest.mark.parametrize(
