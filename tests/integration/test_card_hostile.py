@@ -79,7 +79,8 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, SoftToken]:
 
 @pytest.fixture
 def bench(kit: tuple[str, str, SoftToken], tmp_path: Path) -> Bench:
-    return Bench(*kit, tmp_path / "log")
+    worker, module, token = kit
+    return Bench(worker, module, token.copy(tmp_path / "copy"), tmp_path / "log")
 
 
 def failure_of(outcome: Signed | NotSigned) -> CardFailure:

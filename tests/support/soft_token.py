@@ -11,6 +11,7 @@ import datetime
 import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -73,11 +74,15 @@ class SoftToken:
     @classmethod
     def create(cls, folder: Path, label: str = "login", pin: str = "123456", so_pin: str = "87654321") -> SoftToken:
         """Make a token; in a folder that has some already, one more beside them."""
-        conf, tokens = folder / "softhsm2.conf", folder / "tokens"
-        tokens.mkdir(parents=True, exist_ok=True)
-        conf.write_text(f"directories.tokendir = {tokens}\nobjectstore.backend = file\nlog.level = ERROR\n")
+        (folder / "tokens").mkdir(parents=True, exist_ok=True)
+        conf = _configuration(folder)
         _run(conf, {"do": "init", "label": label, "pin": pin, "so_pin": so_pin})
         return cls(conf, label, pin)
+
+    def copy(self, folder: Path) -> SoftToken:
+        """The same token in another folder: a process that is killed while SoftHSM logs in leaves it destroyed."""
+        shutil.copytree(self.conf.parent / "tokens", folder / "tokens")
+        return SoftToken(_configuration(folder), self.label, self.pin)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -99,6 +104,12 @@ class SoftToken:
             if public_key:
                 objects.append({**common, "CKA_CLASS": 2, "CKA_PRIVATE": False, "CKA_VERIFY": True, **_public(key)})
         _run(self.conf, {"do": "add", "label": self.label, "pin": self.pin, "objects": objects})
+
+
+def _configuration(folder: Path) -> Path:
+    conf = folder / "softhsm2.conf"
+    conf.write_text(f"directories.tokendir = {folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
+    return conf
 
 
 def _hex(value: bytes) -> dict[str, str]:
