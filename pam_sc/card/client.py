@@ -15,7 +15,6 @@ import os
 import signal
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -48,6 +47,7 @@ from pam_sc.errors import (
     ProtocolError,
 )
 from pam_sc.frames import CARD_PAYLOAD_MAX, Channel, Frame
+from pam_sc.record import record
 
 __all__ = ["Candidate", "CardClient", "ModuleSetup", "RunAs", "SignOrder", "StartedCardProcess", "start_card_process"]
 
@@ -55,7 +55,7 @@ _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 _SECRETS_FD, _CHANNEL_FD = 3, 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Candidate:
     """A certificate whose key may sign. `choices` are tried in order until C_SignInit takes one.
 
@@ -68,7 +68,7 @@ class Candidate:
     context_login: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class SignOrder:
     """One login to a token, after which the first candidate with a usable key signs. The first 8 candidates count."""
 

@@ -9,7 +9,8 @@ never tells more than helps them; the log gets the reason and its detail.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from pam_sc.record import record
 
 
 class PamCode(enum.IntEnum):
@@ -138,7 +139,7 @@ class Reason(enum.Enum):
     SIGNATURE_INVALID = "signature-invalid"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReasonRow:
     """What one reason means for the application, the person, the log and the administrator."""
 
