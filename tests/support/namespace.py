@@ -71,7 +71,8 @@ class Namespace:
         """
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"] if user else []
         settings = ["env", *(f"{name}={value}" for name, value in env.items())] if env else []
-        return ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--", *become, *settings, *argv]
+        place = f"/proc/{self.pid}"  # its root too: else nsenter leaves a chroot that the tests run in
+        return ["nsenter", f"--mount={place}/ns/mnt", f"--root={place}/root", "--", *become, *settings, *argv]
 
     def run(self, argv: Sequence[str], *, user: str | None = None,
             input: str | None = None,
