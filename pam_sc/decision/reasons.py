@@ -152,7 +152,6 @@ class ReasonRow:
     """What an administrator can do, shown by `pam-sc explain`."""
 
 
-_SEE_ADMIN = "ask your administrator"
 _REJECTED = "The card was not accepted"
 
 REASONS: dict[Reason, ReasonRow] = {
