@@ -10,7 +10,7 @@ depend on the order of files, and revocation is not looked at.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -34,11 +34,17 @@ _Path = tuple[PathCertificate, ...]
 
 
 def find_path(
-    leaf_der: bytes, from_card: Sequence[bytes], trust: Trust, policy: Policy, at: datetime.datetime
+    leaf_der: bytes,
+    from_card: Sequence[bytes],
+    trust: Trust,
+    policy: Policy,
+    at: datetime.datetime,
+    in_time: Callable[[], None] = lambda: None,
 ) -> PathFinding:
     """Return the first path to an anchor that is valid at `at` and strong enough for `policy`, else why there is none.
 
-    Of several refused candidates the first one's reason is told. Never raises on any certificate.
+    Of several refused candidates the first one's reason is told. Never raises on any certificate; but `in_time` is
+    called before each piece of work, and what it raises comes through.
     """
     leaf = read_path_certificate(leaf_der)
     if isinstance(leaf, Unparsable):
@@ -46,8 +52,9 @@ def find_path(
     if any(leaf.der == anchor.der for anchor in trust.anchors):
         return NoPath(Reason.UNTRUSTED, "the certificate is itself a trust anchor, expected one issued under an anchor")
     refusals: list[NoPath] = []
-    pool = _Pool.of(trust, from_card, leaf)
+    pool = _Pool.of(trust, from_card, leaf, in_time)
     for candidate in islice(_candidates(pool, (leaf,)), CANDIDATES_MAX):
+        in_time()
         refusal = _refusal(candidate, policy, at)
         if refusal is None:
             return _valid(candidate)
@@ -97,13 +104,19 @@ class _Pool:
 
     anchors: frozenset[PathCertificate]
     by_subject: dict[CanonicalName, list[PathCertificate]]
+    in_time: Callable[[], None]
     links: dict[tuple[bytes, bytes], bool] = field(default_factory=dict)
     steps: int = 0
 
     @classmethod
-    def of(cls, trust: Trust, from_card: Sequence[bytes], leaf: PathCertificate) -> _Pool:
+    def of(
+        cls, trust: Trust, from_card: Sequence[bytes], leaf: PathCertificate, in_time: Callable[[], None]
+    ) -> _Pool:
         """Anchors come first, then what lies on disk, then what the card brings; each group ordered by hash."""
-        read = [read_path_certificate(der) for der in from_card]
+        read: list[PathCertificate | Unparsable] = []
+        for der in from_card:
+            in_time()
+            read.append(read_path_certificate(der))
         card = unique(each for each in read if isinstance(each, PathCertificate))
         by_subject: dict[CanonicalName, list[PathCertificate]] = {}
         known = {leaf.der}
@@ -111,7 +124,7 @@ class _Pool:
             if each.der not in known:
                 known.add(each.der)
                 by_subject.setdefault(each.subject, []).append(each)
-        return cls(frozenset(trust.anchors), by_subject)
+        return cls(frozenset(trust.anchors), by_subject, in_time)
 
     def issuers_of(self, child: PathCertificate) -> Iterator[PathCertificate]:
         """Yield the certificates whose name, key identifier and key fit the child's issuer, until the work is spent."""
@@ -127,6 +140,7 @@ class _Pool:
         if key not in self.links:
             if len(self.links) >= SIGNATURES_MAX:
                 return False
+            self.in_time()
             self.links[key] = is_signed_by(child.parsed, issuer.parsed)
         return self.links[key]
 
