@@ -91,7 +91,9 @@ def find_locality(request: Request, sessions_folder: str = SESSIONS) -> Locality
     """Say whether the person sits at this machine.
 
     A non-empty PAM_RHOST is remote, "localhost" too. Where logind runs, a caller with real uid not 0 and no active
-    local session of its own is remote. Root without PAM_RHOST (login, a display manager) is local.
+    local session of its own at a seat is remote: without a seat logind calls every session active and most not remote,
+    a job of cron and the service manager of a user who came by ssh among them. Root without PAM_RHOST (login, a display
+    manager) is local.
     """
     if request.rhost:
         return Locality(True, "PAM_RHOST is set")
@@ -104,8 +106,8 @@ def find_locality(request: Request, sessions_folder: str = SESSIONS) -> Locality
     except OSError as error:
         return Locality(True, f"the sessions of logind cannot be read: {error.strerror}")
     if any(_is_active_local(f"{sessions_folder}/{session}", request.real_uid) for session in sessions):
-        return Locality(False, "the caller has an active local session")
-    return Locality(True, "the caller has no active local session")
+        return Locality(False, "the caller has an active local session at a seat")
+    return Locality(True, "the caller has no active local session at a seat")
 
 
 def _is_active_local(session: str, uid: int) -> bool:
@@ -115,7 +117,8 @@ def _is_active_local(session: str, uid: int) -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     facts = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    return (facts.get("UID"), facts.get("ACTIVE"), facts.get("REMOTE")) == (str(uid), "1", "0")
+    active = (facts.get("UID"), facts.get("ACTIVE"), facts.get("REMOTE")) == (str(uid), "1", "0")
+    return active and bool(facts.get("SEAT"))
 
 
 def machine_id() -> str:

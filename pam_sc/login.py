@@ -8,6 +8,7 @@ is what a login does. Nothing here judges; nothing in decide.py reads.
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -155,17 +156,29 @@ class Login:
 
     # ---- 4. to 7. one certificate
 
+    def _require_time(self) -> None:
+        """Raise DeadlineExceeded once the time is over: a card may bring more than can be checked in any time.
+
+        Who waits for the shim's own limit has no verdict, and then nobody knows that the card is required.
+        """
+        if time.monotonic() >= self._around.deadline():
+            raise DeadlineExceeded("the certificates on the card took too long to check")
+
     def _gather_facts(self, needs: Needs) -> Evidence:
+        self._require_time()
         ref, report = self._certificate(needs)
         return self.evidence.with_certificate(ref, facts=read_facts(report.der))
 
     def _gather_path(self, needs: Needs) -> Evidence:
         ref, report = self._certificate(needs)
         from_card = [other.der for other in self._certificates() if other.ref != ref and other.failure is None]
-        found = find_path(report.der, from_card, self.material.trust, self.policy, self._around.at)
+        found = find_path(
+            report.der, from_card, self.material.trust, self.policy, self._around.at, self._require_time
+        )
         return self.evidence.with_certificate(ref, path=found)
 
     def _gather_revocation(self, needs: Needs) -> Evidence:
+        self._require_time()
         ref, _report = self._certificate(needs)
         path = self.evidence.about(ref).path
         if not isinstance(path, ValidPath):
@@ -175,6 +188,7 @@ class Login:
         )
 
     def _gather_mapping(self, needs: Needs) -> Evidence:
+        self._require_time()
         if needs.account is not None:
             return self.evidence.with_account(needs.account, self._around.accounts.by_name(needs.account))
         ref, report = self._certificate(needs)

@@ -8,7 +8,9 @@
  * those call differs by version of module, glibc and OpenSSL, and a list of allowed calls would turn an upgrade of any
  * of them into a lost login. What a compromised process must not do is short and does not depend on the module.
  */
+#include <asm/sockios.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -105,6 +107,13 @@ static int deny_conditionally(scmp_filter_ctx filter, const struct sandbox_order
 		{ "tgkill", SCMP_A0(SCMP_CMP_NE, self) },
 		{ "rt_sigqueueinfo", SCMP_A0(SCMP_CMP_NE, self) },
 		{ "rt_tgsigqueueinfo", SCMP_A0(SCMP_CMP_NE, self) },
+		/* the owner of a descriptor is sent a signal (SIGIO ends a process), which no filter sees as a kill */
+		{ "fcntl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETOWN) },
+		{ "fcntl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETOWN_EX) },
+		{ "fcntl64", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETOWN) },
+		{ "fcntl64", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETOWN_EX) },
+		{ "ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, FIOSETOWN) },
+		{ "ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, SIOCSPGRP) },
 		{ "prlimit64", SCMP_A0(SCMP_CMP_NE, 0) },
 		{ "socket", SCMP_A0(SCMP_CMP_NE, AF_UNIX) },
 		{ "socketpair", SCMP_A0(SCMP_CMP_NE, AF_UNIX) },

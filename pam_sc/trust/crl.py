@@ -37,9 +37,17 @@ class LoadedCrl:
     issuer: CanonicalName
     this_update: datetime.datetime
     next_update: datetime.datetime | None
-    is_delta: bool
+    number: int | None
+    """cRLNumber."""
+    base_number: int | None
+    """Of a delta, the number of the complete CRL that it continues."""
     scoped: bool
     """It has an issuingDistributionPoint: it may be complete for some certificates only."""
+
+    @property
+    def is_delta(self) -> bool:
+        """It lists only what changed."""
+        return self.base_number is not None
 
 
 @record(kw_only=True)
@@ -97,15 +105,17 @@ def _read_crl(der: bytes, path: str) -> LoadedCrl | Unparsable:
 
 
 def _loaded(crl: x509.CertificateRevocationList, path: str) -> LoadedCrl:
-    oids = {extension.oid for extension in crl.extensions}
+    values = {extension.oid: extension.value for extension in crl.extensions}
+    number, base = values.get(x509.CRLNumber.oid), values.get(x509.DeltaCRLIndicator.oid)
     return LoadedCrl(
         path=path,
         parsed=crl,
         issuer=canonical_name(crl.issuer),
         this_update=crl.last_update_utc,
         next_update=crl.next_update_utc,
-        is_delta=x509.DeltaCRLIndicator.oid in oids,
-        scoped=x509.IssuingDistributionPoint.oid in oids,
+        number=number.crl_number if isinstance(number, x509.CRLNumber) else None,
+        base_number=base.crl_number if isinstance(base, x509.DeltaCRLIndicator) else None,
+        scoped=x509.IssuingDistributionPoint.oid in values,
     )
 
 
@@ -144,17 +154,27 @@ def _combined(answers: Sequence[_Answer], certificate: PathCertificate) -> tuple
 
 
 def _ask(question: _Question, crl: LoadedCrl, at_hand: Sequence[LoadedCrl]) -> _Answer:
-    """Ask one complete CRL, first together with the deltas to it; a delta that does not count is left out."""
-    deltas = [each.parsed for each in at_hand if each.is_delta]
-    if deltas and not crl.is_delta:
-        answer = _ask_with(question, crl, deltas)
+    """Ask one complete CRL together with the newest delta to it that counts, else alone.
+
+    Of several deltas OpenSSL takes the first that fits, even a forged or stale one, so it gets each by itself.
+    """
+    deltas = [] if crl.is_delta else [each for each in at_hand if _continues(each, crl)]
+    for delta in sorted(deltas, key=lambda each: (each.number or 0, each.this_update), reverse=True):
+        answer = _ask_with(question, crl, delta)
         if answer.status is not RevocationStatus.UNKNOWN:
             return answer
-    return _ask_with(question, crl, [])
+    return _ask_with(question, crl, None)
 
 
-def _ask_with(question: _Question, crl: LoadedCrl, deltas: list[x509.CertificateRevocationList]) -> _Answer:
-    flags, crls = CRL_CHECK | (USE_DELTAS if deltas else 0), [*deltas, crl.parsed]
+def _continues(delta: LoadedCrl, complete: LoadedCrl) -> bool:
+    """Say whether it is a delta to this complete CRL, by their numbers (RFC 5280, section 5.2.4)."""
+    if delta.base_number is None or delta.number is None or complete.number is None:
+        return False
+    return delta.base_number <= complete.number < delta.number
+
+
+def _ask_with(question: _Question, crl: LoadedCrl, delta: LoadedCrl | None) -> _Answer:
+    flags, crls = CRL_CHECK | (USE_DELTAS if delta else 0), [*([delta.parsed] if delta else []), crl.parsed]
     answer = ask_openssl(question.members, question.at, flags=flags, crls=crls)
     about = f"CRL {crl.path!r} of {time_text(crl.this_update)}"
     if answer.code == openssl.CRL_HAS_EXPIRED:

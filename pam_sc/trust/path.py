@@ -10,7 +10,7 @@ depend on the order of files, and revocation is not looked at.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from pam_sc.decision.evidence import NoPath, PathFinding, Unparsable, ValidPath
@@ -33,11 +33,17 @@ _Path = tuple[PathCertificate, ...]
 
 
 def find_path(
-    leaf_der: bytes, from_card: Sequence[bytes], trust: Trust, policy: Policy, at: datetime.datetime
+    leaf_der: bytes,
+    from_card: Sequence[bytes],
+    trust: Trust,
+    policy: Policy,
+    at: datetime.datetime,
+    in_time: Callable[[], None] = lambda: None,
 ) -> PathFinding:
     """Return the first path to an anchor that is valid at `at` and strong enough for `policy`, else why there is none.
 
-    Of several refused candidates the first one's reason is told. Never raises on any certificate.
+    Of several refused candidates the first one's reason is told. Never raises on any certificate; but `in_time` is
+    called before each piece of work, and what it raises comes through.
     """
     leaf = read_path_certificate(leaf_der)
     if isinstance(leaf, Unparsable):
@@ -45,8 +51,9 @@ def find_path(
     if any(leaf.der == anchor.der for anchor in trust.anchors):
         return NoPath(Reason.UNTRUSTED, "the certificate is itself a trust anchor, expected one issued under an anchor")
     refusals: list[NoPath] = []
-    pool = _Pool(trust, from_card, leaf)
+    pool = _Pool(trust, from_card, leaf, in_time)
     for candidate in islice(_candidates(pool, (leaf,)), CANDIDATES_MAX):
+        in_time()
         refusal = _refusal(candidate, policy, at)
         if refusal is None:
             return _valid(candidate)
@@ -96,12 +103,18 @@ class _Pool:
     Anchors come first, then what lies on disk, then what the card brings; each group ordered by hash.
     """
 
-    def __init__(self, trust: Trust, from_card: Sequence[bytes], leaf: PathCertificate) -> None:
+    def __init__(
+        self, trust: Trust, from_card: Sequence[bytes], leaf: PathCertificate, in_time: Callable[[], None]
+    ) -> None:
         self.anchors = frozenset(trust.anchors)
         self.by_subject: dict[CanonicalName, list[PathCertificate]] = {}
         self.links: dict[tuple[bytes, bytes], bool] = {}
         self.steps = 0
-        read = [read_path_certificate(der) for der in from_card]
+        self.in_time = in_time
+        read: list[PathCertificate | Unparsable] = []
+        for der in from_card:
+            in_time()
+            read.append(read_path_certificate(der))
         card = unique(each for each in read if isinstance(each, PathCertificate))
         known = {leaf.der}
         for each in (*trust.anchors, *trust.intermediates, *card):
@@ -123,6 +136,7 @@ class _Pool:
         if key not in self.links:
             if len(self.links) >= SIGNATURES_MAX:
                 return False
+            self.in_time()
             self.links[key] = is_signed_by(child.parsed, issuer.parsed)
         return self.links[key]
 

@@ -100,6 +100,18 @@ def test_self_signed_root_is_not_trusted(rig: Rig) -> None:
     assert (outcome.code, reason(outcome)) == (codes.AUTH_ERR, "untrusted")
 
 
+def test_a_card_that_keeps_the_verifier_busy_is_refused_by_the_verifier_itself(rig: Rig) -> None:
+    """The shim knows nothing of `card = "required"`: its own time limit would answer that the card is unavailable."""
+    stranger = CertificateAuthority("Stranger")
+    names = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, str(number)) for number in range(2000)]
+    heavy = [Entry(stranger.issue(key="p256", extra_subject=names), id=bytes([number]), key=None) for number in range(48)]
+    config = rig.setup.card("heavy", heavy, top='card = "required"')
+    outcome = rig.login(config, "timeout=4")
+    assert (outcome.code, reason(outcome)) == (codes.AUTH_ERR, "card-timeout")
+    assert prompts(outcome) == ()
+    assert outcome.seconds < 6
+
+
 def test_an_intermediate_on_the_card_is_used_and_a_foreign_one_is_not(rig: Rig) -> None:
     below = rig.setup.authority.subordinate("Issuing")
     (rig.setup.folder / "crls" / "issuing.crl").write_bytes(below.crl())

@@ -252,3 +252,33 @@ def test_a_token_that_the_card_process_may_not_read_says_so(soft: SoftSite) -> N
     soft.setup.card_owner = (0, 0)
     assert not soft.granted([Entry(soft.setup.authority.issue(common_name="alice"))])
     assert "reason=token-hidden" in soft.log
+
+
+def session(world: World, **facts: str) -> None:
+    """The one session that logind knows; alice's, over the network."""
+    known = {"UID": "4001", "ACTIVE": "1", "REMOTE": "1", "CLASS": "user", **facts}
+    world.put("/run/systemd/sessions/5", "".join(f"{key}={value}\n" for key, value in known.items()))
+
+
+def su_from_alice(world: World, pin: str) -> bool:
+    return "<alice>" in converse(world.spawn(["su", "alice", "-c", 'echo "<$(id -un)>"'], user="alice"), pin)
+
+
+from_alice = pytest.mark.parametrize("host", [pamtester_as_alice, su_from_alice, sudo_from_alice])
+
+
+@from_alice
+def test_a_person_of_a_remote_session_is_remote(site: Site, host: Host) -> None:
+    session(site.world)
+    card = site.insert(0x9A)
+    assert not host(site.world, PIN)
+    assert set(site.reasons()) == {"remote-refused"}
+    assert verifications(card) == 0
+
+
+@from_alice
+def test_a_person_at_a_seat_is_local(site: Site, host: Host) -> None:
+    session(site.world, REMOTE="0", SEAT="seat0")
+    site.insert(0x9A)
+    assert host(site.world, PIN)
+    assert site.reasons() == ["granted"]

@@ -60,6 +60,11 @@ WITH_ARGUMENTS: dict[str, tuple[str, list[Any]]] = {
     "TIOCSTI": ("ioctl", [-1, 0x5412, 0]),
     "TIOCSTI with garbage above 32 bits": ("ioctl", [-1, 0x5412 | 1 << 32, 0]),
     "TIOCLINUX": ("ioctl", [-1, 0x541C, 0]),
+    "a signal to another by F_SETOWN": ("fcntl", [0, 8, "peer"]),
+    "F_SETOWN with garbage above 32 bits": ("fcntl", [-1, 8 | 1 << 32, 0]),
+    "F_SETOWN_EX": ("fcntl", [-1, 15, 0]),
+    "FIOSETOWN": ("ioctl", [-1, 0x8901, 0]),
+    "SIOCSPGRP": ("ioctl", [-1, 0x8902, 0]),
 }
 DENIED: dict[str, tuple[str, list[Any]]] = {**ALWAYS, **WITH_ARGUMENTS}
 DENIED_TO_VERIFIER: dict[str, tuple[str, list[Any]]] = {name: (name, BAD) for name in (

@@ -16,7 +16,7 @@ def asked_by(uid: int, rhost: str | None = None) -> Request:
 
 
 def session(folder: Path, name: str, **facts: str) -> None:
-    text = "".join(f"{key}={value}\n" for key, value in {"UID": "4001", "ACTIVE": "1", "REMOTE": "0", **facts}.items())
+    text = "".join(f"{key}={value}\n" for key, value in {"UID": "4001", "ACTIVE": "1", "REMOTE": "0", "SEAT": "seat0", **facts}.items())
     (folder / name).write_text(text)
 
 
@@ -38,11 +38,18 @@ def test_a_caller_with_an_active_local_session_is_local(tmp_path: Path) -> None:
     assert not host.find_locality(asked_by(4001), str(tmp_path)).remote
 
 
-@pytest.mark.parametrize("change", [{"UID": "4002"}, {"ACTIVE": "0"}, {"REMOTE": "1"}], ids=str)
+@pytest.mark.parametrize("change", [{"UID": "4002"}, {"ACTIVE": "0"}, {"REMOTE": "1"}, {"SEAT": ""}], ids=str)
 def test_a_session_that_differs_in_one_fact_does_not_make_the_caller_local(
     tmp_path: Path, change: dict[str, str]
 ) -> None:
     session(tmp_path, "c1", **change)
+    assert host.find_locality(asked_by(4001), str(tmp_path)).remote
+
+
+@pytest.mark.parametrize("kind", ["manager", "background"])
+def test_a_session_without_a_seat_does_not_make_the_caller_local(tmp_path: Path, kind: str) -> None:
+    """logind calls these active and not remote: a job of cron, and the service manager of whoever came by ssh."""
+    (tmp_path / "c2").write_text(f"UID=4001\nACTIVE=1\nREMOTE=0\nCLASS={kind}\n")
     assert host.find_locality(asked_by(4001), str(tmp_path)).remote
 
 

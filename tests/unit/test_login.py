@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,7 +112,8 @@ def play(authority: CertificateAuthority, tmp_path: Path) -> Callable[..., Playe
         mappers=load_mappers([(mapper.name, mapper.table, mapper.where)], TRUSTED),
     )
 
-    def make(card: PlayedCard | None = None, *, answer: Answer = Answer.ANSWERED, account: str | None = "alice") -> Played:
+    def make(card: PlayedCard | None = None, *, answer: Answer = Answer.ANSWERED, account: str | None = "alice",
+             deadline: float = math.inf) -> Played:
         played = card or PlayedCard(authority.issue(key="p256"))
         events: list[str] = []
 
@@ -120,7 +122,7 @@ def play(authority: CertificateAuthority, tmp_path: Path) -> Callable[..., Playe
             return answer
 
         surroundings = Surroundings(
-            card=played, ask_pin=ask, end_card=lambda: events.append("end"), deadline=lambda: 0.0, at=NOW,
+            card=played, ask_pin=ask, end_card=lambda: events.append("end"), deadline=lambda: deadline, at=NOW,
             accounts=PlayedAccounts(), locality=lambda _request: Locality(False, "test"),
         )
         request = Request(service="login", account=account, real_uid=0, effective_uid=0, saved_uid=0)
@@ -202,3 +204,10 @@ def test_explaining_stops_before_the_pin(play: Callable[..., Played]) -> None:
     verdict = played.login.run(until=Step.PIN)
     assert isinstance(verdict, Needs)
     assert (verdict.step, verdict.account, played.events) == (Step.PIN, "alice", [])
+
+
+def test_certificates_are_not_checked_beyond_the_deadline(play: Callable[..., Played]) -> None:
+    played = play(deadline=0.0)
+    with pytest.raises(DeadlineExceeded):
+        played.login.run()
+    assert played.events == []

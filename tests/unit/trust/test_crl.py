@@ -291,6 +291,36 @@ def test_forged_delta_changes_nothing(folder: Path) -> None:
     expect(about_leaf(folder, base([Revoked(serial=LEAF.serial, reason=REASONS.certificate_hold)]), forged), REVOKED)
 
 
+def test_forged_delta_does_not_hide_a_genuine_one(folder: Path) -> None:
+    own = x509.AuthorityKeyIdentifier.from_issuer_public_key(ISSUING.private_key.public_key())
+    forged = ISSUING.crl(
+        number=9, signing_key=CertificateAuthority("x").private_key, identifiers=False,
+        extensions=[(own, False), (x509.DeltaCRLIndicator(1), True)],
+    )
+    genuine = delta([Revoked(serial=LEAF.serial)])
+    expect(about_leaf(folder, base([]), forged, genuine), REVOKED)
+    expect(about_leaf(folder, base([]), genuine, forged), REVOKED)
+
+
+def test_stale_delta_does_not_hide_a_current_one(folder: Path) -> None:
+    stale = delta([], number=2, this_update=AT - 9 * DAY, next_update=AT - 8 * DAY)
+    current = delta([Revoked(serial=LEAF.serial)], number=3)
+    expect(about_leaf(folder, base([]), stale, current), REVOKED)
+    expect(about_leaf(folder, base([]), current, stale), REVOKED)
+
+
+def test_newest_delta_speaks(folder: Path) -> None:
+    held = delta([Revoked(serial=LEAF.serial, reason=REASONS.certificate_hold)], number=2, this_update=AT - 2 * DAY)
+    released = delta([Revoked(serial=LEAF.serial, reason=REASONS.remove_from_crl)], number=3, this_update=AT - DAY)
+    for files in ((held, released), (released, held)):
+        expect(about_leaf(folder, base([]), *files), GOOD)
+
+
+def test_delta_to_a_newer_complete_crl_hides_no_delta_to_an_older_one(folder: Path) -> None:
+    other = ISSUING.crl([], number=9, extensions=[(x509.DeltaCRLIndicator(8), True)])
+    expect(about_leaf(folder, base([]), delta([Revoked(serial=LEAF.serial)]), other), REVOKED)
+
+
 # ---------------------------------------------------------------- whether a source is named
 
 

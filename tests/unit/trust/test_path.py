@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pam_sc.decision.evidence import NoPath, PathFinding, ValidPath
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason
+from pam_sc.errors import DeadlineExceeded
 from pam_sc.trust.anchors import PathCertificate, Trust, read_path_certificate
 from pam_sc.trust.path import find_path
 from tests.support.pki import DAY, CertificateAuthority, Issued, Wish, now, shared_key
@@ -405,3 +406,16 @@ def test_no_mutation_of_leaf_or_intermediate_makes_it_raise_or_be_trusted(data: 
     at = data.draw(st.integers(0, len(which) - 1))
     which[at] ^= data.draw(st.integers(1, 255))
     assert isinstance(find(bytes(ders[0]), trust(ROOT), [bytes(ders[1])]), NoPath)
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 40])
+def test_the_search_ends_when_the_time_does(pieces: int) -> None:
+    from_card = [ROOT.issue(key="p256").der for _ in range(60)]
+    left = iter(range(pieces))
+
+    def in_time() -> None:
+        if next(left, None) is None:
+            raise DeadlineExceeded("test")
+
+    with pytest.raises(DeadlineExceeded):
+        find_path(LEAF.der, from_card, trust(ROOT), Policy(), AT, in_time)
