@@ -168,6 +168,8 @@ static enum event receive_frame(struct dialogue *dialogue, uint8_t bytes[FRAME_M
     return EVENT_FRAME;
 }
 
+/* A verifier that reads no more may have said why before: while a person typed, its time was over. So that is no error
+ * here; whoever reads next finds its verdict, or the end. */
 static enum event send_frame(struct dialogue *dialogue, const struct outgoing *frame)
 {
     size_t sent = 0;
@@ -177,6 +179,8 @@ static enum event send_frame(struct dialogue *dialogue, const struct outgoing *f
             return event;
         const ssize_t length = send(dialogue->supervisor->frames, frame->bytes + sent, frame->length - sent,
                                     MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (length < 0 && (errno == EPIPE || errno == ECONNRESET))
+            return EVENT_FRAME;
         if (length < 0 && errno != EAGAIN && errno != EINTR)
             return refuse_for_end(dialogue);
         sent += length > 0 ? (size_t)length : 0;

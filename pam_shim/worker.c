@@ -36,6 +36,7 @@
 #define PROMPT_MS (120 * 1000 + GRACE_MS)
 #define HUMAN_MS (300 * 1000 + GRACE_MS)
 #define BURY_MS 1500
+#define PROCESSES_MIN 1024
 #define GOES_ON (-1)
 
 struct login {
@@ -148,6 +149,23 @@ static int set_own_limits(bool privilege)
 			return -1;
 	}
 	return 0;
+}
+
+/*
+ * Counted over all processes of an account, so the caller's own limit would count against the account of the card
+ * process, and its module got no thread. Only ever raised; what cannot be raised is left for the module to complain of.
+ */
+static void raise_process_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NPROC, &limit) < 0)
+		return;
+	if (limit.rlim_max < PROCESSES_MIN)
+		limit.rlim_max = PROCESSES_MIN;
+	if (limit.rlim_cur < PROCESSES_MIN)
+		limit.rlim_cur = PROCESSES_MIN;
+	(void)setrlimit(RLIMIT_NPROC, &limit);
 }
 
 /* Start both processes. Whatever happens, the supervisor's copies of their descriptors are closed afterwards. */
@@ -304,6 +322,8 @@ static enum report prepare(struct order *order, struct installation *found)
 		return REPORT_NO_PRIVILEGE;
 	if (set_own_limits(privilege) < 0)
 		return REPORT_NO_PRIVILEGE;
+	if (privilege)
+		raise_process_limit();
 	if (forbid_dumps() < 0)
 		return REPORT_SYSTEM;
 	if (!find_installation(found) || !trusted_installation(found, privilege ? 0 : getuid()))

@@ -510,6 +510,16 @@ static void card_process_gone(const char *b)
     finish();
 }
 
+/* Did not wait for the answer any longer, and says so. */
+static void gave_up(const char *b)
+{
+    (void)b;
+    say(0x10, 1, "PIN: ");
+    say(0x11, 2, "The time is over");
+    verdict(9);
+    finish();
+}
+
 /* Granted, but does not go away when the lifeline ends: the shim has to kill it. */
 static void lingers(const char *b)
 {
@@ -550,7 +560,7 @@ static const struct {
     {"frames-63", frames_63}, {"frames-64", frames_64}, {"bad-style", bad_style}, {"bad-kind", bad_kind},
     {"bad-severity", bad_severity}, {"nul-text", nul_text}, {"complain-and-end-", complain_and_end},
     {"complain-after-pin-", complain_after_pin}, {"complain-", complain}, {"lifeline-closed", lifeline_closed},
-    {"card-process-gone", card_process_gone}, {"lingers", lingers}, {"tells-end", tells_end}, {"exit-at-once", exit_at_once},
+    {"card-process-gone", card_process_gone}, {"gave-up", gave_up}, {"lingers", lingers}, {"tells-end", tells_end}, {"exit-at-once", exit_at_once},
 };
 
 int main(int argc, char **argv)

@@ -110,6 +110,12 @@ def test_an_answer_after_the_limit_of_a_prompt_is_not_given(hasty: Host) -> None
     assert (outcome.code, outcome.logs) == (AUTH_ERR, ["6 answer 3 echoed ''", NOTHING])
 
 
+def test_a_verdict_that_came_while_a_person_typed_is_what_is_returned(hasty: Host) -> None:
+    outcome = hasty.login("gave-up", "step=slow:1300")
+    assert (outcome.code, outcome.logs) == (9, [])
+    assert any("The time is over" in said for said in outcome.said)
+
+
 def test_an_answer_within_the_limit_of_a_prompt_is_given(hasty: Host) -> None:
     assert hasty.login("pin", "step=slow:500").code == SUCCESS
 

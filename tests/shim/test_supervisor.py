@@ -185,6 +185,20 @@ def test_hard_limits_of_a_host_with_privilege_are_taken_back_or_reported(tree: W
             assert running.report() == NO_PRIVILEGE
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("hard", [None, 1], ids=["soft", "hard"])
+def test_a_limit_on_processes_does_not_stop_the_threads_of_a_module(tree: WorkerTree, hard: int | None) -> None:
+    """It counts for the account of the card process, but the person at a setuid program has set it."""
+    if hard is not None and not can_raise_limits():
+        pytest.skip("without CAP_SYS_RESOURCE a hard limit stays")
+
+    def be_a_mean_host() -> None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, hard or resource.getrlimit(resource.RLIMIT_NPROC)[1]))
+
+    with supervisor(tree, Start(before=be_a_mean_host)) as running:
+        assert running.card.run("resource.getrlimit(resource.RLIMIT_NPROC)")[0] not in range(1024)
+
+
 def test_hard_limit_of_a_host_without_privilege_stays(tree: WorkerTree) -> None:
     def be_a_mean_host() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10, 5000))
