@@ -7,12 +7,15 @@ SOURCES := $(shell find pam_sc mappers pam_shim -name __pycache__ -prune -o -pri
 	meson.build meson.options pyproject.toml tools/python_sources.py tools/build_wheel
 LOCKS := requirements/runtime.txt requirements/build.txt requirements/test.txt
 
+# Before make looks at any file of it.
+$(shell tools/drop_stale_venv $(VENV))
+
 .PHONY: build demo check lint bench fuzz install uninstall lock clean ready
 
 build: $(VENV)/.built
 
-ready:  # missing packages, an interpreter that is too old, a venv of another interpreter
-	@tools/prepare_machine requirements/apt.txt $(VENV)
+ready:  # missing packages, an interpreter that is too old
+	@tools/prepare_machine requirements/apt.txt
 
 $(VENV)/.requirements: $(LOCKS) tools/make_venv | ready
 	@tools/make_venv $(VENV) $(LOCKS)
