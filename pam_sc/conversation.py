@@ -10,12 +10,12 @@ import enum
 import socket
 import struct
 import time
-from dataclasses import dataclass
 
 from pam_sc.decision.evidence import Answer, Request
 from pam_sc.decision.reasons import PamCode, Severity
 from pam_sc.errors import ChannelClosed, DeadlineExceeded, ProtocolError
 from pam_sc.frames import Channel, Frame
+from pam_sc.record import record
 
 PROTOCOL_VERSION = 1
 TEXT_MAX = 512
@@ -78,7 +78,7 @@ _ANSWERS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ShimRequest:
     """The REQUEST frame: what is asked, and how the module was configured in the PAM stack."""
 

@@ -11,9 +11,9 @@ import select
 import socket
 import struct
 import time
-from dataclasses import dataclass
 
 from pam_sc.errors import ChannelClosed, DeadlineExceeded, ProtocolError
+from pam_sc.record import record
 
 HEADER = struct.Struct(">B3xI")
 _LENGTH = struct.Struct(">I")
@@ -22,7 +22,7 @@ SHIM_PAYLOAD_MAX = 8192
 CARD_PAYLOAD_MAX = 128 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Frame:
     """One message: its type and its fields, all bytes."""
 

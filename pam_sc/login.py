@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pam_sc import host
@@ -42,6 +41,7 @@ from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.verdict import Denied, Granted, Needs
 from pam_sc.errors import CardProcessLost, DeadlineExceeded
 from pam_sc.mapping import LoadedMapper, load_mappers, map_certificate
+from pam_sc.record import record, replace
 from pam_sc.trust.anchors import Trust, load_trust
 from pam_sc.trust.crl import CrlSource, find_revocation, load_crls
 from pam_sc.trust.path import find_path
@@ -57,7 +57,7 @@ class Card(Protocol):
         """Have the card sign for one of the candidates, with the PIN that was sent to it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Surroundings:
     """Everything a login touches that is not its configuration. Tests put their own here; nothing is patched."""
 
@@ -76,7 +76,7 @@ class Surroundings:
     boot_id: Callable[[], str] = host.boot_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Material:
     """What the configuration names, read once: trust anchors, CRLs, mappers. `problems` goes to the log."""
 

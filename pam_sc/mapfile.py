@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pam_sc.decision.parsing import clean, hidden_characters
 from pam_sc.errors import ConfigError, OwnershipError
 from pam_sc.ownership import read_trusted_file
 from pam_sc.pattern import compile_pattern
+from pam_sc.record import record
 
 MAPFILE_BYTES_MAX = 64 << 20
 
@@ -42,14 +42,14 @@ def lower_ascii(text: str) -> str:
     return "".join(character.lower() if character.isascii() else character for character in text)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Pattern:
     line: int
     pattern: re.Pattern[str]
     account: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Mapfile:
     """A mapfile that was read: which account each listed value belongs to."""
 

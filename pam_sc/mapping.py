@@ -11,13 +11,13 @@ from __future__ import annotations
 import abc
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from pam_sc.decision.evidence import MappedAccounts, MappingFailed, MappingFinding
 from pam_sc.decision.identity import Subject
 from pam_sc.errors import ConfigError, MapperError, PamScError
 from pam_sc.mapfile import unusable_account
+from pam_sc.record import record
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ BUILT_IN: Mapping[str, str] = {"cn": "pam_sc.mappers.cn:CnMapper"}
 ENTRY_POINTS = "pam_sc.mappers"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MapperContext:
     """What a mapper may know beyond its own table: where the table stands (for messages), who may own its files."""
 
@@ -56,7 +56,7 @@ class Mapper(abc.ABC):
         """Say whether the certificate maps to this very account. MapperError if that cannot be found out."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LoadedMapper:
     """A configured mapper under its name."""
 

@@ -14,7 +14,6 @@ import os
 import pwd
 import socket
 import time
-from dataclasses import dataclass
 
 from pam_sc import host
 from pam_sc.card.client import CardClient, ModuleSetup, RunAs
@@ -27,6 +26,7 @@ from pam_sc.decision.verdict import Denied, Granted
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError, ProtocolError
 from pam_sc.events import EventLog
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
+from pam_sc.record import record
 
 FRAMES_FD, CARD_FD, CONTROL_FD = 3, 4, 5
 REQUEST_S = 5.0
@@ -34,7 +34,7 @@ END_CARD_S = 2.0
 PROBLEMS_MAX = 8
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Identities:
     """Who the two processes become. None: the host has no privilege, and everything runs as the caller."""
 

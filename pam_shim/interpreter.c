@@ -145,5 +145,7 @@ void run_python(const struct installation *found, const char *module)
 		_exit(EXIT_CRASHED);
 	if (PyStatus_Exception(initialize(found)))
 		_exit(EXIT_CRASHED);
+	/* Both processes live for one login; what they leave behind goes with them. */
+	(void)PyGC_Disable();
 	_exit(call_main(module));
 }

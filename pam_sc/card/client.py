@@ -15,7 +15,6 @@ import os
 import signal
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -48,6 +47,7 @@ from pam_sc.errors import (
     ProtocolError,
 )
 from pam_sc.frames import CARD_PAYLOAD_MAX, Channel, Frame
+from pam_sc.record import record
 
 __all__ = ["Candidate", "CardClient", "ModuleSetup", "RunAs", "SignOrder", "StartedCardProcess", "start_card_process"]
 
@@ -55,7 +55,7 @@ _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 _SECRETS_FD, _CHANNEL_FD = 3, 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Candidate:
     """A certificate whose key may sign. `choices` are tried in order until C_SignInit takes one.
 
@@ -68,7 +68,7 @@ class Candidate:
     context_login: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class SignOrder:
     """One login to a token, after which the first candidate with a usable key signs. The first 8 candidates count."""
 
@@ -257,8 +257,19 @@ def _spawn(worker_path: str, secrets: int, channel: int) -> int:
     high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 16) for descriptor in (secrets, channel)]
     null = tuple((os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3))
     ours = tuple((os.POSIX_SPAWN_DUP2, high[at], number) for at, number in enumerate((_SECRETS_FD, _CHANNEL_FD)))
+    others = tuple((os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number > _CHANNEL_FD)
     try:
-        return os.posix_spawn(worker_path, [worker_path, "card"], _ENVIRONMENT, file_actions=(*null, *ours))
+        return os.posix_spawn(worker_path, [worker_path, "card"], _ENVIRONMENT, file_actions=(*null, *ours, *others))
     finally:
         for descriptor in high:
             os.close(descriptor)
+
+
+def _inheritable() -> list[int]:
+    """The descriptors that a new process would get from this one beyond those meant for it."""
+    found: list[int] = []
+    for number in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):  # the one that listed the folder is closed by now
+            if os.get_inheritable(number):
+                found.append(number)
+    return found

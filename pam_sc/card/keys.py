@@ -8,8 +8,6 @@ library stays out of this process.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pam_sc.card.constants import (
     CKA_CLASS,
     CKA_EC_POINT,
@@ -21,13 +19,14 @@ from pam_sc.card.constants import (
     MAX_OBJECT_ID,
 )
 from pam_sc.card.module import Session
+from pam_sc.record import record
 
 _MAX_PUBLIC = 4096
 _SEQUENCE, _INTEGER, _BIT_STRING, _OCTET_STRING = 0x30, 0x02, 0x03, 0x04
 _RSA_OID = bytes.fromhex("06092a864886f70d010101")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PublicPart:
     """The attribute of a key object that tells its key pair, and the values it may have for this one."""
 

@@ -6,10 +6,10 @@ The names are those of pam_sc.decision.challenge.MECHANISMS; a test holds the tw
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pam_sc.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PssParameters:
     """CK_RSA_PKCS_PSS_PARAMS: hash (a CKM_), mask generation function (a CKG_), length of the salt."""
 
@@ -18,7 +18,7 @@ class PssParameters:
     salt: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mechanism:
     """One CKM_ with its parameters."""
 

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from pam_sc.card.constants import MAX_DETAIL, MAX_MODULES, MAX_OBJECT_ID, MAX_SIGNATURE
 from pam_sc.card.fields import Fields, nest, u8, u32, u64
@@ -38,6 +37,7 @@ from pam_sc.card.mechanisms import MECHANISMS
 from pam_sc.decision.evidence import CardFailure, Failure, NotSigned, PinState
 from pam_sc.errors import ConfigError, ProtocolError
 from pam_sc.frames import Frame
+from pam_sc.record import record
 
 _PATH_MAX = 4096
 _PUBLIC_KEY_MAX = 8 * 1024
@@ -68,7 +68,7 @@ class Kind(enum.IntEnum):
     ENDED = 0x8B
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModuleSetup:
     """One PKCS#11 module to load: its path, the variables that it sees, the system calls that it needs beyond the usual."""
 
@@ -77,7 +77,7 @@ class ModuleSetup:
     allow: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunAs:
     """The account that the card process becomes before it loads a module."""
 
@@ -86,7 +86,7 @@ class RunAs:
     groups: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class CandidateCommand:
     """One certificate of a SIGN: how to find it and its key again, and what its key may sign."""
 
@@ -97,7 +97,7 @@ class CandidateCommand:
     choices: tuple[tuple[str, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class SignCommand:
     """A SIGN message: which token to find again, and the certificates one of whose keys is to sign, in order."""
 
@@ -111,7 +111,7 @@ class SignCommand:
     candidates: tuple[CandidateCommand, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Signature:
     """For which candidate the token signed, with what, and the signature; not verified."""
 

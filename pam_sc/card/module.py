@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from PyKCS11 import LowLevel
@@ -25,12 +24,13 @@ from pam_sc.card.constants import (
     MAX_SLOTS,
 )
 from pam_sc.card.mechanisms import MECHANISMS, Mechanism
+from pam_sc.record import record
 
 _FIND_AT_ONCE = 16
 _MAX_EVENTS = 2 * MAX_SLOTS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ModuleInfo:
     """CK_INFO, texts as the module wrote them."""
 
@@ -39,7 +39,7 @@ class ModuleInfo:
     version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class SlotInfo:
     """CK_SLOT_INFO, texts as the module wrote them."""
 
@@ -48,7 +48,7 @@ class SlotInfo:
     flags: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class TokenInfo:
     """CK_TOKEN_INFO, texts as the module wrote them."""
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from pam_sc.card.absence import why_no_token
 from pam_sc.card.ckr import TokenError
@@ -14,6 +13,7 @@ from pam_sc.card.text import clean, clean_text
 from pam_sc.card.token import read_token
 from pam_sc.decision.evidence import Failure, ModuleReport, SlotReport, TokenRef, TokenReport
 from pam_sc.decision.reasons import Reason
+from pam_sc.record import replace
 
 
 def unusable_module(index: int, path: str, environment: Mapping[str, str], why: str) -> ModuleReport:

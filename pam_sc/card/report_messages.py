@@ -8,7 +8,6 @@ and refuses what does not fit, because what comes out of it goes on to the decis
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from pam_sc.card.constants import MAX_ATTRIBUTE, MAX_DETAIL, MAX_OBJECT_ID, MAX_OBJECTS, MAX_SLOTS
 from pam_sc.card.fields import Fields, nest, u8, u64
@@ -26,6 +25,7 @@ from pam_sc.decision.evidence import (
 from pam_sc.decision.reasons import Reason
 from pam_sc.errors import ProtocolError
 from pam_sc.frames import Frame
+from pam_sc.record import replace
 
 MAX_REPORT_BYTES = 16 * 1024 * 1024
 MAX_REPORT_FRAMES = 8192

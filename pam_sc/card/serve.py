@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from pam_sc.card import ending
 from pam_sc.card.ckr import TokenError
@@ -43,20 +41,19 @@ from pam_sc.frames import Channel, Frame
 
 Confine = Callable[[int, int, list[int], list[str]], None]
 
-OPENSC_CONF = str(Path(__file__).with_name("opensc.conf"))
+OPENSC_CONF = os.path.join(os.path.dirname(__file__), "opensc.conf")
 IDLE_LIMIT = 900.0
 """Seconds without an order after which the process ends by itself; a person has 300 for all prompts of a login."""
 _SEND_LIMIT = 30.0
 
 
-@dataclass(slots=True)
 class _Loaded:
-    """A module at work."""
+    """A module at work. `opened`: the session of a signature and its slot, until END."""
 
-    module: Module
-    finalized: bool = False
-    opened: tuple[Session, int] | None = None
-    """The session of a signature and its slot, until END."""
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.finalized = False
+        self.opened: tuple[Session, int] | None = None
 
 
 class CardServer:

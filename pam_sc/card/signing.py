@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pam_sc.card.ckr import CKR_OK, MECHANISM_REFUSALS, TokenError, describe
 from pam_sc.card.constants import CKA_ALWAYS_AUTHENTICATE, CKA_VALUE, CKF_TOKEN_PRESENT, MAX_ATTRIBUTE
@@ -30,9 +29,10 @@ from pam_sc.card.pin import NotPossibleError, log_in, log_in_for_key, require_fo
 from pam_sc.card.text import clean, clean_text
 from pam_sc.card.token import certificate_handles, pin_state
 from pam_sc.decision.evidence import CardFailure, NotSigned, PinState
+from pam_sc.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attempted:
     """How an order ended: the answer, the session if it is still open, and whether the PIN had opened the token."""
 

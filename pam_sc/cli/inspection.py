@@ -9,7 +9,6 @@ state of the PIN.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pam_sc.cli.output import Row
@@ -32,6 +31,7 @@ from pam_sc.decision.evidence import (
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import REASONS, Reason
 from pam_sc.decision.verdict import Denied
+from pam_sc.record import record
 
 Values = dict[str, Any]
 
@@ -47,7 +47,7 @@ PURPOSES = {
 """Extended key usages by the names of RFC 5280 and, for logon, MS-PKCA."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Inspection:
     """What was read and found out about every certificate, the rules, and what the mappers and accounts say."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
 from pam_sc.events import clean
+from pam_sc.record import record
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +31,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Row:
     """One line of a report: an indent, a few short words in columns, and a text."""
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from pam_sc.errors import ConfigError
+from pam_sc.record import record
 
 PROMPT_ECHO_OFF, PROMPT_ECHO_ON, ERROR_MSG, TEXT_INFO = 1, 2, 3, 4
 SUCCESS, CONV_ERR = 0, 19
@@ -30,7 +30,7 @@ CODE_NAMES = dict(enumerate((
 """The return codes of Linux-PAM (security/_pam_types.h)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StackResult:
     """What a stack answered, what it said meanwhile, and how many prompts it did not get an answer to."""
 

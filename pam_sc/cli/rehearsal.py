@@ -11,7 +11,6 @@ import datetime
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from pam_sc.card.client import ModuleSetup, StartedCardProcess, start_card_process
 from pam_sc.cli.identity import acting_as, find_identity
@@ -36,6 +35,7 @@ from pam_sc.events import clean
 from pam_sc.host import PwdAccounts
 from pam_sc.login import Login, Material, Surroundings, load_material
 from pam_sc.mapping import LoadedMapper
+from pam_sc.record import replace
 
 MACHINE_TIME_S = 30.0
 PIN_BYTES_MAX = 512

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import enum
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from pam_sc.decision.decide import judge_certificate, judge_request, list_certificates, select_tokens
 from pam_sc.decision.evidence import (
@@ -34,6 +33,7 @@ from pam_sc.decision.evidence import (
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Step
 from pam_sc.decision.verdict import Denied, Granted, Needs, Verdict
+from pam_sc.record import record
 
 TITLES = {
     Step.REQUEST: "The request is allowed",
@@ -60,7 +60,7 @@ class Status(enum.Enum):
     NOT_REACHED = "not-reached"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepReport:
     """One numbered step, and what was found at it, a line each."""
 
@@ -70,7 +70,7 @@ class StepReport:
     found: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Rehearsal:
     """A login that was run for its explanation: everything that was found, by which rules, and what came of it."""
 

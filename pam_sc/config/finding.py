@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from pam_sc.record import record
 
 
 class Weight(enum.Enum):
@@ -15,7 +16,7 @@ class Weight(enum.Enum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """One thing found: how much it matters, where (a file and line, or a key), and what it means."""
 

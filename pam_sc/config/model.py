@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from pam_sc.decision.policy import DEFAULT_CARD_NAMES_USER, Policy, RevocationMode, TokenSelector
+from pam_sc.record import field, record
 
 DEFAULT_PATH = "/etc/pam_sc/pam_sc.toml"
 DEFAULT_RUN_AS = "pam_sc_card"
 VERIFIER_ACCOUNT = "pam_sc"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ModuleSettings:
     """One [[token.module]]: the PKCS#11 module and the only environment variables it sees."""
 
@@ -24,7 +24,7 @@ class ModuleSettings:
     """System calls that the card process's filter lets through for this module, beyond the usual ones, by name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class TokenSettings:
     """[token]: where tokens are found."""
 
@@ -33,7 +33,7 @@ class TokenSettings:
     run_as: str = DEFAULT_RUN_AS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class TrustSettings:
     """[trust]: files or folders of certificates, PEM or DER."""
 
@@ -41,7 +41,7 @@ class TrustSettings:
     intermediates: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class RevocationSettings:
     """[revocation]: how strictly, and a file or folder of CRLs, PEM or DER."""
 
@@ -49,7 +49,7 @@ class RevocationSettings:
     crls: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class AccountSettings:
     """[account]: who may log in with a card, where and how named."""
 
@@ -60,14 +60,14 @@ class AccountSettings:
     """`remote = "allow"` in the file; the default is "refuse"."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class PinSettings:
     """[pin]: what may be tried."""
 
     allow_last_try: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class MapperSettings:
     """One [[mapper]]: its name, its own table without `name`, and where it stands, for error messages."""
 
@@ -76,7 +76,7 @@ class MapperSettings:
     where: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Configuration:
     """One whole configuration file."""
 

@@ -9,8 +9,9 @@ knows a file, a key of pam_sc or a file format, and nothing is ever skipped: wha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from pam_sc.record import field, record
 
 Parsed = Any
 """What a parser made of a value: each key has its own type, and toml.py knows which."""
@@ -36,7 +37,7 @@ class UnacceptableError(Exception):
     """Raised by the parser of a Key: the value has the right type, and this is what is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Key:
     """One value. `parse` returns what the program uses, or raises TypeError or UnacceptableError."""
 
@@ -62,7 +63,7 @@ class Key:
         return MismatchError(path, shown + because, self.expected, _nearest(value, self.choices))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ListOf:
     """An array whose items all have one schema."""
 
@@ -86,7 +87,7 @@ class ListOf:
         return tuple(self.item.read(item, (*path, index)) for index, item in enumerate(value))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Table:
     """A table of known keys. With `others`, unknown keys are values of that kind, if `other_names` accepts the name."""
 

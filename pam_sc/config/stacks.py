@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from pam_sc.record import record
 
 _FIELD = re.compile(r"\[(?:\\.|[^\]\\])*\]|\S+")
 _DEPTH_MAX = 16
@@ -26,7 +27,7 @@ _CONTROLS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Entry:
     """One line of a stack: where it stands, its type and control as written, the module, its arguments."""
 
@@ -50,7 +51,7 @@ class Entry:
         return words.get(result, words.get("default", "bad"))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Missing:
     """An include that cannot be followed."""
 

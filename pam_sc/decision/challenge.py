@@ -8,9 +8,9 @@ comes from the card. proof.py checks what comes back.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from pam_sc.decision.evidence import CertificateFacts, KeyKind, Purpose
+from pam_sc.record import record
 
 CHALLENGE_PREFIX = b"pam_sc-challenge-v1\0"
 NONCE_BYTES = 32
@@ -22,7 +22,7 @@ CURVE_HASHES: dict[KeyKind, str] = {KeyKind.P256: "sha256", KeyKind.P384: "sha38
 """ECDSA hashes with the function of the curve's size (FIPS 186-5, section 6.1)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ChallengeBinding:
     """What a challenge is bound to, so that a signature for one login is worth nothing in another."""
 
@@ -35,7 +35,7 @@ class ChallengeBinding:
     account: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SigningChoice:
     """One way to sign: the PKCS#11 mechanism (its CKM_ name) and the bytes that C_Sign gets for it."""
 

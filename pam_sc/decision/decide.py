@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pam_sc.decision.attempt import judge_attempts
 from pam_sc.decision.certificate import judge_suitability
@@ -46,9 +45,10 @@ from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.revocation import judge_revocation
 from pam_sc.decision.verdict import Denied, Needs, Verdict
+from pam_sc.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Candidate:
     """A certificate that passed steps 4 to 6, and the accounts it maps to."""
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import datetime
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 
 from pam_sc.decision.reasons import Reason
+from pam_sc.record import field, record, replace
 
 
 class Purpose(enum.Enum):
@@ -28,7 +28,7 @@ class Purpose(enum.Enum):
 # ---------------------------------------------------------------- step 1: the request
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Request:
     """What the PAM application asked for, as the shim read it from PAM and from its own process."""
 
@@ -51,7 +51,7 @@ class Request:
         return self.real_uid == 0 or not same or self.at_secure
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Account:
     """An account of this machine, from NSS. `name` is pw_name as NSS returned it."""
 
@@ -59,12 +59,12 @@ class Account:
     uid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NoSuchAccount:
     """NSS answered, and there is no such account."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LookupFailed:
     """NSS gave an error. That is not "no such account"."""
 
@@ -74,7 +74,7 @@ class LookupFailed:
 AccountLookup = Account | NoSuchAccount | LookupFailed
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Locality:
     """Whether the person sits at this machine, and how that was found out."""
 
@@ -85,7 +85,7 @@ class Locality:
 # ---------------------------------------------------------------- steps 2 and 3: what the card process reports
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@record
 class TokenRef:
     """Names a token within one report: index of the module in the configuration, PKCS#11 slot id."""
 
@@ -93,7 +93,7 @@ class TokenRef:
     slot_id: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@record
 class CertificateRef:
     """Names a certificate within one report: its token and its place in the order the token listed it."""
 
@@ -101,7 +101,7 @@ class CertificateRef:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Failure:
     """Something could not be read: the reason from the one table, and the detail for the log."""
 
@@ -109,7 +109,7 @@ class Failure:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class CertificateReport:
     """One CKO_CERTIFICATE object, or why it could not be read. `der` is at most 64 KiB and not parsed yet."""
 
@@ -130,7 +130,7 @@ class PinState(enum.Enum):
     NOT_SET = "not-set"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class TokenReport:
     """One token. Texts are cleaned of padding and control characters; they are never identity."""
 
@@ -151,7 +151,7 @@ class TokenReport:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class SlotReport:
     """One slot: empty (token is None), with a token, or unreadable."""
 
@@ -162,7 +162,7 @@ class SlotReport:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ModuleReport:
     """One configured PKCS#11 module."""
 
@@ -175,7 +175,7 @@ class ModuleReport:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CardReport:
     """Everything the card process could read, in configured module, slot and object order."""
 
@@ -202,7 +202,7 @@ class KeyKind(enum.Enum):
     ED448 = "Ed448"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class CertificateFacts:
     """What a certificate says about itself (RFC 5280, section 4). Extracted by certificate.py, not judged.
 
@@ -230,14 +230,14 @@ class CertificateFacts:
     """SubjectPublicKeyInfo."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unparsable:
     """The bytes are no certificate that can be used."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ValidPath:
     """A path that validates: leaf first, trust anchor last, each DER. `subjects` names them for people."""
 
@@ -245,7 +245,7 @@ class ValidPath:
     subjects: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NoPath:
     """No path validates; the reason is UNTRUSTED, PATH_INVALID or PATH_TOO_WEAK."""
 
@@ -264,7 +264,7 @@ class RevocationStatus(enum.Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class RevocationFinding:
     """What is known about the revocation of one certificate on the path."""
 
@@ -276,7 +276,7 @@ class RevocationFinding:
     """Which source answered, or why none could."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MappedAccounts:
     """The accounts that the mappers give for a certificate, in mapper order without repetition."""
 
@@ -285,7 +285,7 @@ class MappedAccounts:
     """Which mapper saw what; for `pam-sc explain`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MappingFailed:
     """A mapper could not answer, and none before it had mapped the certificate."""
 
@@ -295,7 +295,7 @@ class MappingFailed:
 MappingFinding = MappedAccounts | MappingFailed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class CertificateEvidence:
     """What has been found out about one certificate so far."""
 
@@ -342,7 +342,7 @@ class CardFailure(enum.Enum):
     TIMEOUT_AFTER_PIN = "timeout-after-pin"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NotSigned:
     """The card did not sign. `detail` names the PKCS#11 return value, never a PIN."""
 
@@ -350,7 +350,7 @@ class NotSigned:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Signed:
     """The card signed for one of the candidates: with which mechanism of proof.py, giving which bytes (at most 1 KiB).
 
@@ -362,7 +362,7 @@ class Signed:
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attempt:
     """One prompt for the PIN of one token: the answer and, if there was one, what the card did with it."""
 
@@ -374,7 +374,7 @@ class Attempt:
 # ---------------------------------------------------------------- all of it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Evidence:
     """Everything known about one login. `with_certificate` and `with_account` give the next, richer one."""
 
@@ -396,7 +396,7 @@ class Evidence:
 
     def with_certificate(self, ref: CertificateRef, **found: object) -> Evidence:
         """The same evidence, with more known about one certificate."""
-        return replace(self, certificates={**self.certificates, ref: replace(self.about(ref), **found)})  # type: ignore[arg-type]
+        return replace(self, certificates={**self.certificates, ref: replace(self.about(ref), **found)})
 
     def with_account(self, name: str, lookup: AccountLookup) -> Evidence:
         """The same evidence, with one more account looked up."""

@@ -7,20 +7,19 @@ mappers and listed with the reason. Nothing is repaired, cut or normalised: a va
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cryptography import x509
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
 from pam_sc.decision.evidence import Unparsable
 from pam_sc.decision.parsing import clean, hidden_characters, parse_certificate, read_strictly
+from pam_sc.record import record
 
 VALUE_MAX = 256
 """Characters of one value. LOGIN_NAME_MAX is 256, and mapfile patterns are bounded by this."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Subject:
     """What a certificate says about its owner: strings without NUL or control characters, all values of each kind.
 

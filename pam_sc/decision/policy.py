@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 
 from pam_sc.decision.evidence import ModuleReport, SlotReport, TokenReport
+from pam_sc.record import field, record
 
 DEFAULT_CARD_NAMES_USER = frozenset({"login", "gdm-smartcard"})
 
@@ -25,7 +25,7 @@ class RevocationMode(enum.Enum):
     OFF = "off"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class TokenSelector:
     """Which tokens count: the attributes of a PKCS#11 URI (RFC 7512, section 2.3). None means "any".
 
@@ -61,7 +61,7 @@ class TokenSelector:
         return all(wanted is None or wanted == found for wanted, found in wanted_and_found)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Policy:
     """The rules that `decide` applies. One for each login; nothing in it changes while a login runs."""
 

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pam_sc.decision.evidence import CertificateRef
 from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
+from pam_sc.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Granted:
     """The account is granted to whoever holds the card and its PIN."""
 
@@ -17,7 +16,7 @@ class Granted:
     certificate: CertificateRef
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Denied:
     """The login is refused, for exactly one reason.
 
@@ -41,7 +40,7 @@ class Denied:
         return code
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Needs:
     """The decision cannot go on before this is found out."""
 

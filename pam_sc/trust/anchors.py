@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from cryptography import x509
@@ -18,13 +17,14 @@ from pam_sc.decision.certificate import read_key
 from pam_sc.decision.evidence import Unparsable
 from pam_sc.decision.parsing import name_text, parse_certificate, read_strictly
 from pam_sc.errors import TrustError
+from pam_sc.record import field, record
 from pam_sc.trust.files import CERTIFICATES, read_files
 from pam_sc.trust.names import CanonicalName, canonical_name
 
 T = TypeVar("T", bound=x509.ExtensionType)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class PathCertificate:
     """A certificate that may stand on a path, with what finding paths needs to know of it."""
 
@@ -41,7 +41,7 @@ class PathCertificate:
     """SubjectPublicKeyInfo; empty if the key is of a kind that nothing here can use."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Trust:
     """The configured anchors and intermediates, each once, in an order that no file name can change."""
 

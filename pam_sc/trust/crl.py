@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
@@ -20,6 +19,7 @@ from pam_sc.decision.certificate import time_text
 from pam_sc.decision.evidence import RevocationFinding, RevocationStatus, Unparsable, ValidPath
 from pam_sc.decision.parsing import name_text, read_strictly
 from pam_sc.decision.policy import Policy
+from pam_sc.record import field, record
 from pam_sc.trust import openssl
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate
 from pam_sc.trust.files import CRLS, read_files
@@ -28,7 +28,7 @@ from pam_sc.trust.openssl import CRL_CHECK, NO_CHECK_TIME, USE_DELTAS, ask_opens
 from pam_sc.trust.strength import weak_signature
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class LoadedCrl:
     """One CRL and the file it came from."""
 
@@ -50,7 +50,7 @@ class LoadedCrl:
         return self.base_number is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class CrlSource:
     """The configured CRLs by their issuer's name."""
 
@@ -59,7 +59,7 @@ class CrlSource:
     """Files that are no source because they cannot be parsed, a sentence each."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Question:
     """The certificate asked about, followed by its issuers up to the anchor; when; and how strong a CRL must be."""
 
@@ -68,7 +68,7 @@ class _Question:
     policy: Policy
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Answer:
     """What one CRL says about one certificate."""
 

@@ -12,10 +12,10 @@ import binascii
 import os
 import re
 import stat
-from dataclasses import dataclass
 
 from pam_sc.errors import OwnershipError, TrustError
 from pam_sc.ownership import read_trusted_file, resolve_trusted
+from pam_sc.record import record
 
 FILES_MAX = 10_000
 """Files of one folder."""
@@ -23,7 +23,7 @@ FILES_MAX = 10_000
 _ARMOUR = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s(.*?)-----END \1-----", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class FileKind:
     """What is expected in a file: for messages, in PEM armour, and its greatest size."""
 
@@ -38,7 +38,7 @@ CERTIFICATES = FileKind(
 CRLS = FileKind(what="CRLs", labels=frozenset({b"X509 CRL", b"CRL"}), max_bytes=64 << 20)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FileContent:
     """One file: the DER values in it, in their order, or why it has none that can be used."""
 

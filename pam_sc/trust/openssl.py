@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cryptography import x509
 from OpenSSL import crypto
+
+from pam_sc.record import record
 
 OK = 0
 UNABLE_TO_GET_CRL = 3
@@ -34,7 +35,7 @@ PATH_FLAGS = crypto.X509StoreFlags.X509_STRICT | crypto.X509StoreFlags.PARTIAL_C
 """STRICT: every rule of RFC 5280 that OpenSSL knows. PARTIAL_CHAIN: an anchor need not be self-signed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OpenSslAnswer:
     """X509_V_ERR_* (0: valid), the place in the path that it is about, and OpenSSL's words."""
 

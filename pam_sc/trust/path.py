@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 
 from pam_sc.decision.evidence import NoPath, PathFinding, Unparsable, ValidPath
@@ -52,7 +51,7 @@ def find_path(
     if any(leaf.der == anchor.der for anchor in trust.anchors):
         return NoPath(Reason.UNTRUSTED, "the certificate is itself a trust anchor, expected one issued under an anchor")
     refusals: list[NoPath] = []
-    pool = _Pool.of(trust, from_card, leaf, in_time)
+    pool = _Pool(trust, from_card, leaf, in_time)
     for candidate in islice(_candidates(pool, (leaf,)), CANDIDATES_MAX):
         in_time()
         refusal = _refusal(candidate, policy, at)
@@ -98,33 +97,30 @@ def _repeats(issuer: PathCertificate, path: _Path) -> bool:
     return any(each.subject == issuer.subject and each.public_key == issuer.public_key for each in path)
 
 
-@dataclass(slots=True)
 class _Pool:
-    """The certificates that may be issuers, by name, and how much work may still be spent on them."""
+    """The certificates that may be issuers, by name, and how much work may still be spent on them.
 
-    anchors: frozenset[PathCertificate]
-    by_subject: dict[CanonicalName, list[PathCertificate]]
-    in_time: Callable[[], None]
-    links: dict[tuple[bytes, bytes], bool] = field(default_factory=dict)
-    steps: int = 0
+    Anchors come first, then what lies on disk, then what the card brings; each group ordered by hash.
+    """
 
-    @classmethod
-    def of(
-        cls, trust: Trust, from_card: Sequence[bytes], leaf: PathCertificate, in_time: Callable[[], None]
-    ) -> _Pool:
-        """Anchors come first, then what lies on disk, then what the card brings; each group ordered by hash."""
+    def __init__(
+        self, trust: Trust, from_card: Sequence[bytes], leaf: PathCertificate, in_time: Callable[[], None]
+    ) -> None:
+        self.anchors = frozenset(trust.anchors)
+        self.by_subject: dict[CanonicalName, list[PathCertificate]] = {}
+        self.links: dict[tuple[bytes, bytes], bool] = {}
+        self.steps = 0
+        self.in_time = in_time
         read: list[PathCertificate | Unparsable] = []
         for der in from_card:
             in_time()
             read.append(read_path_certificate(der))
         card = unique(each for each in read if isinstance(each, PathCertificate))
-        by_subject: dict[CanonicalName, list[PathCertificate]] = {}
         known = {leaf.der}
         for each in (*trust.anchors, *trust.intermediates, *card):
             if each.der not in known:
                 known.add(each.der)
-                by_subject.setdefault(each.subject, []).append(each)
-        return cls(frozenset(trust.anchors), by_subject, in_time)
+                self.by_subject.setdefault(each.subject, []).append(each)
 
     def issuers_of(self, child: PathCertificate) -> Iterator[PathCertificate]:
         """Yield the certificates whose name, key identifier and key fit the child's issuer, until the work is spent."""

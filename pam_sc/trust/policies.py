@@ -9,7 +9,6 @@ linear in the size of the certificates. Signatures, names and times are not look
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from cryptography import x509
@@ -27,14 +26,12 @@ _Level = dict[str, set[str]]
 """The nodes of one depth: valid_policy -> expected_policy_set. Empty: the graph is null."""
 
 
-@dataclass(slots=True)
 class _State:
-    """The state variables of RFC 5280, section 6.1.2."""
+    """The state variables of RFC 5280, section 6.1.2, at their start for a path of this length."""
 
-    level: _Level
-    explicit: int
-    mapping: int
-    inhibit_any: int
+    def __init__(self, length: int) -> None:
+        self.level: _Level = {ANY_POLICY: {ANY_POLICY}}
+        self.explicit = self.mapping = self.inhibit_any = length + 1
 
 
 def policy_problem(path: Sequence[x509.Certificate]) -> str | None:
@@ -45,7 +42,7 @@ def policy_problem(path: Sequence[x509.Certificate]) -> str | None:
 
 def _problem(path: Sequence[x509.Certificate]) -> str | None:
     below = list(reversed(path[:-1]))
-    state = _State({ANY_POLICY: {ANY_POLICY}}, len(below) + 1, len(below) + 1, len(below) + 1)
+    state = _State(len(below))
     for certificate in below[:-1]:
         problem = _step(state, certificate, is_leaf=False) or _prepare(state, certificate)
         if problem is not None:

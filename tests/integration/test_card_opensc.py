@@ -151,12 +151,13 @@ def test_a_card_that_was_pulled_is_removed(worker: str, daemon: Pcscd, piv: Virt
 
 
 def test_a_card_whose_removal_pcscd_has_not_seen_yet_gets_no_pin(worker: str, daemon: Pcscd, piv: VirtualCard) -> None:
-    """OpenSC 0.23 locks itself up in C_GetTokenInfo then, so the deadline may be what ends it."""
+    """The card is what must not get it. OpenSC 0.23 locks itself up in C_GetTokenInfo then, so the deadline may be what
+    ends it; 0.26 still answers from what it knows, and C_Login is the first call that fails."""
     with opensc(worker, daemon) as card:
         order = order_of(card)
         piv.remove()
         try:
-            assert failure_of(card.sign(order, PIN, 3)) is CardFailure.TOKEN_REMOVED
+            assert failure_of(card.sign(order, PIN, 3)) in (CardFailure.TOKEN_REMOVED, CardFailure.LOGIN_FAILED)
         except DeadlineExceeded as late:
             pin_sent = late.pin_sent
         else:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from pam_sc.decision.evidence import CardFailure, KeyKind, NotSigned, PinState, 
 from pam_sc.decision.proof import verify_signature
 from pam_sc.decision.reasons import Reason
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError
+from pam_sc.record import replace
 from tests.support.card_worker import (
     Card,
     candidate_for,

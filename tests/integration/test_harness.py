@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
 from tests.support import pam_host
+from tests.support.namespace import Cover, Namespace
 from tests.support.pam_host import Login
 from tests.support.pam_world import HARNESS, World
 from tests.support.pcscd import Pcscd, opensc_module
@@ -56,6 +57,17 @@ def test_the_world_has_its_own_accounts_and_the_machine_keeps_its(world: World) 
 def test_a_command_runs_as_the_user_with_that_users_groups_only(world: World) -> None:
     assert world.run(["id", "-Gn"], user="bob").stdout == "bob\n"
     assert world.run(["cat", "/etc/shadow"], user="bob").returncode != 0
+
+
+def test_a_source_may_lie_in_a_folder_that_is_covered_before_it(namespaces: None, tmp_path: Path) -> None:
+    for name in ("cover", "covered/clone"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "cover" / "target").mkdir()
+    (tmp_path / "covered" / "clone" / "file").write_text("seen")
+    covers = [Cover(tmp_path / "cover", str(tmp_path / "covered")),
+              Cover(tmp_path / "covered" / "clone", str(tmp_path / "covered" / "target"))]
+    with Namespace(covers) as namespace:
+        assert namespace.run(["cat", f"{tmp_path}/covered/target/file"]).stdout == "seen"
 
 
 def test_nothing_of_the_world_is_left_on_the_machine(world: World) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +21,17 @@ CLEAN_ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
 }
-_SETUP = """set -e
-while [ "$#" -gt 0 ]; do mount --rbind "$1" "$2"; shift 2; done
-echo ready
-exec cat >/dev/null
+_SETUP = """
+import ctypes, os, sys
+BIND_WITH_ALL_BELOW = 0x1000 | 0x4000
+mount = ctypes.CDLL(None, use_errno=True).mount
+pairs = list(zip(sys.argv[1::2], sys.argv[2::2]))
+# All are opened first: a clone may lie in a folder that is covered before its own turn comes.
+for source, target in [(os.open(source, os.O_PATH), target) for source, target in pairs]:
+    if mount(f"/proc/self/fd/{source}".encode(), os.fsencode(target), None, BIND_WITH_ALL_BELOW, None):
+        sys.exit(f"cannot mount over {target}: {os.strerror(ctypes.get_errno())}")
+print("ready", flush=True)
+os.execvp("cat", ["cat"])
 """
 
 
@@ -45,7 +53,7 @@ class Namespace:
     def __post_init__(self) -> None:
         pairs = [text for cover in self.covers for text in (str(cover.source), cover.target)]
         self._holder = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "--", "/bin/sh", "-c", _SETUP, "holder", *pairs],
+            ["unshare", "--mount", "--propagation", "private", "--", sys.executable, "-I", "-S", "-c", _SETUP, *pairs],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._holder.stdout is not None
         if self._holder.stdout.readline() != b"ready\n":
@@ -63,7 +71,8 @@ class Namespace:
         """
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"] if user else []
         settings = ["env", *(f"{name}={value}" for name, value in env.items())] if env else []
-        return ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--", *become, *settings, *argv]
+        place = f"/proc/{self.pid}"  # its root too: else nsenter leaves a chroot that the tests run in
+        return ["nsenter", f"--mount={place}/ns/mnt", f"--root={place}/root", "--", *become, *settings, *argv]
 
     def run(self, argv: Sequence[str], *, user: str | None = None,
             input: str | None = None,

@@ -32,7 +32,12 @@ DEVICENAME /dev/null:{_PORT:#06X}
 LIBPATH /usr/lib/pcsc/drivers/serial/libifdvpcd.so
 CHANNELID {_PORT:#06X}
 """.replace("0X", "0x")
-_SETUP = 'set -e; mount --bind "$1" /run; exec pcscd --foreground --info --config "$2"'
+# There is no bus to ask polkit over; a pcscd that then refuses everybody can be told not to ask.
+_SETUP = """set -e
+mount --bind "$1" /run
+case $(pcscd --help 2>&1) in *--disable-polkit*) no_polkit=--disable-polkit ;; esac
+exec pcscd --foreground --info --config "$2" ${no_polkit:-}
+"""
 _LOG_SHOWN = 8000
 _CLONE_NEWNET = 0x40000000
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1  # netdevice(7)

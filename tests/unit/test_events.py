@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -28,6 +27,7 @@ from pam_sc.decision.evidence import (
 from pam_sc.decision.reasons import REASONS, Reason, Severity
 from pam_sc.decision.verdict import Denied, Granted
 from pam_sc.events import LINE_MAX, EventLog, clean, pseudonym, quoted
+from pam_sc.record import replace
 
 REF = CertificateRef(TokenRef(0, 7), 0)
 REQUEST = Request(service="sudo", account="alice", real_uid=0, effective_uid=0, saved_uid=0)

@@ -20,7 +20,8 @@ def asked_by(uid: int, rhost: str | None = None) -> Request:
 
 
 def session(folder: Path, name: str, **facts: str) -> None:
-    text = "".join(f"{key}={value}\n" for key, value in {"UID": "4001", "ACTIVE": "1", "REMOTE": "0", "SEAT": "seat0", **facts}.items())
+    whole = {"UID": "4001", "ACTIVE": "1", "REMOTE": "0", "SEAT": "seat0", **facts}
+    text = "".join(f"{key}={value}\n" for key, value in whole.items())
     (folder / name).write_text(text)
 
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +31,7 @@ from pam_sc.card.messages import (
 from pam_sc.decision.evidence import CardFailure, NotSigned, PinState
 from pam_sc.errors import ConfigError, ProtocolError
 from pam_sc.frames import Frame
+from pam_sc.record import replace
 
 CANDIDATE = CandidateCommand(
     certificate_sha256=b"h" * 32, object_id=b"\x01", public_key_der=b"spki", context_login=True,

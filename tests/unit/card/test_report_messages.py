@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import pytest
 
@@ -25,6 +24,7 @@ from pam_sc.decision.evidence import (
 from pam_sc.decision.reasons import Reason
 from pam_sc.errors import ProtocolError
 from pam_sc.frames import CARD_PAYLOAD_MAX, Frame, encode
+from pam_sc.record import replace
 
 REF = TokenRef(0, 5)
 CERTIFICATES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pam_sc.cli.inspection import Inspection
 from pam_sc.cli.pam_stack import StackResult
@@ -43,6 +43,7 @@ from pam_sc.decision.evidence import (
 )
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason
+from pam_sc.record import replace
 
 AT = datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
 YEAR = datetime.timedelta(days=365)

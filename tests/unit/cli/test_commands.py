@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from pam_sc.config.finding import Finding, Weight
 from pam_sc.decision.evidence import PinState
 from pam_sc.decision.policy import Policy, TokenSelector
 from pam_sc.errors import ConfigError
+from pam_sc.record import replace
 from tests.unit.cli.cards import EVIL, FakeMachine, card, token
 
 Capture = pytest.CaptureFixture[str]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from pam_sc.config.model import (
     TrustSettings,
 )
 from pam_sc.decision.policy import RevocationMode
+from pam_sc.record import replace
 from tests.support.pki import DAY, CertificateAuthority, Wish, now
 
 UIDS = {"pam_sc": 990, "pam_sc_card": 991}

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -15,6 +14,7 @@ from pam_sc.decision.certificate import judge_suitability, read_facts
 from pam_sc.decision.evidence import CertificateFacts, KeyKind, Unparsable
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason
+from pam_sc.record import replace
 from tests.support.der import der_integer, tlv
 from tests.support.pki import (
     ANY_PURPOSE,

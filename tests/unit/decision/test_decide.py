@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -53,6 +52,7 @@ from pam_sc.decision.evidence import (
 from pam_sc.decision.policy import Policy, RevocationMode, TokenSelector
 from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
 from pam_sc.decision.verdict import Denied, Granted, Needs
+from pam_sc.record import replace
 
 NOW = datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
 TOKEN = TokenRef(0, 7)
