@@ -173,6 +173,22 @@ def test_a_verifier_that_starts_slowly_still_ends_before_the_shim_does(site: Sit
         assert "Authentication failure" in host.communicate()[1]
 
 
+def test_stopping_a_setuid_host_does_not_make_a_required_card_unavailable(site: Site) -> None:
+    """Whoever started it may stop it, and let it go on when every limit is over."""
+    config = site.configure("hang:C_GetSlotList", extra='card = "required"')
+    site.rig.service(config, "timeout=2", name="su", control="[success=done authinfo_unavail=ignore default=die]")
+    command = ["su", "alice", "-c", "echo GRANTED"]
+    with site.rig.world.namespace.popen(command, user="bob", stdin=-1, stdout=-1, stderr=-1) as host:
+        while len(site.left_running()) < 3:
+            os.sched_yield()
+        assert Path(f"/proc/{host.pid}/comm").read_text() == "su\n"
+        host.send_signal(signal.SIGSTOP)
+        time.sleep(3)
+        host.send_signal(signal.SIGCONT)
+        said, complaints = host.communicate()
+        assert ("GRANTED" in said, "Authentication failure" in complaints) == (False, True)
+
+
 @pytest.mark.parametrize("caller", [None, "alice"], ids=["root", "ordinary user"])
 @pytest.mark.parametrize("function", ["C_GetSlotList", "C_Sign"])
 @pytest.mark.parametrize("how", STOPPED)
