@@ -143,7 +143,7 @@ def test_a_file_that_is_no_library_is_unusable_and_says_why(worker: str, tmp_pat
 
 
 NOBODY = RunAs(65534, 65534, ())
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
+needs_root = pytest.mark.root
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,7 @@ from tests.support.pki import CertificateAuthority, Issued
 
 NOW = datetime.datetime.now(datetime.UTC)
 TOKEN = TokenRef(0, 1)
-TRUSTED = frozenset({0})
+TRUSTED = frozenset({0, os.geteuid()})
 
 
 @dataclass
