@@ -97,8 +97,9 @@ class MachineClock:
     verifier can still say why.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
+    def __init__(self, seconds: float, gone: float = 0.0) -> None:
+        """Start with this much time, some of which may be gone already."""
+        self._end = time.monotonic() + seconds - gone
         self._reserve = min(VERDICT_RESERVE_S, seconds / 4)
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import time
 from typing import Protocol
 
 from pam_sc.decision.evidence import Account, AccountLookup, Locality, LookupFailed, NoSuchAccount, Request
@@ -137,6 +138,19 @@ def _first_line(path: str) -> str:
             return file.readline().strip()
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def process_age() -> float:
+    """Return for how many seconds this process has been, since the fork and not since the program's start.
+
+    0.0 where /proc does not tell.
+    """
+    try:
+        with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+            started = int(file.read().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started)
 
 
 def random_bytes(count: int) -> bytes:

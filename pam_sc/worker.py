@@ -46,7 +46,7 @@ def main() -> int:
     """Serve one request. Returns 0 when a verdict was sent, whatever it says; the verdict alone decides."""
     channel = Channel(socket.socket(fileno=FRAMES_FD), SHIM_PAYLOAD_MAX)
     asked = read_request(channel, time.monotonic() + REQUEST_S)
-    clock = MachineClock(asked.machine_time_s)
+    clock = MachineClock(asked.machine_time_s, host.process_age())  # the shim has counted since it started us
     conversation = Conversation(channel, socket.socket(fileno=CONTROL_FD), asked, clock)
     Verifier(asked, conversation, clock).serve()
     return 0

@@ -11,7 +11,7 @@
  *     end of file without VERDICT         the supervisor's complaint, if there is one             its code, or SYSTEM_ERR
  *     a byte in the lifeline              the supervisor cannot do its work                       its code
  *     end of the lifeline                 what is on its way in the frames channel counts         SYSTEM_ERR
- *     no time left                        see refuse_for_time                                     AUTHINFO_UNAVAIL, AUTH_ERR
+ *     no time left, and nothing there     see refuse_for_time                                     AUTHINFO_UNAVAIL, AUTH_ERR
  *     anything else                                                                               SYSTEM_ERR
  */
 
@@ -103,7 +103,15 @@ static enum event hear_supervisor(struct dialogue *dialogue)
     }
 }
 
-/* Wait until `fd` is ready for `events`. This alone is machine time. EVENT_BYTES: look, there may be something. */
+static int64_t time_left(const struct dialogue *dialogue)
+{
+    const int64_t request_left = dialogue->request_end_ms - now_ms();
+    return request_left < dialogue->machine_left_ms ? request_left : dialogue->machine_left_ms;
+}
+
+/* Wait until the frames channel is ready for `events`. This alone is machine time. EVENT_BYTES: look, there may be
+ * something. What is there already is looked at even when the time is over: whoever stops this very process, or lets a
+ * prompt stand, must not turn a refusal that was said in time into one for the time. */
 static enum event await(struct dialogue *dialogue, short events)
 {
     struct pollfd fds[] = {
@@ -111,11 +119,9 @@ static enum event await(struct dialogue *dialogue, short events)
         {.fd = dialogue->lifeline_ended ? -1 : dialogue->supervisor->lifeline, .events = POLLIN},
     };
     const int64_t start = now_ms();
-    const int64_t request_left = dialogue->request_end_ms - start;
-    const int64_t left = request_left < dialogue->machine_left_ms ? request_left : dialogue->machine_left_ms;
-    if (left <= 0)
-        return refuse_for_time(dialogue);
-    const int found = poll(fds, 2, dialogue->lifeline_ended && left > LAST_WORDS_MS ? LAST_WORDS_MS : (int)left);
+    const int64_t left = time_left(dialogue);
+    const int64_t limit = dialogue->lifeline_ended && left > LAST_WORDS_MS ? LAST_WORDS_MS : left;
+    const int found = poll(fds, 2, limit > 0 ? (int)limit : 0);
     dialogue->machine_left_ms -= now_ms() - start;
     if (found < 0)
         return errno == EINTR ? EVENT_BYTES : refuse(dialogue, PAM_SYSTEM_ERR, "cannot wait for the verifier");
@@ -125,7 +131,7 @@ static enum event await(struct dialogue *dialogue, short events)
         return hear_supervisor(dialogue);
     if (dialogue->lifeline_ended)
         return refuse(dialogue, PAM_SYSTEM_ERR, "the supervisor ended without a verdict");
-    return EVENT_BYTES;
+    return left > 0 ? EVENT_BYTES : refuse_for_time(dialogue);
 }
 
 /* The frames channel is closed, and that is all it says; the supervisor may have said why. */
@@ -169,11 +175,11 @@ static enum event receive_frame(struct dialogue *dialogue, uint8_t bytes[FRAME_M
 }
 
 /* A verifier that reads no more may have said why before: while a person typed, its time was over. So that is no error
- * here; whoever reads next finds its verdict, or the end. */
+ * here, nor is our own time; whoever reads next finds its verdict, or the end. */
 static enum event send_frame(struct dialogue *dialogue, const struct outgoing *frame)
 {
     size_t sent = 0;
-    while (sent < frame->length) {
+    while (sent < frame->length && time_left(dialogue) > 0) {
         const enum event event = await(dialogue, POLLOUT);
         if (event == EVENT_REFUSED)
             return event;
@@ -241,6 +247,8 @@ static enum event serve_prompt(struct dialogue *dialogue, const struct incoming 
     const unsigned stacked = OPTION_TRY_FIRST_PASS | OPTION_USE_FIRST_PASS;
     const int64_t asked_ms = now_ms();
     struct answer answer = {.status = ANSWER_NOT_STACKED};
+    if (time_left(dialogue) <= 0)
+        return refuse_for_time(dialogue);
     if (style != PROMPT_ECHOED && ++dialogue->secret_prompts > SECRET_PROMPTS_MAX)
         return refuse(dialogue, PAM_SYSTEM_ERR, "the verifier asks for more secrets than a login needs");
     switch (style) {
@@ -322,6 +330,8 @@ static void conclude(struct dialogue *dialogue, const struct incoming *verdict)
     }
     if (event != EVENT_END) {
         dialogue->ending->refusal = PAM_SYSTEM_ERR; /* whatever else was wrong: a verdict without its end */
+    } else if (grants && time_left(dialogue) <= 0) {
+        (void)refuse_for_time(dialogue);
     } else if (grants) {
         memcpy(dialogue->ending->account, verdict->text.bytes, verdict->text.length);
         dialogue->ending->granted = true;

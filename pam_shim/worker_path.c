@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Whether the worker may be started: the path as it is given (so that nobody else chooses where its links lead) and the
- * path that it resolves to, each component from / on, belong to root, or to a caller that has no privilege to lose, and
+/* Whether the worker may be started: the path as it is given, what each link in it leads to (so that nobody else chooses
+ * where) and the path that it resolves to, each component from / on, belong to root, or to a caller that has no privilege to lose, and
  * nobody else can write them. A sticky folder of root's, such as /tmp, counts as unwritable for an entry that is trusted
  * itself. Only looks; what is started later is the canonical path. */
 
@@ -13,6 +13,8 @@
 #include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { LINKS_MAX = 40 };
 
 bool caller_read(struct caller *caller)
 {
@@ -60,12 +62,56 @@ static const char *components_unsafe(const struct caller *caller, const char *pa
     return NULL;
 }
 
+/* Put in place of the first link in `path` where it leads to. 1 if there was one, 0 if there is none, -1 if it cannot be
+ * followed. */
+static int follow_first_link(char path[PATH_MAX])
+{
+    char prefix[PATH_MAX], target[PATH_MAX], next[PATH_MAX];
+    const size_t length = strlen(path);
+    for (size_t end = 1; end <= length; end++) {
+        if (path[end] != '/' && path[end] != '\0')
+            continue;
+        memcpy(prefix, path, end);
+        prefix[end] = '\0';
+        const ssize_t size = readlink(prefix, target, sizeof target - 1);
+        if (size < 0)
+            continue; /* no link; whatever else it is, realpath has been through it */
+        target[size] = '\0';
+        size_t folder = end;
+        while (target[0] != '/' && path[folder - 1] != '/')
+            folder--;
+        const size_t kept = target[0] == '/' ? 0 : folder;
+        if (size == 0 || kept + (size_t)size + (length - end) >= PATH_MAX)
+            return -1;
+        memcpy(next, path, kept);
+        memcpy(next + kept, target, (size_t)size);
+        memcpy(next + kept + (size_t)size, path + end, length - end + 1);
+        memcpy(path, next, kept + (size_t)size + (length - end) + 1);
+        return 1;
+    }
+    return 0;
+}
+
+static const char *links_unsafe(const struct caller *caller, const char *given)
+{
+    char path[PATH_MAX];
+    int followed = 1;
+    memcpy(path, given, strlen(given) + 1);
+    for (int links = 0; followed == 1 && links <= LINKS_MAX; links++) {
+        const char *const wrong = components_unsafe(caller, path);
+        if (wrong != NULL)
+            return wrong;
+        followed = follow_first_link(path);
+    }
+    return followed == 0 ? NULL : "its links cannot be followed";
+}
+
 const char *worker_path_unsafe(const struct caller *caller, const char *given, char canonical[PATH_MAX])
 {
     struct stat file;
     if (realpath(given, canonical) == NULL)
         return "it cannot be found";
-    const char *wrong = components_unsafe(caller, given);
+    const char *wrong = links_unsafe(caller, given);
     if (wrong == NULL)
         wrong = components_unsafe(caller, canonical);
     if (wrong != NULL)

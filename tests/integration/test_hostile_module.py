@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,6 +69,12 @@ class Site:
         """How often that module was called in this function."""
         lines = self.rig.world.path(self.log_path()).read_text().splitlines()
         return sum(line.split()[0] == function for line in lines)
+
+    @staticmethod
+    def role(pid: str) -> str:
+        """What a worker was started as: "verifier", "card", or "" for the supervisor."""
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return words[1].decode()
 
     def left_running(self) -> list[str]:
         """The workers that still run in this world."""
@@ -149,6 +156,21 @@ def test_a_module_that_never_returns_ends_at_the_deadline(
     outcome = attempt(site, site.configure(f"{how}:{function}"), "timeout=2")
     assert (outcome.code, reason(outcome)) == (code, why)
     assert outcome.seconds < 10
+
+
+def test_a_verifier_that_starts_slowly_still_ends_before_the_shim_does(site: Site) -> None:
+    """The shim counts from its own start, and knows nothing of `card = "required"`."""
+    config = site.configure("hang:C_GetSlotList", extra='card = "required"')
+    site.rig.service(config, "timeout=4")
+    command = ["pamtester", SERVICE, "alice", "authenticate"]
+    with site.rig.world.namespace.popen(command, stdin=-1, stdout=-1, stderr=-1) as host:
+        verifier = None
+        while verifier is None:
+            verifier = next((pid for pid in site.left_running() if site.role(pid) == "verifier"), None)
+        os.kill(int(verifier), signal.SIGSTOP)
+        time.sleep(2)
+        os.kill(int(verifier), signal.SIGCONT)
+        assert "Authentication failure" in host.communicate()[1]
 
 
 @pytest.mark.parametrize("caller", [None, "alice"], ids=["root", "ordinary user"])

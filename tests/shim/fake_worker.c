@@ -510,13 +510,23 @@ static void card_process_gone(const char *b)
     finish();
 }
 
+/* Stops the host, as its user may do, gives its verdict, and lets the host go on when its second is over. */
+static void stops_host(const char *b)
+{
+    const struct timespec over = {.tv_sec = 1, .tv_nsec = 300000000};
+    must(syscall(SYS_pidfd_send_signal, HOST, SIGSTOP, NULL, 0) == 0);
+    verdict((uint8_t)atoi(b + strlen("stops-host-")));
+    finish();
+    nanosleep(&over, NULL);
+    must(syscall(SYS_pidfd_send_signal, HOST, SIGCONT, NULL, 0) == 0);
+}
+
 /* Did not wait for the answer any longer, and says so. */
 static void gave_up(const char *b)
 {
-    (void)b;
     say(0x10, 1, "PIN: ");
     say(0x11, 2, "The time is over");
-    verdict(9);
+    verdict(strcmp(b, "gave-up-7") == 0 ? 7 : 9);
     finish();
 }
 
@@ -560,7 +570,7 @@ static const struct {
     {"frames-63", frames_63}, {"frames-64", frames_64}, {"bad-style", bad_style}, {"bad-kind", bad_kind},
     {"bad-severity", bad_severity}, {"nul-text", nul_text}, {"complain-and-end-", complain_and_end},
     {"complain-after-pin-", complain_after_pin}, {"complain-", complain}, {"lifeline-closed", lifeline_closed},
-    {"card-process-gone", card_process_gone}, {"gave-up", gave_up}, {"lingers", lingers}, {"tells-end", tells_end}, {"exit-at-once", exit_at_once},
+    {"card-process-gone", card_process_gone}, {"gave-up", gave_up}, {"gave-up-7", gave_up}, {"stops-host-", stops_host}, {"lingers", lingers}, {"tells-end", tells_end}, {"exit-at-once", exit_at_once},
 };
 
 int main(int argc, char **argv)

@@ -116,6 +116,13 @@ def test_a_verdict_that_came_while_a_person_typed_is_what_is_returned(hasty: Hos
     assert any("The time is over" in said for said in outcome.said)
 
 
+def test_a_verdict_that_came_while_a_person_typed_counts_after_the_limit_of_the_request(hasty: Host) -> None:
+    outcome = hasty.login("gave-up", "step=slow:3300")
+    assert (outcome.code, outcome.logs) == (9, [])
+    outcome = hasty.login("gave-up-7", "step=slow:3300")
+    assert (outcome.code, outcome.logs) == (AUTH_ERR, [])
+
+
 def test_an_answer_within_the_limit_of_a_prompt_is_given(hasty: Host) -> None:
     assert hasty.login("pin", "step=slow:500").code == SUCCESS
 

@@ -122,6 +122,17 @@ def test_a_verifier_that_never_comes_to_an_end_is_refused_when_its_time_is_over(
     assert (outcome.code, outcome.logs[-1]) == (code, TOO_LONG)
 
 
+def test_a_host_that_was_stopped_reads_the_refusal_that_waits_for_it(host: Host) -> None:
+    """Whoever starts a setuid program may stop it; that must not turn a refusal into "unavailable"."""
+    outcome = host.login("stops-host-7", arguments=("timeout=1",))
+    assert (outcome.code, outcome.logs) == (AUTH_ERR, [])
+
+
+def test_a_grant_that_is_read_after_its_time_is_none(host: Host) -> None:
+    outcome = host.login("stops-host-0", arguments=("timeout=1",))
+    assert (outcome.code, outcome.logs) == (AUTHINFO_UNAVAIL, [TOO_LONG])
+
+
 def test_a_worker_that_lingers_after_its_verdict_is_killed_and_the_grant_stands(plain: Host) -> None:
     assert plain.login("lingers").code == SUCCESS
 

@@ -73,6 +73,21 @@ def link_in_users_folder(path: Path) -> Path:
     return users / "link"
 
 
+def link_to_link_in_users_folder(path: Path) -> Path:
+    outer = path.parents[1] / "outer"
+    outer.symlink_to(link_in_users_folder(path))
+    return outer
+
+
+def link_to_folder_behind_a_users_link(path: Path) -> Path:
+    users = path.parents[1] / "users"
+    users.mkdir()
+    (users / "bin").symlink_to(path.parent)
+    os.chown(users, NOBODY, NOBODY)
+    (path.parents[1] / "outer").symlink_to("users/bin")
+    return path.parents[1] / "outer" / path.name
+
+
 def users_sticky_folder(path: Path) -> Path:
     os.chown(path.parent, NOBODY, NOBODY)
     path.parent.chmod(0o1777)
@@ -115,7 +130,7 @@ BY_MODE: dict[Spoil, str] = {group_writable_file: MODE, world_writable_file: MOD
            not_executable: "it is not executable", a_folder: "it is not a regular file",
            a_fifo: "it is not a regular file"}  # fmt: skip
 BY_OWNER: dict[Spoil, str] = {users_file: OWNER, users_folder: OWNER, link_to_users_folder: OWNER, link_in_users_folder: OWNER,
-            users_sticky_folder: OWNER, users_file_in_sticky_folder: OWNER}  # fmt: skip
+            link_to_link_in_users_folder: OWNER, link_to_folder_behind_a_users_link: OWNER, users_sticky_folder: OWNER, users_file_in_sticky_folder: OWNER}  # fmt: skip
 
 
 def assert_refused(host: Host, path: Path, why: str, *script: str) -> None:

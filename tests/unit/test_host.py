@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -78,3 +82,10 @@ def test_root_exists_and_a_stranger_does_not() -> None:
     accounts = host.PwdAccounts()
     assert getattr(accounts.by_name("root"), "uid", None) == 0
     assert accounts.by_name("no-such-account-here") == NoSuchAccount()
+
+
+def test_the_age_of_a_process_counts_from_its_fork() -> None:
+    ask = "import time; time.sleep(0.3); from pam_sc.host import process_age; print(process_age())"
+    started = time.monotonic()
+    age = float(subprocess.check_output([sys.executable, "-c", ask], env={"PYTHONPATH": os.pathsep.join(sys.path)}))
+    assert 0.29 < age < time.monotonic() - started + 0.02

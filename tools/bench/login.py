@@ -22,31 +22,11 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 from tests.support.installation import PREFIX, module_in, worker_in
 from tests.support.login_setup import LoginSetup
 from tests.support.pam_world import HARNESS, World
+from tests.support.peers import set_up_pam_pkcs11
 from tests.support.softhsm import PIN, module_path
 
 ROUNDS = 20
 SERVICES = ("pam_sc", "pam_pkcs11")
-_PEER_CONFIGURATION = """pam_pkcs11 {{
-  nullok = false;
-  debug = false;
-  use_pkcs11_module = softhsm;
-  pkcs11_module softhsm {{
-    module = {module};
-    slot_num = 0;
-    ca_dir = {folder}/peer/cacerts;
-    crl_dir = {folder}/peer/crls;
-    cert_policy = ca,crl_offline,signature;
-    token_type = "card";
-  }}
-  use_mappers = cn;
-  mapper cn {{
-    debug = false;
-    module = internal;
-    ignorecase = false;
-    mapfile = none;
-  }}
-}}
-"""
 
 
 def main() -> int:
@@ -87,17 +67,7 @@ def set_up(world: World) -> None:
                                environment={"SOFTHSM2_CONF": token.configuration})
         world.pam_service(f"pam_sc{suffix}", [f"required {module_in()} config={ours} worker={worker_in()}"])
         world.pam_service(f"pam_pkcs11{suffix}", ["required pam_pkcs11.so"])
-    set_up_peer(world, setup)
-
-
-def set_up_peer(world: World, setup: LoginSetup) -> None:
-    """pam_pkcs11 with hashed folders of the same CA and CRL; its token is named by the caller's environment."""
-    for kind, source, suffix in (("cacerts", "anchors/ca.pem", "0"), ("crls", "crls/ca.crl", "r0")):
-        data = (setup.folder / source).read_bytes()
-        command = ["openssl", "crl" if suffix == "r0" else "x509", "-noout", "-hash"]
-        name = subprocess.run(command, input=data, capture_output=True, check=True).stdout.decode().strip()
-        world.put(f"{setup.inside}/peer/{kind}/{name}.{suffix}", data)
-    world.put("/etc/pam_pkcs11/pam_pkcs11.conf", _PEER_CONFIGURATION.format(module=module_path(), folder=setup.inside))
+    set_up_pam_pkcs11(world, setup, module_path())  # its token is named by the caller's environment
 
 
 def login(service: str, pin: str = PIN, card: str = "") -> tuple[bool, float]:
