@@ -36,6 +36,8 @@ class PathCertificate:
     issuer: CanonicalName
     key_identifier: bytes | None
     issuer_key_identifier: bytes | None
+    extended_key_usage: frozenset[str] | None
+    """Dotted object identifiers; None where the extension is absent."""
     sha256: bytes
     public_key: bytes
     """SubjectPublicKeyInfo; empty if the key is of a kind that nothing here can use."""
@@ -93,6 +95,7 @@ def _path_certificate(der: bytes) -> PathCertificate:
     parsed = parse_certificate(der)
     own = _extension(parsed, x509.SubjectKeyIdentifier)
     authority = _extension(parsed, x509.AuthorityKeyIdentifier)
+    purposes = _extension(parsed, x509.ExtendedKeyUsage)
     return PathCertificate(
         der=der,
         parsed=parsed,
@@ -101,6 +104,7 @@ def _path_certificate(der: bytes) -> PathCertificate:
         issuer=canonical_name(parsed.issuer),
         key_identifier=own.digest if own else None,
         issuer_key_identifier=authority.key_identifier if authority else None,
+        extended_key_usage=None if purposes is None else frozenset(oid.dotted_string for oid in purposes),
         sha256=hashlib.sha256(der).digest(),
         public_key=read_key(parsed)[3],
     )

@@ -13,6 +13,7 @@ import datetime
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
+from pam_sc.decision.certificate import LOGIN_PURPOSES
 from pam_sc.decision.evidence import NoPath, PathFinding, Unparsable, ValidPath
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason
@@ -77,10 +78,22 @@ def _refusal(candidate: _Path, policy: Policy, at: datetime.datetime) -> NoPath 
             return NoPath(Reason.PATH_TOO_WEAK, f"{each.text!r}: {weak}")
     answer = ask_openssl([each.der for each in candidate], at)
     if answer.code == OK:
-        problem = policy_problem([each.parsed for each in candidate])
+        problem = policy_problem([each.parsed for each in candidate]) or _purpose_problem(candidate[1:-1])
         return None if problem is None else NoPath(Reason.PATH_INVALID, f"{candidate[0].text!r}: {problem}")
     about = candidate[min(max(answer.depth, 0), len(candidate) - 1)]
     return NoPath(Reason.PATH_INVALID, f"{about.text!r} at depth {answer.depth}: {answer.text}")
+
+
+def _purpose_problem(intermediates: _Path) -> str | None:
+    """Return which authority below the anchor is limited to purposes that are no login's, None if none is.
+
+    RFC 5280 leaves the meaning of extendedKeyUsage in an authority open; everybody who writes one means a limit.
+    """
+    for each in intermediates:
+        purposes = each.extended_key_usage
+        if purposes is not None and not purposes & LOGIN_PURPOSES:
+            return f"the extendedKeyUsage of {each.text!r} allows no login certificates"
+    return None
 
 
 def _candidates(pool: _Pool, path: _Path) -> Iterator[_Path]:

@@ -130,7 +130,8 @@ BY_MODE: dict[Spoil, str] = {group_writable_file: MODE, world_writable_file: MOD
            not_executable: "it is not executable", a_folder: "it is not a regular file",
            a_fifo: "it is not a regular file"}  # fmt: skip
 BY_OWNER: dict[Spoil, str] = {users_file: OWNER, users_folder: OWNER, link_to_users_folder: OWNER, link_in_users_folder: OWNER,
-            link_to_link_in_users_folder: OWNER, link_to_folder_behind_a_users_link: OWNER, users_sticky_folder: OWNER, users_file_in_sticky_folder: OWNER}  # fmt: skip
+            link_to_link_in_users_folder: OWNER, link_to_folder_behind_a_users_link: OWNER,
+            users_sticky_folder: OWNER, users_file_in_sticky_folder: OWNER}  # fmt: skip
 
 
 def assert_refused(host: Host, path: Path, why: str, *script: str) -> None:

@@ -16,6 +16,7 @@ from cryptography.x509 import DNSName, NameConstraints
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pam_sc.decision.certificate import ANY_PURPOSE, CLIENT_AUTH, SMARTCARD_LOGON
 from pam_sc.decision.evidence import NoPath, PathFinding, ValidPath
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason
@@ -419,3 +420,20 @@ def test_the_search_ends_when_the_time_does(pieces: int) -> None:
 
     with pytest.raises(DeadlineExceeded):
         find_path(LEAF.der, from_card, trust(ROOT), Policy(), AT, in_time)
+
+
+SERVER_AUTH = "1.3.6.1.5.5.7.3.1"
+
+
+@pytest.mark.parametrize(
+    ("purposes", "valid"),
+    [(None, True), ([SERVER_AUTH], False), ([SERVER_AUTH, CLIENT_AUTH], True), ([SMARTCARD_LOGON], True), ([ANY_PURPOSE], True)],
+)
+def test_authority_that_is_limited_to_other_purposes_issues_no_login_certificate(
+    purposes: list[str] | None, valid: bool
+) -> None:
+    issuing = ROOT.subordinate("Limited", extended_key_usage=purposes)
+    found = find(issuing.issue(key="p256"), trust(ROOT), [issuing.der])
+    assert isinstance(found, ValidPath) == valid
+    if isinstance(found, NoPath):
+        assert (found.reason, "extendedKeyUsage" in found.detail) == (Reason.PATH_INVALID, True)
