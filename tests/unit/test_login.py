@@ -16,23 +16,25 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from pam_sc.card.client import SignOrder
 from pam_sc.config.model import Configuration, MapperSettings, ModuleSettings, TokenSettings, TrustSettings
+from pam_sc.decision.card_report import (
+    CardReport,
+    CertificateRef,
+    CertificateReport,
+    ModuleReport,
+    SlotReport,
+    TokenRef,
+    TokenReport,
+)
 from pam_sc.decision.challenge import CHALLENGE_PREFIX
 from pam_sc.decision.evidence import (
     Account,
     AccountLookup,
     Answer,
-    CardReport,
-    CertificateRef,
-    CertificateReport,
     Locality,
-    ModuleReport,
     NoSuchAccount,
     NotSigned,
     Request,
     Signed,
-    SlotReport,
-    TokenRef,
-    TokenReport,
 )
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.verdict import Denied, Granted, Needs
