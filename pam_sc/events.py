@@ -11,15 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pam_sc.decision.evidence import (
-    Account,
-    CertificateFacts,
-    CertificateRef,
-    Evidence,
-    Purpose,
-    Request,
-    RevocationStatus,
-)
+from pam_sc.decision.card_report import CertificateRef
+from pam_sc.decision.evidence import Account, CertificateFacts, Evidence, Purpose, Request, RevocationStatus
 from pam_sc.decision.reasons import REASONS, Reason, Severity, Step
 from pam_sc.decision.verdict import Denied, Granted
 

@@ -15,6 +15,7 @@ from typing import Protocol
 from pam_sc import host
 from pam_sc.card.client import Candidate, SignOrder
 from pam_sc.config.model import Configuration
+from pam_sc.decision.card_report import CardReport, CertificateRef, CertificateReport, Failure, TokenRef, TokenReport
 from pam_sc.decision.certificate import read_facts
 from pam_sc.decision.challenge import NONCE_BYTES, ChallengeBinding, build_challenge, signing_choices
 from pam_sc.decision.decide import decide
@@ -22,18 +23,12 @@ from pam_sc.decision.evidence import (
     Answer,
     Attempt,
     CardFailure,
-    CardReport,
     CertificateFacts,
-    CertificateRef,
-    CertificateReport,
     Evidence,
-    Failure,
     Locality,
     NotSigned,
     Request,
     Signed,
-    TokenRef,
-    TokenReport,
     ValidPath,
 )
 from pam_sc.decision.identity import read_subject

@@ -20,7 +20,8 @@ from pam_sc.card.client import CardClient, ModuleSetup, RunAs
 from pam_sc.config.model import DEFAULT_PATH, VERIFIER_ACCOUNT, Configuration
 from pam_sc.config.toml import load
 from pam_sc.conversation import Conversation, Function, MachineClock, MessageKind, ShimRequest, read_request
-from pam_sc.decision.evidence import Answer, Evidence, TokenReport
+from pam_sc.decision.card_report import TokenReport
+from pam_sc.decision.evidence import Answer, Evidence
 from pam_sc.decision.reasons import REASONS, PamCode, Reason
 from pam_sc.decision.verdict import Denied, Granted
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError, ProtocolError

@@ -30,8 +30,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"pam_sc comes from {pam_sc.__file__}, not from {sys.prefix}")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs root where we are not."""
+    """Mark what plays in a namespace as in need of root, and skip what needs root where we are not."""
+    for item in items:
+        if "namespaces" in getattr(item, "fixturenames", ()):
+            item.add_marker("root")
     if os.geteuid() == 0:
         return
     skip = pytest.mark.skip(reason="needs root")

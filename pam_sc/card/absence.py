@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator, Mapping
 
 from pam_sc.card.text import clean_text
-from pam_sc.decision.evidence import Failure
+from pam_sc.decision.card_report import Failure
 from pam_sc.decision.reasons import Reason
 
 _SOFTHSM_DEFAULT = "/etc/softhsm/softhsm2.conf"

@@ -36,8 +36,9 @@ from pam_sc.card.messages import (
     sign_frame,
 )
 from pam_sc.card.report_messages import ReportBuilder
+from pam_sc.decision.card_report import CardReport, CertificateReport, TokenReport
 from pam_sc.decision.challenge import SigningChoice
-from pam_sc.decision.evidence import CardReport, CertificateReport, NotSigned, Signed, TokenReport
+from pam_sc.decision.evidence import NotSigned, Signed
 from pam_sc.errors import (
     CardIsolationFailed,
     CardProcessLost,

@@ -27,7 +27,8 @@ from pam_sc.card.ckr import (
 from pam_sc.card.constants import CKU_CONTEXT_SPECIFIC, CKU_USER, MAX_SECRET
 from pam_sc.card.module import Module, Session, TokenInfo
 from pam_sc.card.token import pin_state
-from pam_sc.decision.evidence import CardFailure, NotSigned, PinState
+from pam_sc.decision.card_report import PinState
+from pam_sc.decision.evidence import CardFailure, NotSigned
 from pam_sc.errors import PamScError, ProtocolError
 
 SECRET_WAIT = 5.0

@@ -11,7 +11,7 @@ from pam_sc.card.constants import CKF_TOKEN_INITIALIZED, CKF_TOKEN_PRESENT
 from pam_sc.card.module import Module
 from pam_sc.card.text import clean, clean_text
 from pam_sc.card.token import read_token
-from pam_sc.decision.evidence import Failure, ModuleReport, SlotReport, TokenRef, TokenReport
+from pam_sc.decision.card_report import Failure, ModuleReport, SlotReport, TokenRef, TokenReport
 from pam_sc.decision.reasons import Reason
 from pam_sc.record import replace
 

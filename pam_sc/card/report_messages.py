@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pam_sc.card.constants import MAX_ATTRIBUTE, MAX_DETAIL, MAX_OBJECT_ID, MAX_OBJECTS, MAX_SLOTS
 from pam_sc.card.fields import Fields, nest, u8, u64
 from pam_sc.card.messages import Kind, failure_fields, read_mechanism, read_pin_state, require_plain
-from pam_sc.decision.evidence import (
+from pam_sc.decision.card_report import (
     CardReport,
     CertificateRef,
     CertificateReport,

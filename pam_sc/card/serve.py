@@ -35,7 +35,8 @@ from pam_sc.card.report import unusable_module
 from pam_sc.card.report_messages import frames_of
 from pam_sc.card.signing import sign
 from pam_sc.card.text import clean_text
-from pam_sc.decision.evidence import CardFailure, ModuleReport, NotSigned
+from pam_sc.decision.card_report import ModuleReport
+from pam_sc.decision.evidence import CardFailure, NotSigned
 from pam_sc.errors import ChannelClosed, ConfigError, ProtocolError
 from pam_sc.frames import Channel, Frame
 

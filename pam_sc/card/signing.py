@@ -28,7 +28,8 @@ from pam_sc.card.module import Module, Session, TokenInfo
 from pam_sc.card.pin import NotPossibleError, log_in, log_in_for_key, require_form
 from pam_sc.card.text import clean, clean_text
 from pam_sc.card.token import certificate_handles, pin_state
-from pam_sc.decision.evidence import CardFailure, NotSigned, PinState
+from pam_sc.decision.card_report import PinState
+from pam_sc.decision.evidence import CardFailure, NotSigned
 from pam_sc.record import record
 
 

@@ -31,7 +31,7 @@ from pam_sc.card.constants import (
 )
 from pam_sc.card.module import Module, Session, TokenInfo
 from pam_sc.card.text import clean, clean_text
-from pam_sc.decision.evidence import CertificateRef, CertificateReport, Failure, PinState, TokenRef, TokenReport
+from pam_sc.decision.card_report import CertificateRef, CertificateReport, Failure, PinState, TokenRef, TokenReport
 from pam_sc.decision.reasons import Reason
 
 

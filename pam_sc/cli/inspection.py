@@ -14,20 +14,9 @@ from typing import Any
 from pam_sc.cli.output import Row
 from pam_sc.cli.steps import Rehearsal, judge
 from pam_sc.decision.attempt import judge_pin_state
+from pam_sc.decision.card_report import CardReport, CertificateReport, Failure, ModuleReport, SlotReport, TokenReport
 from pam_sc.decision.decide import judge_account
-from pam_sc.decision.evidence import (
-    Account,
-    AccountLookup,
-    CardReport,
-    CertificateFacts,
-    CertificateReport,
-    Failure,
-    MappedAccounts,
-    ModuleReport,
-    SlotReport,
-    TokenReport,
-    Unparsable,
-)
+from pam_sc.decision.evidence import Account, AccountLookup, CertificateFacts, MappedAccounts, Unparsable
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import REASONS, Reason
 from pam_sc.decision.verdict import Denied

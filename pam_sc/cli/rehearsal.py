@@ -17,16 +17,15 @@ from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.inspection import Inspection
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
+from pam_sc.decision.card_report import CardReport, TokenReport
 from pam_sc.decision.evidence import (
     AccountLookup,
     Answer,
-    CardReport,
     CertificateFacts,
     Evidence,
     MappedAccounts,
     Purpose,
     Request,
-    TokenReport,
 )
 from pam_sc.decision.identity import Subject, read_subject
 from pam_sc.decision.reasons import Step

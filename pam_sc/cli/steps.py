@@ -11,14 +11,12 @@ import datetime
 import enum
 from collections.abc import Callable, Iterator
 
+from pam_sc.decision.card_report import CardReport, CertificateReport, Failure, TokenReport
 from pam_sc.decision.decide import judge_certificate, judge_request, list_certificates, select_tokens
 from pam_sc.decision.evidence import (
     Account,
-    CardReport,
     CertificateFacts,
-    CertificateReport,
     Evidence,
-    Failure,
     LookupFailed,
     MappedAccounts,
     MappingFailed,
@@ -26,7 +24,6 @@ from pam_sc.decision.evidence import (
     NoSuchAccount,
     NotSigned,
     Signed,
-    TokenReport,
     Unparsable,
     ValidPath,
 )

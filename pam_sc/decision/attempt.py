@@ -9,19 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pam_sc.decision.card_report import CertificateRef, PinState, TokenReport
 from pam_sc.decision.challenge import signing_choices
-from pam_sc.decision.evidence import (
-    Account,
-    Answer,
-    CardFailure,
-    CertificateFacts,
-    CertificateRef,
-    Evidence,
-    NotSigned,
-    PinState,
-    Signed,
-    TokenReport,
-)
+from pam_sc.decision.evidence import Account, Answer, CardFailure, CertificateFacts, Evidence, NotSigned, Signed
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.proof import verify_signature
 from pam_sc.decision.reasons import Reason, Step

@@ -17,7 +17,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-from pam_sc.decision.evidence import CertificateFacts, Failure, KeyKind, Unparsable
+from pam_sc.decision.card_report import Failure
+from pam_sc.decision.evidence import CertificateFacts, KeyKind, Unparsable
 from pam_sc.decision.parsing import clean, name_text, parse_certificate, read_strictly
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason

@@ -24,21 +24,17 @@ import datetime
 from collections.abc import Sequence
 
 from pam_sc.decision.attempt import judge_attempts
+from pam_sc.decision.card_report import CardReport, CertificateRef, CertificateReport, Failure, TokenReport
 from pam_sc.decision.certificate import judge_suitability
 from pam_sc.decision.evidence import (
     Account,
     AccountLookup,
-    CardReport,
-    CertificateRef,
-    CertificateReport,
     Evidence,
-    Failure,
     LookupFailed,
     MappedAccounts,
     MappingFailed,
     NoPath,
     NoSuchAccount,
-    TokenReport,
     Unparsable,
 )
 from pam_sc.decision.policy import Policy

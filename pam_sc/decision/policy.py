@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import enum
 
-from pam_sc.decision.evidence import ModuleReport, SlotReport, TokenReport
+from pam_sc.decision.card_report import ModuleReport, SlotReport, TokenReport
 from pam_sc.record import field, record
 
 DEFAULT_CARD_NAMES_USER = frozenset({"login", "gdm-smartcard"})

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from pam_sc.decision.evidence import Failure, RevocationFinding, RevocationStatus
+from pam_sc.decision.card_report import Failure
+from pam_sc.decision.evidence import RevocationFinding, RevocationStatus
 from pam_sc.decision.policy import RevocationMode
 from pam_sc.decision.reasons import Reason
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from pam_sc.decision.evidence import CertificateRef
+from pam_sc.decision.card_report import CertificateRef
 from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
 from pam_sc.record import record
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from pam_sc.card.client import ModuleSetup, SignOrder
+from pam_sc.decision.card_report import PinState
 from pam_sc.decision.challenge import SigningChoice
-from pam_sc.decision.evidence import CardFailure, NotSigned, PinState, Signed
+from pam_sc.decision.evidence import CardFailure, NotSigned, Signed
 from pam_sc.decision.proof import verify_signature
 from pam_sc.decision.reasons import Reason
 from pam_sc.errors import DeadlineExceeded

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from pam_sc.card.client import ModuleSetup, RunAs, SignOrder, start_card_process
+from pam_sc.decision.card_report import PinState, TokenReport
 from pam_sc.decision.challenge import SigningChoice, _choices_of
-from pam_sc.decision.evidence import CardFailure, KeyKind, NotSigned, PinState, Signed, TokenReport
+from pam_sc.decision.evidence import CardFailure, KeyKind, NotSigned, Signed
 from pam_sc.decision.proof import verify_signature
 from pam_sc.decision.reasons import Reason
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError
@@ -143,7 +144,7 @@ def test_a_file_that_is_no_library_is_unusable_and_says_why(worker: str, tmp_pat
 
 
 NOBODY = RunAs(65534, 65534, ())
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
+needs_root = pytest.mark.root
 
 
 @pytest.fixture

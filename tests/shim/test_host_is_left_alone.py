@@ -17,7 +17,7 @@ import pytest
 from tests.support.shim_host import LONGEST_S, NOBODY, Host
 
 SUCCESS, SERVICE_ERR, SYSTEM_ERR = 0, 3, 4
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: changes of user")
+as_root = pytest.mark.root
 KINDS = [("sigchld=ignore",), ("sigchld=handler",), ("reaper=1",), ("reaper=1", "sigchld=handler"), ("closed=1",)]
 
 

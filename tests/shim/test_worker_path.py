@@ -17,7 +17,7 @@ SUCCESS, SERVICE_ERR = 0, 3
 Spoil = Callable[[Path], Path]
 OWNER = "it, or a folder above it, does not belong to root"
 MODE = "it, or a folder above it, can be written by others"
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: files of two owners")
+as_root = pytest.mark.root
 
 
 def place(host: Host, name: str) -> Path:

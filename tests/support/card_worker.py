@@ -27,8 +27,9 @@ from pam_sc.card.client import (
     StartedCardProcess,
     start_card_process,
 )
+from pam_sc.decision.card_report import CardReport, CertificateReport, TokenReport
 from pam_sc.decision.challenge import SigningChoice
-from pam_sc.decision.evidence import CardReport, CertificateReport, NotSigned, Signed, TokenReport
+from pam_sc.decision.evidence import NotSigned, Signed
 from tests.support.soft_token import SOFTHSM, SoftToken
 
 DEADLINE = 20.0

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pam_sc.decision.card_report import CertificateRef, TokenRef
 from pam_sc.decision.evidence import (
     Account,
     CertificateEvidence,
     CertificateFacts,
-    CertificateRef,
     Evidence,
     KeyKind,
     LookupFailed,
@@ -22,7 +22,6 @@ from pam_sc.decision.evidence import (
     Request,
     RevocationFinding,
     RevocationStatus,
-    TokenRef,
 )
 from pam_sc.decision.reasons import REASONS, Reason, Severity
 from pam_sc.decision.verdict import Denied, Granted

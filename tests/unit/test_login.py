@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,23 +16,25 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from pam_sc.card.client import SignOrder
 from pam_sc.config.model import Configuration, MapperSettings, ModuleSettings, TokenSettings, TrustSettings
+from pam_sc.decision.card_report import (
+    CardReport,
+    CertificateRef,
+    CertificateReport,
+    ModuleReport,
+    SlotReport,
+    TokenRef,
+    TokenReport,
+)
 from pam_sc.decision.challenge import CHALLENGE_PREFIX
 from pam_sc.decision.evidence import (
     Account,
     AccountLookup,
     Answer,
-    CardReport,
-    CertificateRef,
-    CertificateReport,
     Locality,
-    ModuleReport,
     NoSuchAccount,
     NotSigned,
     Request,
     Signed,
-    SlotReport,
-    TokenRef,
-    TokenReport,
 )
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.verdict import Denied, Granted, Needs
@@ -44,7 +47,7 @@ from tests.support.pki import CertificateAuthority, Issued
 
 NOW = datetime.datetime.now(datetime.UTC)
 TOKEN = TokenRef(0, 1)
-TRUSTED = frozenset({0})
+TRUSTED = frozenset({0, os.geteuid()})
 
 
 @dataclass

@@ -14,7 +14,7 @@ from pam_sc.ownership import read_trusted_file, require_unwritable, resolve_trus
 TRUSTED = frozenset({0, os.getuid()})
 STRANGER = 54321
 
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+needs_root = pytest.mark.root
 
 
 @pytest.fixture

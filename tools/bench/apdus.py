@@ -72,9 +72,8 @@ def require_sound(world: World, card: VirtualCard, service: str) -> None:
 
 
 def count(world: World, card: VirtualCard, service: str) -> int:
-    """The commands of one login with a card that nobody has used since it got power."""
-    card.remove()
-    card.insert()
+    """The commands of one login with a card whose PIN nobody has verified."""
+    card.applet.reset()
     card.applet.log.clear()
     signatures = card.applet.signatures
     if not login(world, service, PIN) or card.applet.signatures != signatures + 1:

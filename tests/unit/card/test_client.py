@@ -12,16 +12,9 @@ import pytest
 
 from pam_sc.card.client import Candidate, CardClient, ModuleSetup, SignOrder
 from pam_sc.card.messages import Kind, Signature, failed_frame, outcome_frame, plain, read_sign
+from pam_sc.decision.card_report import CertificateRef, CertificateReport, TokenRef, TokenReport
 from pam_sc.decision.challenge import SigningChoice
-from pam_sc.decision.evidence import (
-    CardFailure,
-    CertificateRef,
-    CertificateReport,
-    NotSigned,
-    Signed,
-    TokenRef,
-    TokenReport,
-)
+from pam_sc.decision.evidence import CardFailure, NotSigned, Signed
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError
 from pam_sc.frames import CARD_PAYLOAD_MAX, Channel, Frame, encode
 

@@ -28,7 +28,8 @@ from pam_sc.card.messages import (
     setup_frames,
     sign_frame,
 )
-from pam_sc.decision.evidence import CardFailure, NotSigned, PinState
+from pam_sc.decision.card_report import PinState
+from pam_sc.decision.evidence import CardFailure, NotSigned
 from pam_sc.errors import ConfigError, ProtocolError
 from pam_sc.frames import Frame
 from pam_sc.record import replace

@@ -10,7 +10,7 @@ import pytest
 from pam_sc.card.constants import MAX_OBJECTS, MAX_SLOTS
 from pam_sc.card.messages import Kind, plain
 from pam_sc.card.report_messages import MAX_REPORT_FRAMES, ReportBuilder, frames_of
-from pam_sc.decision.evidence import (
+from pam_sc.decision.card_report import (
     CardReport,
     CertificateRef,
     CertificateReport,

@@ -12,6 +12,15 @@ from pam_sc.cli.pam_stack import StackResult
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.finding import Finding
 from pam_sc.config.model import Configuration, MapperSettings, ModuleSettings, TokenSettings, TrustSettings
+from pam_sc.decision.card_report import (
+    CardReport,
+    CertificateRef,
+    CertificateReport,
+    ModuleReport,
+    SlotReport,
+    TokenRef,
+    TokenReport,
+)
 from pam_sc.decision.decide import decide
 from pam_sc.decision.evidence import (
     Account,
@@ -19,16 +28,12 @@ from pam_sc.decision.evidence import (
     Answer,
     Attempt,
     CardFailure,
-    CardReport,
     CertificateEvidence,
     CertificateFacts,
-    CertificateRef,
-    CertificateReport,
     Evidence,
     KeyKind,
     Locality,
     MappedAccounts,
-    ModuleReport,
     NoPath,
     NoSuchAccount,
     NotSigned,
@@ -36,9 +41,6 @@ from pam_sc.decision.evidence import (
     Request,
     RevocationFinding,
     RevocationStatus,
-    SlotReport,
-    TokenRef,
-    TokenReport,
     ValidPath,
 )
 from pam_sc.decision.policy import Policy

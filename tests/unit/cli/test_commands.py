@@ -11,7 +11,7 @@ import pytest
 from pam_sc.cli.main import COMMANDS, run
 from pam_sc.cli.pam_stack import StackResult
 from pam_sc.config.finding import Finding, Weight
-from pam_sc.decision.evidence import PinState
+from pam_sc.decision.card_report import PinState
 from pam_sc.decision.policy import Policy, TokenSelector
 from pam_sc.errors import ConfigError
 from pam_sc.record import replace

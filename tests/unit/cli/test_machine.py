@@ -14,7 +14,8 @@ from pam_sc.cli.machine import RealMachine, trusted_uids
 from pam_sc.cli.rehearsal import _send_pin, _without_limits
 from pam_sc.config.finding import Weight
 from pam_sc.config.model import AccountSettings, Configuration
-from pam_sc.decision.evidence import Answer, Purpose, TokenReport
+from pam_sc.decision.card_report import TokenReport
+from pam_sc.decision.evidence import Answer, Purpose
 from pam_sc.errors import ConfigError
 from tests.support.pki import CertificateAuthority
 from tests.unit.cli.cards import CONFIGURATION, token

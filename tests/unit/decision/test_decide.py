@@ -14,6 +14,17 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
+from pam_sc.decision.card_report import (
+    CardReport,
+    CertificateRef,
+    CertificateReport,
+    Failure,
+    ModuleReport,
+    PinState,
+    SlotReport,
+    TokenRef,
+    TokenReport,
+)
 from pam_sc.decision.challenge import ChallengeBinding, build_challenge
 from pam_sc.decision.decide import decide, furthest
 from pam_sc.decision.evidence import (
@@ -21,31 +32,22 @@ from pam_sc.decision.evidence import (
     Answer,
     Attempt,
     CardFailure,
-    CardReport,
     CertificateEvidence,
     CertificateFacts,
-    CertificateRef,
-    CertificateReport,
     Evidence,
-    Failure,
     KeyKind,
     Locality,
     LookupFailed,
     MappedAccounts,
     MappingFailed,
-    ModuleReport,
     NoPath,
     NoSuchAccount,
     NotSigned,
-    PinState,
     Purpose,
     Request,
     RevocationFinding,
     RevocationStatus,
     Signed,
-    SlotReport,
-    TokenRef,
-    TokenReport,
     Unparsable,
     ValidPath,
 )

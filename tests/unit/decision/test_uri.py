@@ -3,7 +3,7 @@
 
 import pytest
 
-from pam_sc.decision.evidence import ModuleReport, SlotReport, TokenRef, TokenReport
+from pam_sc.decision.card_report import ModuleReport, SlotReport, TokenRef, TokenReport
 from pam_sc.decision.uri import parse_token_uri
 from pam_sc.errors import ConfigError
 
