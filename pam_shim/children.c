@@ -24,94 +24,94 @@
 
 int64_t now_ms(void)
 {
-	struct timespec now;
+    struct timespec now;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* Put the descriptors in their places, in two moves because places and sources may overlap; close all others. */
 static int place_descriptors(const int *descriptors, size_t count)
 {
-	int moved[DESCRIPTORS_MAX];
+    int moved[DESCRIPTORS_MAX];
 
-	if (count > DESCRIPTORS_MAX)
-		return -1;
-	for (size_t i = 0; i < count; i++) {
-		moved[i] = fcntl(descriptors[i], F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
-		if (moved[i] < 0)
-			return -1;
-	}
-	for (size_t i = 0; i < count; i++) {
-		if (dup2(moved[i], FIRST_DESCRIPTOR + (int)i) < 0)
-			return -1;
-	}
-	return (int)syscall(SYS_close_range, FIRST_DESCRIPTOR + (unsigned int)count, ~0U, 0);
+    if (count > DESCRIPTORS_MAX)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        moved[i] = fcntl(descriptors[i], F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
+        if (moved[i] < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (dup2(moved[i], FIRST_DESCRIPTOR + (int)i) < 0)
+            return -1;
+    }
+    return (int)syscall(SYS_close_range, FIRST_DESCRIPTOR + (unsigned int)count, ~0U, 0);
 }
 
 static _Noreturn void become(const char *path, const char *role, const int *descriptors, size_t count, pid_t parent)
 {
-	char *const arguments[] = { (char *)(uintptr_t)path, (char *)(uintptr_t)role, NULL };
-	char path_variable[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-	char language_variable[] = "LANG=C.UTF-8";
-	char *const environment[] = { path_variable, language_variable, NULL };
+    char *const arguments[] = {(char *)(uintptr_t)path, (char *)(uintptr_t)role, NULL};
+    char path_variable[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+    char language_variable[] = "LANG=C.UTF-8";
+    char *const environment[] = {path_variable, language_variable, NULL};
 
-	if (die_with_parent(parent) == 0 && place_descriptors(descriptors, count) == 0)
-		(void)execve(path, arguments, environment);
-	_exit(EXIT_CANNOT_START);
+    if (die_with_parent(parent) == 0 && place_descriptors(descriptors, count) == 0)
+        (void)execve(path, arguments, environment);
+    _exit(EXIT_CANNOT_START);
 }
 
 int start_child(struct child *child, const char *path, const char *role, const int *descriptors, size_t count)
 {
-	pid_t parent = getpid();
-	pid_t pid = fork();
+    pid_t parent = getpid();
+    pid_t pid = fork();
 
-	if (pid < 0)
-		return -1;
-	if (pid == 0)
-		become(path, role, descriptors, count, parent);
-	/* It is our child and not buried, so the number is still its own. */
-	child->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (child->pidfd >= 0)
-		return fcntl(child->pidfd, F_SETFD, FD_CLOEXEC);
-	(void)kill(pid, SIGKILL);
-	(void)waitpid(pid, NULL, 0);
-	return -1;
+    if (pid < 0)
+        return -1;
+    if (pid == 0)
+        become(path, role, descriptors, count, parent);
+    /* It is our child and not buried, so the number is still its own. */
+    child->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (child->pidfd >= 0)
+        return fcntl(child->pidfd, F_SETFD, FD_CLOEXEC);
+    (void)kill(pid, SIGKILL);
+    (void)waitpid(pid, NULL, 0);
+    return -1;
 }
 
 void kill_child(const struct child *child)
 {
-	if (child->pidfd >= 0)
-		(void)syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+    if (child->pidfd >= 0)
+        (void)syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
 }
 
 /* Wait for the pidfd to become readable; a signal does not make the time longer. */
 static int wait_for_end(const struct child *child, int64_t deadline)
 {
-	struct pollfd end = { .fd = child->pidfd, .events = POLLIN };
-	int64_t left;
-	int ready;
+    struct pollfd end = {.fd = child->pidfd, .events = POLLIN};
+    int64_t left;
+    int ready;
 
-	do {
-		left = deadline - now_ms();
-		ready = poll(&end, 1, left > 0 ? (int)left : 0);
-	} while (ready < 0 && errno == EINTR);
-	return ready > 0;
+    do {
+        left = deadline - now_ms();
+        ready = poll(&end, 1, left > 0 ? (int)left : 0);
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0;
 }
 
 int bury_child(struct child *child, int64_t deadline, int *failed)
 {
-	siginfo_t info = { 0 };
+    siginfo_t info = {0};
 
-	*failed = 0;
-	if (child->pidfd < 0)
-		return 1;
-	if (!wait_for_end(child, deadline))
-		return 0;
-	/* An end that cannot be read is not a good one. */
-	*failed = waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG) < 0 || info.si_code != CLD_EXITED ||
-		  info.si_status != 0;
-	(void)close(child->pidfd);
-	child->pidfd = -1;
-	return 1;
+    *failed = 0;
+    if (child->pidfd < 0)
+        return 1;
+    if (!wait_for_end(child, deadline))
+        return 0;
+    /* An end that cannot be read is not a good one. */
+    *failed = waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG) < 0 || info.si_code != CLD_EXITED ||
+              info.si_status != 0;
+    (void)close(child->pidfd);
+    child->pidfd = -1;
+    return 1;
 }

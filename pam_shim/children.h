@@ -8,7 +8,7 @@
 
 /* A process of ours. pidfd is -1 before it is started and after it is buried. */
 struct child {
-	int pidfd;
+    int pidfd;
 };
 
 /* Milliseconds of CLOCK_MONOTONIC. */

@@ -68,10 +68,11 @@ static enum event refuse(struct dialogue *dialogue, int code, const char *why)
     return EVENT_REFUSED;
 }
 
-/* Before the PIN was sent, nothing is known about the person; after that, an attempt was made. */
+/* The verifier ends before this and says why. Who can keep it from running (a control group of the caller's, frozen)
+ * must not get "unavailable" for it where a card is required, which only the verifier knows. */
 static enum event refuse_for_time(struct dialogue *dialogue)
 {
-    return refuse(dialogue, dialogue->ending->secret_sent ? PAM_AUTH_ERR : PAM_AUTHINFO_UNAVAIL,
+    return refuse(dialogue, dialogue->ending->secret_sent ? PAM_AUTH_ERR : PAM_SYSTEM_ERR,
                   "the card and its checks took too long; raise timeout= if that is usual for this card");
 }
 
@@ -233,8 +234,7 @@ static void drop_useless_answer(const struct dialogue *dialogue, enum prompt_sty
                                 struct answer *answer)
 {
     const bool late = now_ms() - asked_ms > PAM_SC_PROMPT_S * MS_PER_S || now_ms() > dialogue->request_end_ms;
-    const bool garbled =
-        style == PROMPT_ECHOED && !text_is_plain((struct span){answer->bytes, answer->length});
+    const bool garbled = style == PROMPT_ECHOED && !text_is_plain((struct span){answer->bytes, answer->length});
     if (late || garbled) {
         explicit_bzero(answer, sizeof *answer);
         answer->status = ANSWER_NOT_GIVEN;
@@ -313,8 +313,8 @@ static bool is_refusal(enum pam_function function, uint8_t code)
 static void conclude(struct dialogue *dialogue, const struct incoming *verdict)
 {
     const struct request *const request = dialogue->request;
-    const bool grants = verdict->value == PAM_SUCCESS && verdict->text.length > 0 &&
-                        verdict->text.length <= ITEM_MAX && text_is_plain(verdict->text);
+    const bool grants = verdict->value == PAM_SUCCESS && verdict->text.length > 0 && verdict->text.length <= ITEM_MAX &&
+                        text_is_plain(verdict->text);
     enum event event = EVENT_BYTES;
     if (memcmp(verdict->nonce, request->nonce, NONCE_LENGTH) != 0 || verdict->function != request->function ||
         !(grants || is_refusal(request->function, verdict->value))) {

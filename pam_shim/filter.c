@@ -25,68 +25,128 @@
 
 /* Denied to both, whatever the arguments. */
 static const char *const denied[] = {
-	/* other programs and processes */
-	"execve", "execveat", "fork", "vfork", "uselib", "ptrace", "process_vm_readv", "process_vm_writev",
-	"process_madvise", "process_mrelease", "move_pages", "migrate_pages", "kcmp", "pidfd_open", "pidfd_getfd",
-	"pidfd_send_signal",
-	/* parts of the kernel that have been ways around a filter, or into it */
-	"io_uring_setup", "io_uring_enter", "io_uring_register", "bpf", "perf_event_open", "userfaultfd", "keyctl",
-	"add_key", "request_key", "modify_ldt", "vmsplice", "lookup_dcookie", "fanotify_init", "open_by_handle_at",
-	"name_to_handle_at", "personality",
-	/* namespaces and mounts */
-	"unshare", "setns", "mount", "umount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "fsopen",
-	"fsconfig", "fsmount", "fspick", "mount_setattr",
-	/* the machine */
-	"kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "create_module", "reboot",
-	"swapon", "swapoff", "acct", "quotactl", "quotactl_fd", "nfsservctl", "settimeofday", "clock_settime",
-	"clock_adjtime", "adjtimex", "stime", "sethostname", "setdomainname", "iopl", "ioperm", "vhangup", "syslog",
+    /* other programs and processes */
+    "execve",
+    "execveat",
+    "fork",
+    "vfork",
+    "uselib",
+    "ptrace",
+    "process_vm_readv",
+    "process_vm_writev",
+    "process_madvise",
+    "process_mrelease",
+    "move_pages",
+    "migrate_pages",
+    "kcmp",
+    "pidfd_open",
+    "pidfd_getfd",
+    "pidfd_send_signal",
+    /* parts of the kernel that have been ways around a filter, or into it */
+    "io_uring_setup",
+    "io_uring_enter",
+    "io_uring_register",
+    "bpf",
+    "perf_event_open",
+    "userfaultfd",
+    "keyctl",
+    "add_key",
+    "request_key",
+    "modify_ldt",
+    "vmsplice",
+    "lookup_dcookie",
+    "fanotify_init",
+    "open_by_handle_at",
+    "name_to_handle_at",
+    "personality",
+    /* namespaces and mounts */
+    "unshare",
+    "setns",
+    "mount",
+    "umount",
+    "umount2",
+    "pivot_root",
+    "chroot",
+    "move_mount",
+    "open_tree",
+    "fsopen",
+    "fsconfig",
+    "fsmount",
+    "fspick",
+    "mount_setattr",
+    /* the machine */
+    "kexec_load",
+    "kexec_file_load",
+    "init_module",
+    "finit_module",
+    "delete_module",
+    "create_module",
+    "reboot",
+    "swapon",
+    "swapoff",
+    "acct",
+    "quotactl",
+    "quotactl_fd",
+    "nfsservctl",
+    "settimeofday",
+    "clock_settime",
+    "clock_adjtime",
+    "adjtimex",
+    "stime",
+    "sethostname",
+    "setdomainname",
+    "iopl",
+    "ioperm",
+    "vhangup",
+    "syslog",
 };
 
 /* Denied to the verifier as well: it changes no file, not even one of its own account. */
 static const char *const denied_to_verifier[] = {
-	"chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "utime", "utimes",
-	"utimensat", "futimesat", "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr",
-	"mknod", "mknodat",
+    "chmod",     "fchmod",      "fchmodat",     "fchmodat2",    "chown",     "fchown",   "lchown",
+    "fchownat",  "utime",       "utimes",       "utimensat",    "futimesat", "setxattr", "lsetxattr",
+    "fsetxattr", "removexattr", "lremovexattr", "fremovexattr", "mknod",     "mknodat",
 };
 
 /* One comparison on one argument under which a call is denied. */
 struct conditional {
-	const char *name;
-	struct scmp_arg_cmp when;
+    const char *name;
+    struct scmp_arg_cmp when;
 };
 
 int is_system_call(const char *name)
 {
-	return seccomp_syscall_resolve_name(name) != __NR_SCMP_ERROR;
+    return seccomp_syscall_resolve_name(name) != __NR_SCMP_ERROR;
 }
 
 static bool is_allowed(const struct sandbox_order *order, const char *name)
 {
-	for (size_t i = 0; i < order->allow_count; i++) {
-		if (strcmp(order->allow[i], name) == 0)
-			return true;
-	}
-	return false;
+    for (size_t i = 0; i < order->allow_count; i++) {
+        if (strcmp(order->allow[i], name) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* A name that this libseccomp does not know, or that this architecture does not have, needs no rule. */
 static int deny(scmp_filter_ctx filter, const struct sandbox_order *order, const char *name, int error,
-		const struct scmp_arg_cmp *when)
+                const struct scmp_arg_cmp *when)
 {
-	int number = seccomp_syscall_resolve_name(name);
+    int number = seccomp_syscall_resolve_name(name);
 
-	if (number == __NR_SCMP_ERROR || is_allowed(order, name))
-		return 0;
-	return seccomp_rule_add_array(filter, SCMP_ACT_ERRNO((uint32_t)error), number, when == NULL ? 0 : 1, when);
+    if (number == __NR_SCMP_ERROR || is_allowed(order, name))
+        return 0;
+    return seccomp_rule_add_array(filter, SCMP_ACT_ERRNO((uint32_t)error), number, when == NULL ? 0 : 1, when);
 }
 
-static int deny_listed(scmp_filter_ctx filter, const struct sandbox_order *order, const char *const *names, size_t count)
+static int deny_listed(scmp_filter_ctx filter, const struct sandbox_order *order, const char *const *names,
+                       size_t count)
 {
-	int result = 0;
+    int result = 0;
 
-	for (size_t i = 0; i < count && result == 0; i++)
-		result = deny(filter, order, names[i], EPERM, NULL);
-	return result;
+    for (size_t i = 0; i < count && result == 0; i++)
+        result = deny(filter, order, names[i], EPERM, NULL);
+    return result;
 }
 
 /*
@@ -95,66 +155,66 @@ static int deny_listed(scmp_filter_ctx filter, const struct sandbox_order *order
  */
 static int deny_conditionally(scmp_filter_ctx filter, const struct sandbox_order *order)
 {
-	const scmp_datum_t self = (scmp_datum_t)getpid();
-	const struct conditional conditions[] = {
+    const scmp_datum_t self = (scmp_datum_t)getpid();
+    const struct conditional conditions[] = {
 #if defined(__s390__) || defined(__s390x__)
-		{ "clone", SCMP_A1(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0) },
+        {"clone", SCMP_A1(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0)},
 #else
-		{ "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0) },
+        {"clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0)},
 #endif
-		{ "kill", SCMP_A0(SCMP_CMP_NE, self) },
-		{ "tkill", SCMP_A0(SCMP_CMP_NE, self) },
-		{ "tgkill", SCMP_A0(SCMP_CMP_NE, self) },
-		{ "rt_sigqueueinfo", SCMP_A0(SCMP_CMP_NE, self) },
-		{ "rt_tgsigqueueinfo", SCMP_A0(SCMP_CMP_NE, self) },
-		/* the owner of a descriptor is sent a signal (SIGIO ends a process), which no filter sees as a kill */
-		{ "fcntl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETOWN) },
-		{ "fcntl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETOWN_EX) },
-		{ "fcntl64", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETOWN) },
-		{ "fcntl64", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETOWN_EX) },
-		{ "ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, FIOSETOWN) },
-		{ "ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, SIOCSPGRP) },
-		{ "prlimit64", SCMP_A0(SCMP_CMP_NE, 0) },
-		{ "socket", SCMP_A0(SCMP_CMP_NE, AF_UNIX) },
-		{ "socketpair", SCMP_A0(SCMP_CMP_NE, AF_UNIX) },
-		{ "prctl", SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, PR_SET_DUMPABLE) },
-		{ "prctl", SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, PR_SET_PDEATHSIG) },
-		{ "ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, TIOCSTI) },
-		{ "ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, TIOCLINUX) },
-	};
-	int result = deny(filter, order, "clone3", ENOSYS, NULL);
+        {"kill", SCMP_A0(SCMP_CMP_NE, self)},
+        {"tkill", SCMP_A0(SCMP_CMP_NE, self)},
+        {"tgkill", SCMP_A0(SCMP_CMP_NE, self)},
+        {"rt_sigqueueinfo", SCMP_A0(SCMP_CMP_NE, self)},
+        {"rt_tgsigqueueinfo", SCMP_A0(SCMP_CMP_NE, self)},
+        /* the owner of a descriptor is sent a signal (SIGIO ends a process), which no filter sees as a kill */
+        {"fcntl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETOWN)},
+        {"fcntl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETOWN_EX)},
+        {"fcntl64", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETOWN)},
+        {"fcntl64", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETOWN_EX)},
+        {"ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, FIOSETOWN)},
+        {"ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, SIOCSPGRP)},
+        {"prlimit64", SCMP_A0(SCMP_CMP_NE, 0)},
+        {"socket", SCMP_A0(SCMP_CMP_NE, AF_UNIX)},
+        {"socketpair", SCMP_A0(SCMP_CMP_NE, AF_UNIX)},
+        {"prctl", SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, PR_SET_DUMPABLE)},
+        {"prctl", SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, PR_SET_PDEATHSIG)},
+        {"ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, TIOCSTI)},
+        {"ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, TIOCLINUX)},
+    };
+    int result = deny(filter, order, "clone3", ENOSYS, NULL);
 
-	for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]) && result == 0; i++)
-		result = deny(filter, order, conditions[i].name, EPERM, &conditions[i].when);
-	return result;
+    for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]) && result == 0; i++)
+        result = deny(filter, order, conditions[i].name, EPERM, &conditions[i].when);
+    return result;
 }
 
 static int add_rules(scmp_filter_ctx filter, const struct sandbox_order *order)
 {
-	int result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    int result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 
-	if (result == 0)
-		result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-	if (result == 0)
-		result = deny_listed(filter, order, denied, sizeof(denied) / sizeof(denied[0]));
-	if (result == 0 && order->kind == SANDBOX_VERIFIER)
-		result = deny_listed(filter, order, denied_to_verifier,
-				     sizeof(denied_to_verifier) / sizeof(denied_to_verifier[0]));
-	if (result == 0)
-		result = deny_conditionally(filter, order);
-	return result;
+    if (result == 0)
+        result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    if (result == 0)
+        result = deny_listed(filter, order, denied, sizeof(denied) / sizeof(denied[0]));
+    if (result == 0 && order->kind == SANDBOX_VERIFIER)
+        result = deny_listed(filter, order, denied_to_verifier,
+                             sizeof(denied_to_verifier) / sizeof(denied_to_verifier[0]));
+    if (result == 0)
+        result = deny_conditionally(filter, order);
+    return result;
 }
 
 int load_filter(const struct sandbox_order *order)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-	int result = -ENOMEM;
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int result = -ENOMEM;
 
-	if (filter == NULL)
-		return result;
-	result = add_rules(filter, order);
-	if (result == 0)
-		result = seccomp_load(filter);
-	seccomp_release(filter);
-	return result;
+    if (filter == NULL)
+        return result;
+    result = add_rules(filter, order);
+    if (result == 0)
+        result = seccomp_load(filter);
+    seccomp_release(filter);
+    return result;
 }

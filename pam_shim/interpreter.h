@@ -8,11 +8,11 @@
 
 /* What the interpreter is loaded from; all canonical. */
 struct installation {
-	char worker[PATH_MAX];
-	char libpython[PATH_MAX];
-	char stdlib[PATH_MAX];
-	char dynload[PATH_MAX];
-	char site_packages[PATH_MAX];
+    char worker[PATH_MAX];
+    char libpython[PATH_MAX];
+    char stdlib[PATH_MAX];
+    char dynload[PATH_MAX];
+    char site_packages[PATH_MAX];
 };
 
 /* Find the installation that this very executable belongs to. */

@@ -35,8 +35,7 @@ static void free_record(pam_handle_t *pamh, void *record, int error_status)
 static bool record_account(pam_handle_t *pamh, const char *account)
 {
     char *const record = account != NULL ? strdup(account) : NULL;
-    if ((account == NULL || record != NULL) &&
-        pam_set_data(pamh, RECORD, record, free_record) == PAM_SUCCESS)
+    if ((account == NULL || record != NULL) && pam_set_data(pamh, RECORD, record, free_record) == PAM_SUCCESS)
         return true;
     free(record);
     pam_syslog(pamh, LOG_CRIT, "refused: out of memory for the record of who was granted");
@@ -57,8 +56,8 @@ static int refuse_for_spawn(const pam_handle_t *pamh, const char *path, struct s
     errno = outcome.error;
     switch (outcome.failure) {
     case SPAWN_NO_PRIVILEGE:
-        pam_syslog(pamh, LOG_ERR, "cannot become root to start %s: %m; a host with part of a privilege cannot use cards",
-                   path);
+        pam_syslog(pamh, LOG_ERR,
+                   "cannot become root to start %s: %m; a host with part of a privilege cannot use cards", path);
         return PAM_SERVICE_ERR;
     case SPAWN_NO_EXEC:
         pam_syslog(pamh, LOG_ERR, "cannot execute the worker %s: %m; install it again, or correct worker=", path);
@@ -82,8 +81,9 @@ static void run_request(pam_handle_t *pamh, const struct request *request, const
     struct supervisor supervisor;
     const char *const unsafe = worker_path_unsafe(&request->caller, request->options->worker, path);
     if (unsafe != NULL) {
-        pam_syslog(pamh, LOG_ERR, "cannot use the worker %s: %s; install it again, or correct worker=",
-                   request->options->worker, unsafe);
+        pam_syslog(pamh, LOG_ERR,
+                   "cannot use the worker %s: %s; install it again, or correct worker=", request->options->worker,
+                   unsafe);
         ending->refusal = PAM_SERVICE_ERR;
         return;
     }

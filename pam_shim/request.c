@@ -42,7 +42,8 @@ static int put_items(const pam_handle_t *pamh, struct request *request, struct o
         }
         const size_t length = strlen(text);
         if (length > ITEM_MAX || !text_is_plain((struct span){(const uint8_t *)text, length})) {
-            pam_syslog(pamh, LOG_NOTICE, "refused: the %s is no plain text of at most %d bytes", ITEMS[i].name, ITEM_MAX);
+            pam_syslog(pamh, LOG_NOTICE, "refused: the %s is no plain text of at most %d bytes", ITEMS[i].name,
+                       ITEM_MAX);
             return ITEMS[i].refusal;
         }
         if (ITEMS[i].item == PAM_USER)
@@ -93,8 +94,7 @@ int request_prepare(const pam_handle_t *pamh, enum pam_function function, int pa
     frame_put(frame, options->config, strlen(options->config));
     frame_put_u32(frame, options->machine_s);
     write_order(request, order);
-    if (!frame_end(frame) ||
-        !text_is_plain((struct span){(const uint8_t *)options->config, strlen(options->config)})) {
+    if (!frame_end(frame) || !text_is_plain((struct span){(const uint8_t *)options->config, strlen(options->config)})) {
         pam_syslog(pamh, LOG_ERR, "refused: the argument config= is no plain text or too long; correct it");
         return PAM_SERVICE_ERR;
     }

@@ -9,13 +9,13 @@ enum sandbox_kind { SANDBOX_VERIFIER, SANDBOX_CARD };
 
 /* What the process becomes. */
 struct sandbox_order {
-	enum sandbox_kind kind;
-	uid_t uid; /* (uid_t)-1: the identity stays as it is */
-	gid_t gid;
-	const gid_t *groups;
-	size_t group_count;
-	const char *const *allow; /* names of system calls that the filter lets through all the same */
-	size_t allow_count;
+    enum sandbox_kind kind;
+    uid_t uid; /* (uid_t)-1: the identity stays as it is */
+    gid_t gid;
+    const gid_t *groups;
+    size_t group_count;
+    const char *const *allow; /* names of system calls that the filter lets through all the same */
+    size_t allow_count;
 };
 
 /*

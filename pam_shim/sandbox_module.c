@@ -15,140 +15,136 @@
 
 static PyObject *raise_step(const char *step)
 {
-	if (errno == EINVAL)
-		return PyErr_Format(PyExc_ValueError, "cannot enter the sandbox: %s: not acceptable", step);
-	PyObject *arguments = Py_BuildValue("(iN)", errno,
-					    PyUnicode_FromFormat("cannot enter the sandbox: %s: %s", step, strerror(errno)));
-	if (arguments != NULL) {
-		PyErr_SetObject(PyExc_OSError, arguments);
-		Py_DECREF(arguments);
-	}
-	return NULL;
+    if (errno == EINVAL)
+        return PyErr_Format(PyExc_ValueError, "cannot enter the sandbox: %s: not acceptable", step);
+    PyObject *arguments = Py_BuildValue(
+        "(iN)", errno, PyUnicode_FromFormat("cannot enter the sandbox: %s: %s", step, strerror(errno)));
+    if (arguments != NULL) {
+        PyErr_SetObject(PyExc_OSError, arguments);
+        Py_DECREF(arguments);
+    }
+    return NULL;
 }
 
 /* Convert a uid or gid; -1 is allowed only where `keep` says so. */
 static int read_id(PyObject *number, int keep, uint32_t *id)
 {
-	long long value = PyLong_AsLongLong(number);
+    long long value = PyLong_AsLongLong(number);
 
-	if (value == -1 && PyErr_Occurred())
-		return -1;
-	if (value < (keep ? -1 : 0) || value >= UINT32_MAX) {
-		PyErr_SetString(PyExc_ValueError, "cannot enter the sandbox: an id is out of range");
-		return -1;
-	}
-	*id = (uint32_t)value;
-	return 0;
+    if (value == -1 && PyErr_Occurred())
+        return -1;
+    if (value < (keep ? -1 : 0) || value >= UINT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "cannot enter the sandbox: an id is out of range");
+        return -1;
+    }
+    *id = (uint32_t)value;
+    return 0;
 }
 
 /* Memory for an array of as many entries as the list has, or NULL with an exception set. */
 static void *array_for(PyObject *list, size_t entry_size)
 {
-	Py_ssize_t count = PyList_GET_SIZE(list);
+    Py_ssize_t count = PyList_GET_SIZE(list);
 
-	if (count > LIST_MAX) {
-		PyErr_SetString(PyExc_ValueError, "cannot enter the sandbox: a list is too long");
-		return NULL;
-	}
-	void *array = PyMem_Calloc((size_t)count + 1, entry_size);
-	return array == NULL ? PyErr_NoMemory() : array;
+    if (count > LIST_MAX) {
+        PyErr_SetString(PyExc_ValueError, "cannot enter the sandbox: a list is too long");
+        return NULL;
+    }
+    void *array = PyMem_Calloc((size_t)count + 1, entry_size);
+    return array == NULL ? PyErr_NoMemory() : array;
 }
 
 static gid_t *read_groups(PyObject *list)
 {
-	gid_t *groups = array_for(list, sizeof(*groups));
+    gid_t *groups = array_for(list, sizeof(*groups));
 
-	for (Py_ssize_t i = 0; groups != NULL && i < PyList_GET_SIZE(list); i++) {
-		if (read_id(PyList_GET_ITEM(list, i), 0, &groups[i]) < 0) {
-			PyMem_Free(groups);
-			return NULL;
-		}
-	}
-	return groups;
+    for (Py_ssize_t i = 0; groups != NULL && i < PyList_GET_SIZE(list); i++) {
+        if (read_id(PyList_GET_ITEM(list, i), 0, &groups[i]) < 0) {
+            PyMem_Free(groups);
+            return NULL;
+        }
+    }
+    return groups;
 }
 
 /* The names stay the property of the list, which outlives the call. */
 static const char **read_names(PyObject *list)
 {
-	const char **names = array_for(list, sizeof(*names));
+    const char **names = array_for(list, sizeof(*names));
 
-	for (Py_ssize_t i = 0; names != NULL && i < PyList_GET_SIZE(list); i++) {
-		names[i] = PyUnicode_AsUTF8(PyList_GET_ITEM(list, i));
-		if (names[i] == NULL) {
-			PyMem_Free(names);
-			return NULL;
-		}
-	}
-	return names;
+    for (Py_ssize_t i = 0; names != NULL && i < PyList_GET_SIZE(list); i++) {
+        names[i] = PyUnicode_AsUTF8(PyList_GET_ITEM(list, i));
+        if (names[i] == NULL) {
+            PyMem_Free(names);
+            return NULL;
+        }
+    }
+    return names;
 }
 
 static PyObject *enter(enum sandbox_kind kind, PyObject *uid, PyObject *gid, PyObject *groups, PyObject *allow)
 {
-	struct sandbox_order order = { .kind = kind };
-	gid_t *group_array = read_groups(groups);
-	const char **name_array = NULL;
-	PyObject *result = NULL;
-	const char *failed;
+    struct sandbox_order order = {.kind = kind};
+    gid_t *group_array = read_groups(groups);
+    const char **name_array = NULL;
+    PyObject *result = NULL;
+    const char *failed;
 
-	if (group_array == NULL || read_id(uid, 1, &order.uid) < 0 || read_id(gid, 1, &order.gid) < 0)
-		goto out;
-	order.groups = group_array;
-	order.group_count = (size_t)PyList_GET_SIZE(groups);
-	if (allow != NULL) {
-		name_array = read_names(allow);
-		if (name_array == NULL)
-			goto out;
-		order.allow = name_array;
-		order.allow_count = (size_t)PyList_GET_SIZE(allow);
-	}
-	failed = enter_sandbox(&order);
-	result = failed == NULL ? Py_NewRef(Py_None) : raise_step(failed);
+    if (group_array == NULL || read_id(uid, 1, &order.uid) < 0 || read_id(gid, 1, &order.gid) < 0)
+        goto out;
+    order.groups = group_array;
+    order.group_count = (size_t)PyList_GET_SIZE(groups);
+    if (allow != NULL) {
+        name_array = read_names(allow);
+        if (name_array == NULL)
+            goto out;
+        order.allow = name_array;
+        order.allow_count = (size_t)PyList_GET_SIZE(allow);
+    }
+    failed = enter_sandbox(&order);
+    result = failed == NULL ? Py_NewRef(Py_None) : raise_step(failed);
 out:
-	PyMem_Free(group_array);
-	PyMem_Free((void *)name_array);
-	return result;
+    PyMem_Free(group_array);
+    PyMem_Free((void *)name_array);
+    return result;
 }
 
 static PyObject *drop_and_confine_verifier(PyObject *Py_UNUSED(self), PyObject *arguments)
 {
-	PyObject *uid, *gid, *groups;
+    PyObject *uid, *gid, *groups;
 
-	if (!PyArg_ParseTuple(arguments, "O!O!O!", &PyLong_Type, &uid, &PyLong_Type, &gid, &PyList_Type, &groups))
-		return NULL;
-	return enter(SANDBOX_VERIFIER, uid, gid, groups, NULL);
+    if (!PyArg_ParseTuple(arguments, "O!O!O!", &PyLong_Type, &uid, &PyLong_Type, &gid, &PyList_Type, &groups))
+        return NULL;
+    return enter(SANDBOX_VERIFIER, uid, gid, groups, NULL);
 }
 
 static PyObject *drop_and_confine_card(PyObject *Py_UNUSED(self), PyObject *arguments)
 {
-	PyObject *uid, *gid, *groups, *allow;
+    PyObject *uid, *gid, *groups, *allow;
 
-	if (!PyArg_ParseTuple(arguments, "O!O!O!O!", &PyLong_Type, &uid, &PyLong_Type, &gid, &PyList_Type, &groups,
-			      &PyList_Type, &allow))
-		return NULL;
-	return enter(SANDBOX_CARD, uid, gid, groups, allow);
+    if (!PyArg_ParseTuple(arguments, "O!O!O!O!", &PyLong_Type, &uid, &PyLong_Type, &gid, &PyList_Type, &groups,
+                          &PyList_Type, &allow))
+        return NULL;
+    return enter(SANDBOX_CARD, uid, gid, groups, allow);
 }
 
 static PyMethodDef methods[] = {
-	{ "drop_and_confine_verifier", drop_and_confine_verifier, METH_VARARGS,
-	  "drop_and_confine_verifier(uid, gid, groups): enter the verifier's sandbox for good." },
-	{ "drop_and_confine_card", drop_and_confine_card, METH_VARARGS,
-	  "drop_and_confine_card(uid, gid, groups, allow): enter the card process's sandbox for good." },
-	{ "look_up_name", pam_sc_look_up_name, METH_O,
-	  "look_up_name(name): (name, uid) of the account, None if there is none; OSError if that cannot be said." },
-	{ "look_up_uid", pam_sc_look_up_uid, METH_O, "look_up_uid(uid): the same by number." },
-	{ NULL, NULL, 0, NULL },
+    {"drop_and_confine_verifier", drop_and_confine_verifier, METH_VARARGS,
+     "drop_and_confine_verifier(uid, gid, groups): enter the verifier's sandbox for good."},
+    {"drop_and_confine_card", drop_and_confine_card, METH_VARARGS,
+     "drop_and_confine_card(uid, gid, groups, allow): enter the card process's sandbox for good."},
+    {"look_up_name", pam_sc_look_up_name, METH_O,
+     "look_up_name(name): (name, uid) of the account, None if there is none; OSError if that cannot be said."},
+    {"look_up_uid", pam_sc_look_up_uid, METH_O, "look_up_uid(uid): the same by number."},
+    {NULL, NULL, 0, NULL},
 };
 
 /* CPython's interface wants these two writable; nothing of ours is kept in them. */
 static struct PyModuleDef module = {
-	PyModuleDef_HEAD_INIT,
-	.m_name = "_pam_sc",
-	.m_doc = "The way into the sandbox.",
-	.m_size = 0,
-	.m_methods = methods,
+    PyModuleDef_HEAD_INIT, .m_name = "_pam_sc", .m_doc = "The way into the sandbox.", .m_size = 0, .m_methods = methods,
 };
 
 PyMODINIT_FUNC PyInit__pam_sc(void)
 {
-	return PyModule_Create(&module);
+    return PyModule_Create(&module);
 }

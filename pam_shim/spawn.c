@@ -225,8 +225,7 @@ static bool open_channels(struct supervisor *ours, int theirs[ENDS], const uint8
 struct spawn_outcome spawn_supervisor(const char *path, const struct caller *caller, const uint8_t *order,
                                       size_t order_length, struct supervisor *supervisor)
 {
-    struct launch launch = {
-        .path = path, .become_root = caller->privileged, .ends = {-1, -1, -1, -1}, .pidfd = -1};
+    struct launch launch = {.path = path, .become_root = caller->privileged, .ends = {-1, -1, -1, -1}, .pidfd = -1};
     *supervisor = (struct supervisor){-1, -1, -1, -1};
 
     if (!open_channels(supervisor, launch.ends, order, order_length))

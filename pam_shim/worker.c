@@ -40,115 +40,115 @@
 #define GOES_ON (-1)
 
 struct login {
-	struct child verifier;
-	struct child card;
-	int control;
-	bool human;
-	int64_t since;
-	int64_t machine_left;
-	int64_t human_left;
-	int64_t prompt_left;
+    struct child verifier;
+    struct child card;
+    int control;
+    bool human;
+    int64_t since;
+    int64_t machine_left;
+    int64_t human_left;
+    int64_t prompt_left;
 };
 
 static void report(enum report what)
 {
-	unsigned char byte = (unsigned char)what;
+    unsigned char byte = (unsigned char)what;
 
-	if (what != REPORT_NONE)
-		(void)send(SUPERVISOR_LIFELINE, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (what != REPORT_NONE)
+        (void)send(SUPERVISOR_LIFELINE, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 /* Nothing of the host is left but the four descriptors and the identity. */
 static int forget_host(void)
 {
-	sigset_t none;
-	int null;
+    sigset_t none;
+    int null;
 
-	/* Fails for those that cannot be changed: SIGKILL, SIGSTOP, and the two that the C library keeps for itself. */
-	for (int number = 1; number < NSIG; number++)
-		(void)signal(number, SIG_DFL);
-	(void)sigemptyset(&none);
-	(void)umask(077);
-	(void)setsid();
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0 || chdir("/") < 0)
-		return -1;
-	for (int standard = 0; standard <= 2; standard++) {
-		if (null != standard && dup2(null, standard) < 0)
-			return -1;
-	}
-	for (int own = SUPERVISOR_FRAMES; own < SUPERVISOR_DESCRIPTORS; own++) {
-		if (fcntl(own, F_SETFD, FD_CLOEXEC) < 0)
-			return -1;
-	}
-	return (int)syscall(SYS_close_range, SUPERVISOR_DESCRIPTORS, ~0U, 0);
+    /* Fails for those that cannot be changed: SIGKILL, SIGSTOP, and the two that the C library keeps for itself. */
+    for (int number = 1; number < NSIG; number++)
+        (void)signal(number, SIG_DFL);
+    (void)sigemptyset(&none);
+    (void)umask(077);
+    (void)setsid();
+    null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0 || chdir("/") < 0)
+        return -1;
+    for (int standard = 0; standard <= 2; standard++) {
+        if (null != standard && dup2(null, standard) < 0)
+            return -1;
+    }
+    for (int own = SUPERVISOR_FRAMES; own < SUPERVISOR_DESCRIPTORS; own++) {
+        if (fcntl(own, F_SETFD, FD_CLOEXEC) < 0)
+            return -1;
+    }
+    return (int)syscall(SYS_close_range, SUPERVISOR_DESCRIPTORS, ~0U, 0);
 }
 
 static int read_order(struct order *order)
 {
-	unsigned char bytes[ORDER_SIZE + 1];
-	uint32_t words[ORDER_SIZE / 4];
+    unsigned char bytes[ORDER_SIZE + 1];
+    uint32_t words[ORDER_SIZE / 4];
 
-	memset(order, 0, sizeof(*order));
-	if (recv(SUPERVISOR_LIFELINE, bytes, sizeof(bytes), MSG_DONTWAIT) != ORDER_SIZE || memcmp(bytes, "PSC1", 4) != 0)
-		return -1;
-	memcpy(words, bytes, sizeof(words));
-	for (size_t i = 0; i < ORDER_IDS; i++)
-		order->ids[i] = ntohl(words[1 + i]);
-	order->at_secure = ntohl(words[1 + ORDER_IDS]);
-	order->machine_seconds = ntohl(words[2 + ORDER_IDS]);
-	return order->machine_seconds >= 1 && order->machine_seconds <= MACHINE_SECONDS_MAX ? 0 : -1;
+    memset(order, 0, sizeof(*order));
+    if (recv(SUPERVISOR_LIFELINE, bytes, sizeof(bytes), MSG_DONTWAIT) != ORDER_SIZE || memcmp(bytes, "PSC1", 4) != 0)
+        return -1;
+    memcpy(words, bytes, sizeof(words));
+    for (size_t i = 0; i < ORDER_IDS; i++)
+        order->ids[i] = ntohl(words[1 + i]);
+    order->at_secure = ntohl(words[1 + ORDER_IDS]);
+    order->machine_seconds = ntohl(words[2 + ORDER_IDS]);
+    return order->machine_seconds >= 1 && order->machine_seconds <= MACHINE_SECONDS_MAX ? 0 : -1;
 }
 
 /* The host has privilege if any of its uids is 0, if its ids are not all the same, or if the kernel says so. */
 static bool has_privilege(const struct order *order)
 {
-	const uint32_t *uids = order->ids;
-	const uint32_t *gids = order->ids + 3;
+    const uint32_t *uids = order->ids;
+    const uint32_t *gids = order->ids + 3;
 
-	if (order->at_secure != 0 || uids[0] == 0 || uids[1] == 0 || uids[2] == 0)
-		return true;
-	return uids[0] != uids[1] || uids[1] != uids[2] || gids[0] != gids[1] || gids[1] != gids[2];
+    if (order->at_secure != 0 || uids[0] == 0 || uids[1] == 0 || uids[2] == 0)
+        return true;
+    return uids[0] != uids[1] || uids[1] != uids[2] || gids[0] != gids[1] || gids[1] != gids[2];
 }
 
 /* The uids come first: with an effective uid other than 0 the rest is not permitted. */
 static int take_privilege(void)
 {
-	uid_t uids[3] = { 1, 1, 1 };
-	gid_t gids[3] = { 1, 1, 1 };
+    uid_t uids[3] = {1, 1, 1};
+    gid_t gids[3] = {1, 1, 1};
 
-	if (setresuid(0, 0, 0) < 0 || setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0)
-		return -1;
-	if (getresuid(&uids[0], &uids[1], &uids[2]) < 0 || getresgid(&gids[0], &gids[1], &gids[2]) < 0 ||
-	    getgroups(0, NULL) != 0)
-		return -1;
-	return uids[0] == 0 && uids[1] == 0 && uids[2] == 0 && gids[0] == 0 && gids[1] == 0 && gids[2] == 0 ? 0 : -1;
+    if (setresuid(0, 0, 0) < 0 || setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0)
+        return -1;
+    if (getresuid(&uids[0], &uids[1], &uids[2]) < 0 || getresgid(&gids[0], &gids[1], &gids[2]) < 0 ||
+        getgroups(0, NULL) != 0)
+        return -1;
+    return uids[0] == 0 && uids[1] == 0 && uids[2] == 0 && gids[0] == 0 && gids[1] == 0 && gids[2] == 0 ? 0 : -1;
 }
 
 /* Nobody can make a login with privilege fail half way, or harm a token, by limits that he has set before. */
 static int set_own_limits(bool privilege)
 {
-	static const struct {
-		int resource;
-		rlim_t wanted;
-	} limits[] = {
-		{ RLIMIT_FSIZE, RLIM_INFINITY }, { RLIMIT_DATA, RLIM_INFINITY },    { RLIMIT_AS, RLIM_INFINITY },
-		{ RLIMIT_CPU, RLIM_INFINITY },   { RLIMIT_STACK, (rlim_t)8 << 20 }, { RLIMIT_NOFILE, 256 },
-	};
-	struct rlimit limit;
+    static const struct {
+        int resource;
+        rlim_t wanted;
+    } limits[] = {
+        {RLIMIT_FSIZE, RLIM_INFINITY}, {RLIMIT_DATA, RLIM_INFINITY},    {RLIMIT_AS, RLIM_INFINITY},
+        {RLIMIT_CPU, RLIM_INFINITY},   {RLIMIT_STACK, (rlim_t)8 << 20}, {RLIMIT_NOFILE, 256},
+    };
+    struct rlimit limit;
 
-	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-		__rlimit_resource_t resource = (__rlimit_resource_t)limits[i].resource;
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        __rlimit_resource_t resource = (__rlimit_resource_t)limits[i].resource;
 
-		if (getrlimit(resource, &limit) < 0)
-			return -1;
-		if (privilege || limit.rlim_max > limits[i].wanted)
-			limit.rlim_max = limits[i].wanted;
-		limit.rlim_cur = limit.rlim_max;
-		if (setrlimit(resource, &limit) < 0)
-			return -1;
-	}
-	return 0;
+        if (getrlimit(resource, &limit) < 0)
+            return -1;
+        if (privilege || limit.rlim_max > limits[i].wanted)
+            limit.rlim_max = limits[i].wanted;
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(resource, &limit) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /*
@@ -157,209 +157,209 @@ static int set_own_limits(bool privilege)
  */
 static void raise_process_limit(void)
 {
-	struct rlimit limit;
+    struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NPROC, &limit) < 0)
-		return;
-	if (limit.rlim_max < PROCESSES_MIN)
-		limit.rlim_max = PROCESSES_MIN;
-	if (limit.rlim_cur < PROCESSES_MIN)
-		limit.rlim_cur = PROCESSES_MIN;
-	(void)setrlimit(RLIMIT_NPROC, &limit);
+    if (getrlimit(RLIMIT_NPROC, &limit) < 0)
+        return;
+    if (limit.rlim_max < PROCESSES_MIN)
+        limit.rlim_max = PROCESSES_MIN;
+    if (limit.rlim_cur < PROCESSES_MIN)
+        limit.rlim_cur = PROCESSES_MIN;
+    (void)setrlimit(RLIMIT_NPROC, &limit);
 }
 
 /* Start both processes. Whatever happens, the supervisor's copies of their descriptors are closed afterwards. */
 static int start_both(struct login *login, const char *path)
 {
-	int control[2] = { -1, -1 };
-	int channel[2] = { -1, -1 };
-	int result = -1;
+    int control[2] = {-1, -1};
+    int channel[2] = {-1, -1};
+    int result = -1;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) == 0 &&
-	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) == 0) {
-		const int verifier[] = { SUPERVISOR_FRAMES, channel[0], control[1] };
-		const int card[] = { SUPERVISOR_SECRETS, channel[1] };
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) == 0 &&
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) == 0) {
+        const int verifier[] = {SUPERVISOR_FRAMES, channel[0], control[1]};
+        const int card[] = {SUPERVISOR_SECRETS, channel[1]};
 
-		result = start_child(&login->card, path, "card", card, 2);
-		if (result == 0)
-			result = start_child(&login->verifier, path, "verifier", verifier, 3);
-	}
-	login->control = control[0];
-	(void)close(SUPERVISOR_FRAMES);
-	(void)close(SUPERVISOR_SECRETS);
-	(void)close(control[1]);
-	(void)close(channel[0]);
-	(void)close(channel[1]);
-	return result;
+        result = start_child(&login->card, path, "card", card, 2);
+        if (result == 0)
+            result = start_child(&login->verifier, path, "verifier", verifier, 3);
+    }
+    login->control = control[0];
+    (void)close(SUPERVISOR_FRAMES);
+    (void)close(SUPERVISOR_SECRETS);
+    (void)close(control[1]);
+    (void)close(channel[0]);
+    (void)close(channel[1]);
+    return result;
 }
 
 /* Take the time since the last call off the limits that were running. */
 static void count_time(struct login *login)
 {
-	int64_t now = now_ms();
-	int64_t passed = now - login->since;
+    int64_t now = now_ms();
+    int64_t passed = now - login->since;
 
-	login->since = now;
-	if (login->human) {
-		login->human_left -= passed;
-		login->prompt_left -= passed;
-	} else {
-		login->machine_left -= passed;
-	}
+    login->since = now;
+    if (login->human) {
+        login->human_left -= passed;
+        login->prompt_left -= passed;
+    } else {
+        login->machine_left -= passed;
+    }
 }
 
 static int64_t time_left(const struct login *login)
 {
-	if (!login->human)
-		return login->machine_left;
-	return login->human_left < login->prompt_left ? login->human_left : login->prompt_left;
+    if (!login->human)
+        return login->machine_left;
+    return login->human_left < login->prompt_left ? login->human_left : login->prompt_left;
 }
 
 /* The verifier asks for the end of the card process. The answer says that it is dead, so it is not given before. */
 static int end_card(struct login *login)
 {
-	int failed;
+    int failed;
 
-	kill_child(&login->card);
-	if (!bury_child(&login->card, now_ms() + BURY_MS, &failed))
-		return REPORT_SYSTEM;
-	return send(login->control, "k", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? GOES_ON : REPORT_SYSTEM;
+    kill_child(&login->card);
+    if (!bury_child(&login->card, now_ms() + BURY_MS, &failed))
+        return REPORT_SYSTEM;
+    return send(login->control, "k", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? GOES_ON : REPORT_SYSTEM;
 }
 
 /* What the verifier said on the control channel, as the table above has it. */
 static int hear_verifier(struct login *login)
 {
-	char message[2] = { 0, 0 };
-	ssize_t length = recv(login->control, message, sizeof(message), MSG_DONTWAIT);
+    char message[2] = {0, 0};
+    ssize_t length = recv(login->control, message, sizeof(message), MSG_DONTWAIT);
 
-	if (length == 0) {
-		/* Its end is closed: it is ending, which its pidfd will say, in machine time. */
-		(void)close(login->control);
-		login->control = -1;
-		login->human = false;
-		return GOES_ON;
-	}
-	if (length != 1)
-		return REPORT_VERIFIER_FAILED;
-	if (message[0] == 'K')
-		return end_card(login);
-	if (message[0] != (login->human ? 'M' : 'H'))
-		return REPORT_VERIFIER_FAILED;
-	login->human = !login->human;
-	login->prompt_left = PROMPT_MS;
-	return GOES_ON;
+    if (length == 0) {
+        /* Its end is closed: it is ending, which its pidfd will say, in machine time. */
+        (void)close(login->control);
+        login->control = -1;
+        login->human = false;
+        return GOES_ON;
+    }
+    if (length != 1)
+        return REPORT_VERIFIER_FAILED;
+    if (message[0] == 'K')
+        return end_card(login);
+    if (message[0] != (login->human ? 'M' : 'H'))
+        return REPORT_VERIFIER_FAILED;
+    login->human = !login->human;
+    login->prompt_left = PROMPT_MS;
+    return GOES_ON;
 }
 
 /* Wait for one thing to happen, and say how the login ends, or GOES_ON. */
 static int watch_once(struct login *login)
 {
-	struct pollfd watched[] = {
-		{ .fd = SUPERVISOR_LIFELINE, .events = POLLIN }, { .fd = SUPERVISOR_HOST, .events = POLLIN },
-		{ .fd = login->control, .events = POLLIN },      { .fd = login->verifier.pidfd, .events = POLLIN },
-		{ .fd = login->card.pidfd, .events = POLLIN },
-	};
-	int64_t left = time_left(login);
-	int ready;
-	int failed;
+    struct pollfd watched[] = {
+        {.fd = SUPERVISOR_LIFELINE, .events = POLLIN}, {.fd = SUPERVISOR_HOST, .events = POLLIN},
+        {.fd = login->control, .events = POLLIN},      {.fd = login->verifier.pidfd, .events = POLLIN},
+        {.fd = login->card.pidfd, .events = POLLIN},
+    };
+    int64_t left = time_left(login);
+    int ready;
+    int failed;
 
-	if (left <= 0)
-		return REPORT_TIME_OVER;
-	ready = poll(watched, sizeof(watched) / sizeof(watched[0]), (int)left);
-	count_time(login);
-	if (ready < 0)
-		return errno == EINTR ? GOES_ON : REPORT_SYSTEM;
-	if (watched[0].revents != 0 || watched[1].revents != 0)
-		return REPORT_NONE;
-	if (watched[2].revents != 0)
-		return hear_verifier(login);
-	if (watched[3].revents != 0)
-		return bury_child(&login->verifier, now_ms(), &failed) && !failed ? REPORT_NONE : REPORT_VERIFIER_FAILED;
-	if (watched[4].revents != 0)
-		(void)bury_child(&login->card, now_ms(), &failed); /* the verifier sees the end of its channel */
-	return GOES_ON;
+    if (left <= 0)
+        return REPORT_TIME_OVER;
+    ready = poll(watched, sizeof(watched) / sizeof(watched[0]), (int)left);
+    count_time(login);
+    if (ready < 0)
+        return errno == EINTR ? GOES_ON : REPORT_SYSTEM;
+    if (watched[0].revents != 0 || watched[1].revents != 0)
+        return REPORT_NONE;
+    if (watched[2].revents != 0)
+        return hear_verifier(login);
+    if (watched[3].revents != 0)
+        return bury_child(&login->verifier, now_ms(), &failed) && !failed ? REPORT_NONE : REPORT_VERIFIER_FAILED;
+    if (watched[4].revents != 0)
+        (void)bury_child(&login->card, now_ms(), &failed); /* the verifier sees the end of its channel */
+    return GOES_ON;
 }
 
 /* The shim hears why before it sees the frames end; then both are killed, and the card process is buried first. */
 static void end_both(struct login *login, enum report why)
 {
-	int64_t deadline = now_ms() + BURY_MS;
-	int failed;
+    int64_t deadline = now_ms() + BURY_MS;
+    int failed;
 
-	report(why);
-	kill_child(&login->card);
-	kill_child(&login->verifier);
-	(void)bury_child(&login->card, deadline, &failed);
-	(void)bury_child(&login->verifier, deadline, &failed);
+    report(why);
+    kill_child(&login->card);
+    kill_child(&login->verifier);
+    (void)bury_child(&login->card, deadline, &failed);
+    (void)bury_child(&login->verifier, deadline, &failed);
 }
 
 static void supervise(const char *path, const struct order *order)
 {
-	struct login login = {
-		.verifier = { -1 },
-		.card = { -1 },
-		.control = -1,
-		.since = now_ms(),
-		.machine_left = (int64_t)order->machine_seconds * 1000 + GRACE_MS,
-		.human_left = HUMAN_MS,
-		.prompt_left = PROMPT_MS,
-	};
-	int end = start_both(&login, path) == 0 ? GOES_ON : REPORT_SYSTEM;
+    struct login login = {
+        .verifier = {-1},
+        .card = {-1},
+        .control = -1,
+        .since = now_ms(),
+        .machine_left = (int64_t)order->machine_seconds * 1000 + GRACE_MS,
+        .human_left = HUMAN_MS,
+        .prompt_left = PROMPT_MS,
+    };
+    int end = start_both(&login, path) == 0 ? GOES_ON : REPORT_SYSTEM;
 
-	while (end == GOES_ON)
-		end = watch_once(&login);
-	end_both(&login, (enum report)end);
+    while (end == GOES_ON)
+        end = watch_once(&login);
+    end_both(&login, (enum report)end);
 }
 
 /* Everything that has to hold before a process is started. */
 static enum report prepare(struct order *order, struct installation *found)
 {
-	bool privilege;
+    bool privilege;
 
-	if (forget_host() < 0 || read_order(order) < 0)
-		return REPORT_SYSTEM;
-	privilege = has_privilege(order);
-	if (privilege && take_privilege() < 0)
-		return REPORT_NO_PRIVILEGE;
-	if (set_own_limits(privilege) < 0)
-		return REPORT_NO_PRIVILEGE;
-	if (privilege)
-		raise_process_limit();
-	if (forbid_dumps() < 0)
-		return REPORT_SYSTEM;
-	if (!find_installation(found) || !trusted_installation(found, privilege ? 0 : getuid()))
-		return REPORT_UNSAFE_FILES;
-	return REPORT_NONE;
+    if (forget_host() < 0 || read_order(order) < 0)
+        return REPORT_SYSTEM;
+    privilege = has_privilege(order);
+    if (privilege && take_privilege() < 0)
+        return REPORT_NO_PRIVILEGE;
+    if (set_own_limits(privilege) < 0)
+        return REPORT_NO_PRIVILEGE;
+    if (privilege)
+        raise_process_limit();
+    if (forbid_dumps() < 0)
+        return REPORT_SYSTEM;
+    if (!find_installation(found) || !trusted_installation(found, privilege ? 0 : getuid()))
+        return REPORT_UNSAFE_FILES;
+    return REPORT_NONE;
 }
 
 static int run_supervisor(void)
 {
-	struct installation found;
-	struct order order;
-	enum report failure = prepare(&order, &found);
+    struct installation found;
+    struct order order;
+    enum report failure = prepare(&order, &found);
 
-	if (failure == REPORT_NONE)
-		supervise(found.worker, &order);
-	else
-		report(failure);
-	return failure == REPORT_NONE ? 0 : EXIT_CRASHED;
+    if (failure == REPORT_NONE)
+        supervise(found.worker, &order);
+    else
+        report(failure);
+    return failure == REPORT_NONE ? 0 : EXIT_CRASHED;
 }
 
 static int run_role(const char *role)
 {
-	struct installation found;
+    struct installation found;
 
-	if (forbid_dumps() < 0 || !find_installation(&found))
-		return EXIT_UNSAFE;
-	if (strcmp(role, "verifier") == 0)
-		run_python(&found, "pam_sc.worker");
-	if (strcmp(role, "card") == 0)
-		run_python(&found, "pam_sc.card.process");
-	return EXIT_USAGE;
+    if (forbid_dumps() < 0 || !find_installation(&found))
+        return EXIT_UNSAFE;
+    if (strcmp(role, "verifier") == 0)
+        run_python(&found, "pam_sc.worker");
+    if (strcmp(role, "card") == 0)
+        run_python(&found, "pam_sc.card.process");
+    return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
 {
-	if (argc == 1)
-		return run_supervisor();
-	return argc == 2 ? run_role(argv[1]) : EXIT_USAGE;
+    if (argc == 1)
+        return run_supervisor();
+    return argc == 2 ? run_role(argv[1]) : EXIT_USAGE;
 }

@@ -36,6 +36,7 @@ from pam_sc.card.messages import (
     sign_frame,
 )
 from pam_sc.card.report_messages import ReportBuilder
+from pam_sc.card.sentences import closed
 from pam_sc.decision.card_report import CardReport, CertificateReport, TokenReport
 from pam_sc.decision.challenge import SigningChoice
 from pam_sc.decision.evidence import NotSigned, Signed
@@ -166,7 +167,7 @@ def _candidate_command(candidate: Candidate) -> CandidateCommand:
 
 def _allowed(outcome: Signature | NotSigned, order: SignOrder) -> Signed | NotSigned:
     if isinstance(outcome, NotSigned):
-        return outcome
+        return NotSigned(outcome.failure, closed(outcome.detail))
     if outcome.candidate >= len(order.candidates):
         raise ProtocolError(f"card message is malformed: signed for candidate {outcome.candidate}, which nobody named")
     candidate = order.candidates[outcome.candidate]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The PIN: read from the secrets channel, judged by its form, given to C_Login, wiped.
 
-One typed PIN goes to the token at most once as CKU_USER and at most once as CKU_CONTEXT_SPECIFIC. An empty PIN never
+One typed PIN is judged by the token at most once as CKU_USER and at most once as CKU_CONTEXT_SPECIFIC. An empty PIN never
 goes anywhere. No message, exception or log line holds a PIN or its length.
 """
 
@@ -13,6 +13,7 @@ import select
 import time
 from collections.abc import Callable, Iterator
 
+from pam_sc.card import sentences
 from pam_sc.card.ckr import (
     ALREADY_LOGGED_IN,
     CKR_OK,
@@ -92,7 +93,7 @@ def require_form(pin: bytearray, info: TokenInfo) -> None:
     """Refuse what the token could not accept as a PIN, before it sees it."""
     sane = info.pin_max > 0 and info.pin_min <= info.pin_max
     if not pin or 0 in pin or (sane and not info.pin_min <= len(pin) <= info.pin_max):
-        raise NotPossibleError(CardFailure.PIN_FORM, "the answer was not sent to the token")
+        raise NotPossibleError(CardFailure.PIN_FORM, sentences.NOT_SENT)
 
 
 def log_in(module: Module, slot: int, session: Session, pin: bytearray, before: PinState,

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from pam_sc.card import ending
+from pam_sc.card import ending, sentences
 from pam_sc.card.ckr import TokenError
 from pam_sc.card.messages import (
     Kind,
@@ -152,7 +152,7 @@ class CardServer:
 
     def _signed(self, command: SignCommand, pin: bytearray) -> Signature | NotSigned:
         if command.module not in self._loaded:
-            return NotSigned(CardFailure.TOKEN_REMOVED, "the module is not loaded")
+            return NotSigned(CardFailure.TOKEN_REMOVED, sentences.MODULE_NOT_LOADED)
         self._end_opened()
         try:
             module = self._module(command.module)

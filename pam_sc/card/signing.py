@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from pam_sc.card import sentences
 from pam_sc.card.ckr import CKR_OK, MECHANISM_REFUSALS, TokenError, describe
 from pam_sc.card.constants import CKA_ALWAYS_AUTHENTICATE, CKA_VALUE, CKF_TOKEN_PRESENT, MAX_ATTRIBUTE
 from pam_sc.card.keys import find_private_key, public_part
@@ -100,20 +101,20 @@ def require_same_token(module: Module, command: SignCommand) -> TokenInfo:
     slot = command.slot_id
     changed = slot in module.drain_events()
     if slot not in module.slots() or not module.slot_info(slot).flags & CKF_TOKEN_PRESENT:
-        raise NotPossibleError(CardFailure.TOKEN_REMOVED, "no token in the slot")
+        raise NotPossibleError(CardFailure.TOKEN_REMOVED, sentences.NO_TOKEN)
     info = module.token_info(slot)
     found = tuple(clean(raw) for raw in (info.label, info.manufacturer, info.model, info.serial))
     if changed or found != (command.label, command.manufacturer, command.model, command.serial):
-        raise NotPossibleError(CardFailure.TOKEN_CHANGED, "a token left or came in the slot")
+        raise NotPossibleError(CardFailure.TOKEN_CHANGED, sentences.OTHER_TOKEN)
     _require_same_pin_state(pin_state(info.flags), command.pin_state)
     return info
 
 
 def _require_same_pin_state(now: PinState, reported: PinState) -> None:
     if now is PinState.LOCKED and reported is not PinState.LOCKED:
-        raise NotPossibleError(CardFailure.PIN_LOCKED, "the PIN was locked after the token was read; no PIN was sent")
+        raise NotPossibleError(CardFailure.PIN_LOCKED, sentences.LOCKED_MEANWHILE)
     if now is PinState.FINAL_TRY and reported in (PinState.OK, PinState.COUNT_LOW):
-        raise NotPossibleError(CardFailure.TOKEN_CHANGED, "PIN tries were used after the token was read")
+        raise NotPossibleError(CardFailure.TOKEN_CHANGED, sentences.TRIES_USED_MEANWHILE)
 
 
 def require_same_certificates(session: Session, candidates: tuple[CandidateCommand, ...]) -> None:
@@ -121,18 +122,17 @@ def require_same_certificates(session: Session, candidates: tuple[CandidateComma
     values = (session.attribute_or(handle, CKA_VALUE, MAX_ATTRIBUTE) for handle in certificate_handles(session))
     present = {hashlib.sha256(value).digest() for value in values}
     if any(candidate.certificate_sha256 not in present for candidate in candidates):
-        raise NotPossibleError(CardFailure.TOKEN_CHANGED, "a certificate is not on the token any more")
+        raise NotPossibleError(CardFailure.TOKEN_CHANGED, sentences.CERTIFICATE_GONE)
 
 
 def _begin_for(session: Session, candidate: CandidateCommand) -> tuple[bool, str, bytes]:
     """Begin to sign for a candidate: whether its key wants a login of its own, the mechanism, the bytes to sign."""
     key = find_private_key(session, candidate.object_id, public_part(candidate.public_key_der))
     if key is None:
-        raise NotPossibleError(CardFailure.NO_PRIVATE_KEY, "no key has the certificate's id or public key")
+        raise NotPossibleError(CardFailure.NO_PRIVATE_KEY, sentences.NO_KEY)
     wants_login = any(session.attribute_or(key, CKA_ALWAYS_AUTHENTICATE, 1))
     if wants_login and not candidate.context_login:
-        raise NotPossibleError(CardFailure.SIGNING_FAILED,
-                               "the key wants a PIN for each signature, and its certificate is not for signatures")
+        raise NotPossibleError(CardFailure.SIGNING_FAILED, sentences.NOT_FOR_SIGNATURES)
     return (wants_login, *_begin(session, key, candidate.choices))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.shim_host import Host
 
-SUCCESS, SERVICE_ERR, SYSTEM_ERR, AUTH_ERR, AUTHINFO_UNAVAIL = 0, 3, 4, 7, 9
+SUCCESS, SERVICE_ERR, SYSTEM_ERR, AUTH_ERR = 0, 3, 4, 7
 PROTOCOL = "3 refused: the verifier broke the protocol"
 NO_VERDICT = "3 refused: the verifier ended without a verdict"
 NOT_OURS = "3 refused: the verdict is none for this request"
@@ -55,7 +55,7 @@ REFUSED = {
     "longer-account": (SYSTEM_ERR, OTHER_ACCOUNT),
     "complain-1": (SYSTEM_ERR, "3 refused: a system call of the supervisor failed"),
     "complain-2": (SERVICE_ERR, "3 refused: the supervisor got no privilege, or could not set its limits"),
-    "complain-3": (AUTHINFO_UNAVAIL, TOO_LONG),
+    "complain-3": (SYSTEM_ERR, TOO_LONG),
     "complain-4": (SYSTEM_ERR, "3 refused: the verifier crashed"),
     "complain-5": (
         SERVICE_ERR,
@@ -107,10 +107,10 @@ def test_a_verdict_carries_only_codes_of_the_list(plain: Host, code: int) -> Non
 @pytest.mark.parametrize(
     ("behaviour", "code"),
     [
-        ("hangs", AUTHINFO_UNAVAIL),
-        ("stopped", AUTHINFO_UNAVAIL),
+        ("hangs", SYSTEM_ERR),
+        ("stopped", SYSTEM_ERR),
         ("hangs-after-pin", AUTH_ERR),
-        ("half-frame-hang", AUTHINFO_UNAVAIL),
+        ("half-frame-hang", SYSTEM_ERR),
         ("no-end", SYSTEM_ERR),
         ("denied-no-end", SYSTEM_ERR),
     ],
@@ -130,7 +130,7 @@ def test_a_host_that_was_stopped_reads_the_refusal_that_waits_for_it(host: Host)
 
 def test_a_grant_that_is_read_after_its_time_is_none(host: Host) -> None:
     outcome = host.login("stops-host-0", arguments=("timeout=1",))
-    assert (outcome.code, outcome.logs) == (AUTHINFO_UNAVAIL, [TOO_LONG])
+    assert (outcome.code, outcome.logs) == (SYSTEM_ERR, [TOO_LONG])
 
 
 def test_a_worker_that_lingers_after_its_verdict_is_killed_and_the_grant_stands(plain: Host) -> None:

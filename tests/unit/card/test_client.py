@@ -12,6 +12,7 @@ import pytest
 
 from pam_sc.card.client import Candidate, CardClient, ModuleSetup, SignOrder
 from pam_sc.card.messages import Kind, Signature, failed_frame, outcome_frame, plain, read_sign
+from pam_sc.card.sentences import NOT_SENT
 from pam_sc.decision.card_report import CertificateRef, CertificateReport, TokenRef, TokenReport
 from pam_sc.decision.challenge import SigningChoice
 from pam_sc.decision.evidence import CardFailure, NotSigned, Signed
@@ -71,8 +72,13 @@ def test_a_signature_that_nobody_asked_for_is_a_lost_process(puppet: Puppet, sig
 
 
 def test_a_refusal_is_told(puppet: Puppet) -> None:
-    puppet.say(outcome_frame(NotSigned(CardFailure.PIN_FORM, "why")))
-    assert puppet.client.sign(ORDER, soon()) == NotSigned(CardFailure.PIN_FORM, "why")
+    puppet.say(outcome_frame(NotSigned(CardFailure.PIN_FORM, NOT_SENT)))
+    assert puppet.client.sign(ORDER, soon()) == NotSigned(CardFailure.PIN_FORM, NOT_SENT)
+
+
+def test_what_it_says_of_a_refusal_in_its_own_words_is_left_out(puppet: Puppet) -> None:
+    puppet.say(outcome_frame(NotSigned(CardFailure.PIN_FORM, "the PIN is 123456")))
+    assert puppet.client.sign(ORDER, soon()) == NotSigned(CardFailure.PIN_FORM, "")
 
 
 @pytest.mark.parametrize(("frames", "sent"), [((), False), ((PIN_SENT,), True)])
