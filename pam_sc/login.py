@@ -34,7 +34,7 @@ from pam_sc.decision.evidence import (
 from pam_sc.decision.identity import read_subject
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.verdict import Denied, Granted, Needs
-from pam_sc.errors import CardProcessLost, DeadlineExceeded
+from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded
 from pam_sc.mapping import LoadedMapper, load_mappers, map_certificate
 from pam_sc.record import record, replace
 from pam_sc.trust.anchors import Trust, load_trust
@@ -145,6 +145,8 @@ class Login:
             card = self._around.card.report(self._around.deadline())
         except DeadlineExceeded as error:
             card = Failure(Reason.CARD_TIMEOUT, str(error))
+        except CardIsolationFailed as error:
+            card = Failure(Reason.ISOLATION_FAILED, str(error))
         except CardProcessLost as error:
             card = Failure(Reason.CARD_PROCESS_LOST, str(error))
         return replace(self.evidence, card=card)

@@ -126,6 +126,14 @@ def test_a_configuration_that_others_can_write_refuses(rig: Rig, good: str, mode
     refused(rig.login(config), codes.SERVICE_ERR, "configuration-unusable")
 
 
+def test_a_card_process_that_cannot_be_confined_refuses(rig: Rig, good: str) -> None:
+    text = rig.world.path(good).read_text()
+    text = text.replace("\nenvironment", '\nallow = ["no_such_system_call"]\nenvironment', 1)
+    outcome = rig.login(rig.world.put("/srv/unconfined.toml", text))
+    refused(outcome, codes.SERVICE_ERR, "isolation-failed")
+    assert prompts(outcome) == ()
+
+
 @pytest.mark.parametrize("worker", ["/bin/true", "/bin/false", "/bin/cat"])
 def test_a_worker_that_ends_without_a_verdict_is_a_system_error(rig: Rig, good: str, worker: str) -> None:
     refused(rig.login(good, f"worker={worker}"), codes.SYSTEM_ERR, None)

@@ -38,7 +38,7 @@ from pam_sc.decision.evidence import (
 )
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.verdict import Denied, Granted, Needs
-from pam_sc.errors import CardProcessLost, DeadlineExceeded
+from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded
 from pam_sc.login import Login, Material, Surroundings
 from pam_sc.mapping import load_mappers
 from pam_sc.trust.anchors import load_trust
@@ -192,7 +192,11 @@ def test_a_card_that_fails_at_the_signature_is_refused_and_ended(
 
 @pytest.mark.parametrize(
     ("fault", "reason"),
-    [(DeadlineExceeded("slow"), Reason.CARD_TIMEOUT), (CardProcessLost("dead"), Reason.CARD_PROCESS_LOST)],
+    [
+        (DeadlineExceeded("slow"), Reason.CARD_TIMEOUT),
+        (CardProcessLost("dead"), Reason.CARD_PROCESS_LOST),
+        (CardIsolationFailed("not confined"), Reason.ISOLATION_FAILED),
+    ],
 )
 def test_a_card_that_reports_nothing_is_refused(
     play: Callable[..., Played], authority: CertificateAuthority, fault: Exception, reason: Reason
