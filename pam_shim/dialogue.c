@@ -195,8 +195,8 @@ static enum event send_frame(struct dialogue *dialogue, const struct outgoing *f
     return EVENT_FRAME;
 }
 
-/* Hand a secret to the card process, without another copy of it. If that is gone the verifier will hear of it from its own channel and knows the
- * reason to give, so that is no error here. */
+/* Hand a secret to the card process, without another copy of it. If that is gone the verifier will hear of it from its
+ * own channel and knows the reason to give, so that is no error here. */
 static enum event send_secret(struct dialogue *dialogue, struct answer *answer)
 {
     uint8_t prefix[4];

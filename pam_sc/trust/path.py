@@ -27,7 +27,7 @@ CANDIDATES_MAX = 100
 LENGTH_MAX = 10
 """Certificates of a path, leaf and anchor included."""
 SIGNATURES_MAX = 300
-"""Signatures checked while paths are built: the slowest keys that OpenSSL takes need about 5 ms each."""
+"""Signatures checked while paths are built: a card may bring keys that are slow to check."""
 STEPS_MAX = 5_000
 
 _Path = tuple[PathCertificate, ...]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import socket
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -31,9 +30,7 @@ from tests.support.card_worker import (
     the_token,
     write_worker,
 )
-from tests.support.soft_token import SOFTHSM, SoftToken, certificate_of, key_of, public_der
-
-pytestmark = pytest.mark.skipif(not os.path.exists(SOFTHSM), reason="SoftHSM is not installed")
+from tests.support.soft_token import SoftToken, certificate_of, key_of, public_der
 
 CHALLENGE = b"pam_sc-challenge-v1\0for a test"
 PIN = b"123456"

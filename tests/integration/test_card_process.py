@@ -31,8 +31,6 @@ from tests.support.card_worker import (
 )
 from tests.support.soft_token import KEY_KINDS, SOFTHSM, SoftToken, certificate_of, key_of, public_der
 
-pytestmark = pytest.mark.skipif(not os.path.exists(SOFTHSM), reason="SoftHSM is not installed")
-
 CHALLENGE = b"pam_sc-challenge-v1\0for a test"
 PIN = b"123456"
 KINDS = {kind.value: kind for kind in KeyKind} | {"RSA-2048": KeyKind.RSA, "RSA-3072": KeyKind.RSA}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.installation import is_installed, module_in
+from tests.support.installation import module_in
 from tests.support.login_setup import LoginSetup, configuration
 from tests.support.pam_world import HARNESS, World
 from tests.support.pcsc_thief import Thief
@@ -26,7 +26,7 @@ from tests.support.pcscd import READER, Pcscd, opensc_module
 from tests.support.piv_card import PivApplet, VirtualCard
 from tests.support.softhsm import PIN
 
-pytestmark = [pytest.mark.root, pytest.mark.skipif(not is_installed(), reason="needs the installed wheel")]
+pytestmark = pytest.mark.root
 
 PAMTESTER = ["pamtester", "test", "alice", "authenticate"]
 SIGN = 0x87

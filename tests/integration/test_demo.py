@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.installation import PREFIX, is_installed
+from tests.support.installation import PREFIX
 from tests.support.pam_world import HARNESS, World
 
-pytestmark = [pytest.mark.root, pytest.mark.skipif(not is_installed(), reason="needs the installed wheel")]
+pytestmark = pytest.mark.root
 
 
 def test_the_demo_of_an_ordinary_user_ends_well_and_shows_no_pin(world: World) -> None:

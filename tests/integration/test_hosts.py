@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pexpect
 import pytest
 
-from tests.support.installation import PREFIX, is_installed, module_in
+from tests.support.installation import PREFIX, module_in
 from tests.support.login_setup import LoginSetup, configuration
 from tests.support.pam_world import World
 from tests.support.pcscd import Pcscd, opensc_module
@@ -17,7 +17,7 @@ from tests.support.piv_card import PivApplet, VirtualCard
 from tests.support.pki import CertificateAuthority
 from tests.support.softhsm import KEY_KINDS, PIN, Entry
 
-pytestmark = [pytest.mark.root, pytest.mark.skipif(not is_installed(), reason="needs the installed wheel")]
+pytestmark = pytest.mark.root
 
 WRONG_PIN = "999999"
 VERIFY = 0x20

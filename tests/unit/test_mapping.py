@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,16 @@ from pam_sc.decision.evidence import MappedAccounts, MappingFailed
 from pam_sc.decision.identity import Subject
 from pam_sc.errors import ConfigError, MapperError
 from pam_sc.mappers.cn import CnMapper
-from pam_sc.mapping import LoadedMapper, Mapper, MapperContext, claims, load_mappers, map_certificate
+from pam_sc.mapping import (
+    BUILT_IN,
+    ENTRY_POINTS,
+    LoadedMapper,
+    Mapper,
+    MapperContext,
+    claims,
+    load_mappers,
+    map_certificate,
+)
 
 TRUSTED = frozenset({0, os.getuid()})
 SUBJECT = Subject(common_names=("alice",))
@@ -237,3 +247,9 @@ def test_mapper_that_cannot_be_made_is_a_configuration_error(site: Path) -> None
     install(site, "dist_a", "third", make="return 1 // 0")
     with pytest.raises(ConfigError, match="mapper 'third' cannot be made: ZeroDivisionError"):
         load_one("third")
+
+
+def test_the_built_in_table_is_the_entry_points_of_our_own_distribution() -> None:
+    declared = {entry.name: entry.value for entry in importlib.metadata.distribution("pam_sc").entry_points
+                if entry.group == ENTRY_POINTS}
+    assert declared == dict(BUILT_IN)
