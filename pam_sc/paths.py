@@ -5,9 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pam_sc.config.model import DEFAULT_PATH
-
-STORE = "/var/lib/pam_sc/revocation"
+from pam_sc.config.model import DEFAULT_PATH, DEFAULT_STORE
 
 
 def install_paths() -> dict[str, str]:
@@ -17,5 +15,5 @@ def install_paths() -> dict[str, str]:
         "module": str(native / "pam_sc.so"),
         "worker": str(native / "pam_sc_worker"),
         "config": DEFAULT_PATH,
-        "store": STORE,
+        "store": DEFAULT_STORE,
     }

@@ -90,7 +90,7 @@ def _lint_trust(configuration: Configuration, at: datetime.datetime) -> Iterator
 
 
 def _lint_revocation(configuration: Configuration) -> Iterator[Finding]:
-    mode, crls = configuration.revocation.mode, configuration.revocation.crls
+    mode, crls = configuration.revocation.lookup.mode, configuration.revocation.crls
     if mode is RevocationMode.OFF:
         yield Finding(Weight.WARNING, "revocation.mode", "off: a revoked or stolen card is accepted")
     if mode is RevocationMode.PREFER:

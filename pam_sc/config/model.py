@@ -3,15 +3,28 @@
 
 from __future__ import annotations
 
+import datetime
+import enum
 from collections.abc import Mapping
 from typing import Any
 
-from pam_sc.decision.policy import DEFAULT_CARD_NAMES_USER, Policy, RevocationMode, TokenSelector
+from pam_sc.decision.policy import (
+    ANY_POLICY,
+    DEFAULT_CARD_NAMES_USER,
+    Algorithms,
+    PathInputs,
+    Policy,
+    RevocationMode,
+    RevocationRules,
+    RevocationSource,
+    TokenSelector,
+)
 from pam_sc.record import field, record
 
 DEFAULT_PATH = "/etc/pam_sc/pam_sc.toml"
 DEFAULT_RUN_AS = "pam_sc_card"
 VERIFIER_ACCOUNT = "pam_sc"
+DEFAULT_STORE = "/var/lib/pam_sc/revocation"
 
 
 @record(kw_only=True)
@@ -35,18 +48,102 @@ class TokenSettings:
 
 @record(kw_only=True)
 class TrustSettings:
-    """[trust]: files or folders of certificates, PEM or DER."""
+    """[trust]: files or folders of certificates, PEM or DER, and the rules of a path."""
 
     anchors: str
     intermediates: str | None = None
+    algorithms: Algorithms = Algorithms.CURRENT
+    strict: bool = True
+    """`strict = false`: CAs that do not keep to every rule of RFC 5280 count."""
+    partial_paths: bool = False
+    policies: frozenset[str] | None = None
+    """Certificate policies of which the path must be valid for one; None: any."""
+
+
+class Fetch(enum.Enum):
+    """Who may use the network for revocation: nobody, `pam-sc refresh`, or a login too."""
+
+    OFF = "off"
+    REFRESH = "refresh"
+    LOGIN = "login"
+
+
+class OcspNonce(enum.Enum):
+    """RFC 9654: not sent; sent, and an answer without one counts; sent, and an answer must repeat it.
+
+    An answer with another nonce never counts.
+    """
+
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+@record(kw_only=True)
+class OcspResponder:
+    """A responder that the administrator names: `ocsp_responder = "URL"` or `{ url = "...", certificate = "/..." }`."""
+
+    url: str
+    certificate: str | None = None
+    """A file with the certificate whose key signs its answers; None: RFC 6960's own rules for signers alone."""
+
+
+@record(kw_only=True)
+class LookupSettings:
+    """What [revocation] and each [[revocation.ca]] say about looking things up; a CA's own is complete by itself."""
+
+    mode: RevocationMode = RevocationMode.NAMED
+    fetch: Fetch = Fetch.REFRESH
+    ocsp: bool = True
+    ocsp_responder: OcspResponder | None = None
+    ocsp_nonce: OcspNonce = OcspNonce.OPTIONAL
+    order: tuple[RevocationSource, ...] = (RevocationSource.OCSP, RevocationSource.CRL)
+    either: bool = True
+    sources: tuple[str, ...] = ()
+    """URLs of CRLs beyond those that certificates name."""
+    timeout_s: int = 10
+    """For all that one login fetches, and for each thing that `pam-sc refresh` fetches."""
+    max_bytes: int = 256 << 20
+    """`max_size` in the file."""
+    clock_skew_s: int = 300
+    proxy: str | None = None
+    """URL of an HTTP proxy for http and https."""
+    loopback: bool = False
+    """`loopback = "allow"` in the file: URLs in certificates may lead to loopback and link-local addresses."""
+
+    def rules(self) -> RevocationRules:
+        """The part of it that decides."""
+        kinds = self.order if self.ocsp else tuple(kind for kind in self.order if kind is not RevocationSource.OCSP)
+        return RevocationRules(
+            mode=self.mode,
+            sources=kinds,
+            either=self.either,
+            clock_skew=datetime.timedelta(seconds=self.clock_skew_s),
+        )
+
+
+@record(kw_only=True)
+class CaSettings:
+    """One [[revocation.ca]]: for what this CA issues, `lookup` holds instead of the whole's."""
+
+    name: str
+    certificate: str
+    """A file with the CA's certificates: its name with any of their keys is meant."""
+    lookup: LookupSettings
+    where: str
+    """Where it stands, for error messages."""
 
 
 @record(kw_only=True)
 class RevocationSettings:
-    """[revocation]: how strictly, and a file or folder of CRLs, PEM or DER."""
+    """[revocation]: what is at hand, and how it is looked up."""
 
-    mode: RevocationMode = RevocationMode.NAMED
     crls: str | None = None
+    """A file or folder of CRLs, PEM or DER."""
+    store: str = DEFAULT_STORE
+    """The folder that `pam-sc refresh` fills. It need not exist."""
+    lookup: LookupSettings = field(default_factory=LookupSettings)
+    authorities: tuple[CaSettings, ...] = ()
 
 
 @record(kw_only=True)
@@ -99,6 +196,13 @@ class Configuration:
             card_names_user=self.account.card_names_user,
             card_required=self.card_required,
             select=self.token.select,
-            revocation=self.revocation.mode,
+            revocation=self.revocation.lookup.rules(),
+            algorithms=self.trust.algorithms,
+            path=PathInputs(
+                policies=self.trust.policies or frozenset({ANY_POLICY}),
+                explicit_policy=self.trust.policies is not None,
+                strict=self.trust.strict,
+                partial=self.trust.partial_paths,
+            ),
             allow_last_try=self.pin.allow_last_try,
         )

@@ -18,6 +18,7 @@ from pam_sc.config.model import (
     VERIFIER_ACCOUNT,
     AccountSettings,
     Configuration,
+    LookupSettings,
     MapperSettings,
     ModuleSettings,
     PinSettings,
@@ -113,8 +114,8 @@ def _token(read: Mapping[str, Any]) -> TokenSettings:
 
 
 def _revocation(read: Mapping[str, Any]) -> RevocationSettings:
-    mode = RevocationMode(read["mode"]) if "mode" in read else RevocationSettings().mode
-    return RevocationSettings(mode=mode, crls=read.get("crls"))
+    lookup = LookupSettings(mode=RevocationMode(read["mode"])) if "mode" in read else LookupSettings()
+    return RevocationSettings(lookup=lookup, crls=read.get("crls"))
 
 
 def _account(read: Mapping[str, Any]) -> AccountSettings:

@@ -201,7 +201,7 @@ def judge_certificate(
         return Needs(Step.REVOCATION, ref)
     if len(known.revocation) != len(known.path.certificates) - 1:
         return Denied(Reason.REVOCATION_UNKNOWN, "not every certificate of the path was looked at", ref)
-    revoked = judge_revocation(known.revocation, policy.revocation)
+    revoked = judge_revocation(known.revocation, policy.revocation.mode)
     if revoked is not None:
         return Denied(revoked.reason, revoked.detail, ref)
     # 7. it maps to the account

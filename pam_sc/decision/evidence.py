@@ -13,6 +13,7 @@ import enum
 from collections.abc import Mapping
 
 from pam_sc.decision.card_report import CardReport, CertificateRef, Failure, TokenRef
+from pam_sc.decision.policy import RevocationMode, RevocationSource
 from pam_sc.decision.reasons import Reason
 from pam_sc.record import field, record, replace
 
@@ -159,16 +160,65 @@ class RevocationStatus(enum.Enum):
     UNKNOWN = "unknown"
 
 
+class Situation(enum.Enum):
+    """What looking for a certificate's revocation came to: good, revoked, or one of four ways not to know.
+
+    NO_SOURCE: it names no source, none is configured, and no CRL with its issuer's name is at hand. NOT_AT_HAND: a source
+    is named or configured, but what it says was never fetched or cannot be reached. STALE: what is at hand is too old.
+    UNKNOWN: what is at hand does not answer: another scope, a bad signature, an untrusted signer, "unknown".
+    """
+
+    NO_SOURCE = "no source"
+    NOT_AT_HAND = "not at hand"
+    STALE = "stale"
+    UNKNOWN = "unknown"
+    GOOD = "good"
+    REVOKED = "revoked"
+
+    @property
+    def status(self) -> RevocationStatus:
+        """The same without the cause."""
+        match self:
+            case Situation.GOOD:
+                return RevocationStatus.GOOD
+            case Situation.REVOKED:
+                return RevocationStatus.REVOKED
+            case _:
+                return RevocationStatus.UNKNOWN
+
+
+@record(kw_only=True)
+class SourceAnswer:
+    """What one kind of source says about one certificate."""
+
+    kind: RevocationSource
+    situation: Situation
+    detail: str
+    """A clause for people: which CRL or responder, and what was made of it."""
+    source: str | None = None
+    """The file or URL that answered."""
+    as_of: datetime.datetime | None = None
+    """thisUpdate of what answered."""
+    next_update: datetime.datetime | None = None
+
+
 @record(kw_only=True)
 class RevocationFinding:
     """What is known about the revocation of one certificate on the path."""
 
     subject: str
-    status: RevocationStatus
-    source_named: bool
-    """It names a CRL distribution point or OCSP responder, or a CRL with its issuer's name is at hand."""
+    situation: Situation
     detail: str
     """Which source answered, or why none could."""
+    mode: RevocationMode | None = None
+    """How strictly it must be known where its CA has a rule of its own; None: as everywhere."""
+    answers: tuple[SourceAnswer, ...] = ()
+    """Each source that was asked, in the order in which they were asked."""
+
+    @property
+    def status(self) -> RevocationStatus:
+        """Good, revoked or unknown."""
+        return self.situation.status
 
 
 @record

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import enum
 
 from pam_sc.decision.card_report import ModuleReport, SlotReport, TokenReport
@@ -12,17 +13,66 @@ DEFAULT_CARD_NAMES_USER = frozenset({"login", "gdm-smartcard"})
 
 
 class RevocationMode(enum.Enum):
-    """How strictly the revocation status of each certificate on the path must be known.
+    """How strictly the revocation status of each certificate on the path must be known (revocation.py has the table).
 
     REQUIRE: it must be known. NAMED: it must be known where the certificate names a source (a CRL distribution point or
-    an OCSP responder) or a CRL that carries its issuer's name is at hand, even a forged or stale one. PREFER: unknown is
-    accepted and logged; what a stale CRL lists is still refused. OFF: not looked at.
+    an OCSP responder), where one is configured, or where a CRL that carries its issuer's name is at hand, even a forged
+    or stale one. PREFER: unknown is accepted and logged; what a stale CRL lists is still refused. OFF: not looked at.
     """
 
     REQUIRE = "require"
     NAMED = "named"
     PREFER = "prefer"
     OFF = "off"
+
+
+class RevocationSource(enum.Enum):
+    """The two kinds of source (RFC 6960 and RFC 5280)."""
+
+    OCSP = "ocsp"
+    CRL = "crl"
+
+
+@record(kw_only=True)
+class RevocationRules:
+    """How the revocation of certificates of one CA is looked up, or of all CAs without rules of their own."""
+
+    mode: RevocationMode = RevocationMode.NAMED
+    sources: tuple[RevocationSource, ...] = (RevocationSource.OCSP, RevocationSource.CRL)
+    """Which are asked, in this order. A definite answer ends the asking, except that a "revoked" at least as recent as a
+    "good" overrules it."""
+    either: bool = True
+    """Where the first source does not know, the next may answer."""
+    clock_skew: datetime.timedelta = datetime.timedelta(minutes=5)
+    """How far thisUpdate may lie ahead and nextUpdate behind."""
+
+
+class Algorithms(enum.Enum):
+    """Which keys, curves and signature algorithms count on a path (algorithms.py has the table)."""
+
+    CURRENT = "current"
+    LEGACY = "legacy"
+    ANY = "any"
+
+
+ANY_POLICY = "2.5.29.32.0"
+
+
+@record(kw_only=True)
+class PathInputs:
+    """The inputs of path validation (RFC 5280, section 6.1.1) that are for the administrator to choose."""
+
+    policies: frozenset[str] = frozenset({ANY_POLICY})
+    """user-initial-policy-set, dotted."""
+    explicit_policy: bool = False
+    inhibit_policy_mapping: bool = False
+    inhibit_any_policy: bool = False
+    strict: bool = True
+    """OpenSSL's X509_STRICT: every rule of RFC 5280 that OpenSSL knows, key identifiers and keyUsage of CAs included."""
+    partial: bool = False
+    """A certificate among the anchors that is not self-issued ends a path; else it is an intermediate."""
+    purposes: frozenset[str] | None = None
+    """Extended key usages of which a leaf needs one where it has the extension; None: those of a login."""
 
 
 @record(kw_only=True)
@@ -72,7 +122,9 @@ class Policy:
     card_names_user: frozenset[str] = DEFAULT_CARD_NAMES_USER
     card_required: bool = False
     select: TokenSelector | None = None
-    revocation: RevocationMode = RevocationMode.NAMED
+    revocation: RevocationRules = field(default_factory=RevocationRules)
     allow_last_try: bool = False
+    algorithms: Algorithms = Algorithms.CURRENT
+    path: PathInputs = field(default_factory=PathInputs)
     min_rsa_bits: int = 2048
     weak_hashes: frozenset[str] = field(default_factory=lambda: frozenset({"md2", "md4", "md5", "sha1"}))

@@ -103,6 +103,8 @@ class Reason(enum.Enum):
     # 6 revocation
     CERTIFICATE_REVOKED = "certificate-revoked"
     ISSUER_REVOKED = "issuer-revoked"
+    REVOCATION_NOT_AT_HAND = "revocation-not-at-hand"
+    REVOCATION_STALE = "revocation-stale"
     REVOCATION_UNKNOWN = "revocation-unknown"
     # 7 mapping
     NOT_MAPPED = "not-mapped"
@@ -291,15 +293,26 @@ REASONS: dict[Reason, ReasonRow] = {
 
     Reason.CERTIFICATE_REVOKED: ReasonRow(
         Step.REVOCATION, PamCode.AUTH_ERR, Severity.NOTICE,
-        "The certificate on the card has been revoked", "the CRL lists this certificate",
+        "The certificate on the card has been revoked", "a CRL or an OCSP responder says so",
     ),
     Reason.ISSUER_REVOKED: ReasonRow(
         Step.REVOCATION, PamCode.AUTH_ERR, Severity.NOTICE,
         "The certificate on the card is not trusted here", "a CA certificate on the path is revoked",
     ),
+    Reason.REVOCATION_NOT_AT_HAND: ReasonRow(
+        Step.REVOCATION, PamCode.AUTH_ERR, Severity.WARNING,
+        "The certificate on the card could not be checked",
+        "fetch what it needs: pam-sc refresh --from-card (card inserted), or put the CRL into [revocation] crls",
+    ),
+    Reason.REVOCATION_STALE: ReasonRow(
+        Step.REVOCATION, PamCode.AUTH_ERR, Severity.WARNING,
+        "The certificate on the card could not be checked",
+        "fetch a newer one: pam-sc refresh; if that does not help, the CA has not issued one",
+    ),
     Reason.REVOCATION_UNKNOWN: ReasonRow(
         Step.REVOCATION, PamCode.AUTH_ERR, Severity.WARNING,
-        "The certificate on the card could not be checked", "put a current CRL into [revocation] crls",
+        "The certificate on the card could not be checked",
+        "nothing at hand answers for this certificate: pam-sc explain and pam-sc store show what is there",
     ),
 
     Reason.NOT_MAPPED: ReasonRow(

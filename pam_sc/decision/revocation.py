@@ -1,50 +1,71 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Whether what is known about revocation is enough for a login. Pure: finding it out is for pam_sc/trust/crl.py.
+"""Whether what is known about revocation is enough for a login. Pure: finding it out is for pam_sc/trust/revocation.py.
 
-"Unknown" is an answer of its own and never the same as "good"; what it means is the administrator's choice.
+"Unknown" is an answer of its own and never the same as "good"; what it means is the administrator's choice, and the
+table below is all there is to that choice (docs/revocation.md is written from it, and the tests walk it).
 """
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Mapping
 
 from pam_sc.decision.card_report import Failure
-from pam_sc.decision.evidence import RevocationFinding, RevocationStatus
+from pam_sc.decision.evidence import RevocationFinding, Situation
 from pam_sc.decision.policy import RevocationMode
 from pam_sc.decision.reasons import Reason
 
+_ACCEPTED = None
+
+OUTCOMES: Mapping[RevocationMode, Mapping[Situation, Reason | None]] = {
+    RevocationMode.REQUIRE: {
+        Situation.NO_SOURCE: Reason.REVOCATION_UNKNOWN,
+        Situation.NOT_AT_HAND: Reason.REVOCATION_NOT_AT_HAND,
+        Situation.STALE: Reason.REVOCATION_STALE,
+        Situation.UNKNOWN: Reason.REVOCATION_UNKNOWN,
+        Situation.GOOD: _ACCEPTED,
+        Situation.REVOKED: Reason.CERTIFICATE_REVOKED,
+    },
+    RevocationMode.NAMED: {
+        Situation.NO_SOURCE: _ACCEPTED,
+        Situation.NOT_AT_HAND: Reason.REVOCATION_NOT_AT_HAND,
+        Situation.STALE: Reason.REVOCATION_STALE,
+        Situation.UNKNOWN: Reason.REVOCATION_UNKNOWN,
+        Situation.GOOD: _ACCEPTED,
+        Situation.REVOKED: Reason.CERTIFICATE_REVOKED,
+    },
+    RevocationMode.PREFER: {
+        Situation.NO_SOURCE: _ACCEPTED,
+        Situation.NOT_AT_HAND: _ACCEPTED,
+        Situation.STALE: _ACCEPTED,
+        Situation.UNKNOWN: _ACCEPTED,
+        Situation.GOOD: _ACCEPTED,
+        Situation.REVOKED: Reason.CERTIFICATE_REVOKED,
+    },
+    RevocationMode.OFF: dict.fromkeys(Situation, _ACCEPTED),
+}
+"""The reason for which one certificate refuses the login; None: it does not. Every pair is in it. For an issuer on the
+path, CERTIFICATE_REVOKED is ISSUER_REVOKED."""
+
 
 def judge_revocation(findings: tuple[RevocationFinding, ...], mode: RevocationMode) -> Failure | None:
-    """Return None if nothing on the path is revoked and as much is known as `mode` demands (policy.py), else why not.
+    """Return None if nothing on the path is revoked and as much is known as is demanded, else why not.
 
-    `findings` has one entry for each certificate but the anchor, leaf first. None at all is only enough for OFF: a
-    path has a leaf. A revoked certificate counts before an unknown one, and the leaf before its issuers.
+    `findings` has one entry for each certificate but the anchor, leaf first; `mode` is for those whose CA has no rule of
+    its own. None at all is only enough for OFF: a path has a leaf. A revoked certificate counts before an unknown one,
+    and the leaf before its issuers.
     """
-    if mode is RevocationMode.OFF:
-        return None
     if not findings:
-        return Failure(Reason.REVOCATION_UNKNOWN, "nothing was looked up")
-    for index, finding in enumerate(findings):
-        if finding.status is RevocationStatus.REVOKED:
-            reason = Reason.ISSUER_REVOKED if index else Reason.CERTIFICATE_REVOKED
-            return Failure(reason, _sentence(finding))
-    for finding in findings:
-        if finding.status is not RevocationStatus.GOOD and _must_be_known(finding, mode):
-            return Failure(Reason.REVOCATION_UNKNOWN, _sentence(finding))
-    return None
+        return None if mode is RevocationMode.OFF else Failure(Reason.REVOCATION_UNKNOWN, "nothing was looked up")
+    failures = [_judge(finding, mode, is_leaf=index == 0) for index, finding in enumerate(findings)]
+    refused = [failure for failure in failures if failure is not None]
+    revoked = [each for each in refused if each.reason in (Reason.CERTIFICATE_REVOKED, Reason.ISSUER_REVOKED)]
+    return next(iter(revoked or refused), None)
 
 
-def _must_be_known(finding: RevocationFinding, mode: RevocationMode) -> bool:
-    match mode:
-        case RevocationMode.REQUIRE:
-            return True
-        case RevocationMode.NAMED:
-            return finding.source_named
-        case RevocationMode.PREFER | RevocationMode.OFF:
-            return False
-        case _:
-            assert_never(mode)
-
-
-def _sentence(finding: RevocationFinding) -> str:
-    return f"{finding.subject!r}: {finding.detail}"
+def _judge(finding: RevocationFinding, mode: RevocationMode, *, is_leaf: bool) -> Failure | None:
+    reason = OUTCOMES[finding.mode or mode][finding.situation]
+    if reason is None:
+        return None
+    if reason is Reason.CERTIFICATE_REVOKED and not is_leaf:
+        reason = Reason.ISSUER_REVOKED
+    return Failure(reason, f"{finding.subject!r}: {finding.detail}")

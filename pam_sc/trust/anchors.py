@@ -15,11 +15,11 @@ from cryptography import x509
 
 from pam_sc.decision.certificate import read_key
 from pam_sc.decision.evidence import Unparsable
+from pam_sc.decision.names import CanonicalName, canonical_name
 from pam_sc.decision.parsing import name_text, parse_certificate, read_strictly
 from pam_sc.errors import TrustError
 from pam_sc.record import field, record
 from pam_sc.trust.files import CERTIFICATES, read_files
-from pam_sc.trust.names import CanonicalName, canonical_name
 
 T = TypeVar("T", bound=x509.ExtensionType)
 

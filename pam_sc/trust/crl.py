@@ -16,14 +16,14 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from pam_sc.decision.certificate import time_text
-from pam_sc.decision.evidence import RevocationFinding, RevocationStatus, Unparsable, ValidPath
+from pam_sc.decision.evidence import RevocationFinding, RevocationStatus, Situation, Unparsable, ValidPath
+from pam_sc.decision.names import CanonicalName, canonical_name
 from pam_sc.decision.parsing import name_text, read_strictly
 from pam_sc.decision.policy import Policy
 from pam_sc.record import field, record
 from pam_sc.trust import openssl
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate
 from pam_sc.trust.files import CRLS, read_files
-from pam_sc.trust.names import CanonicalName, canonical_name
 from pam_sc.trust.openssl import CRL_CHECK, NO_CHECK_TIME, USE_DELTAS, ask_openssl
 from pam_sc.trust.strength import weak_signature
 
@@ -133,12 +133,14 @@ def _find(question: _Question, subject: str, crls: CrlSource) -> RevocationFindi
     certificate = read_path_certificate(question.members[0])
     if isinstance(certificate, Unparsable):
         return RevocationFinding(
-            subject=subject, status=RevocationStatus.UNKNOWN, source_named=True, detail=certificate.why
+            subject=subject, situation=Situation.UNKNOWN, detail=certificate.why
         )
     at_hand = crls.by_issuer.get(certificate.issuer, ())
     status, detail = _combined([_ask(question, crl, at_hand) for crl in at_hand], certificate)
     named = bool(at_hand) or names_source(certificate.parsed)
-    return RevocationFinding(subject=subject, status=status, source_named=named, detail=detail)
+    situation = Situation(status.value) if at_hand or status is not RevocationStatus.UNKNOWN else None
+    situation = situation or (Situation.NOT_AT_HAND if named else Situation.NO_SOURCE)
+    return RevocationFinding(subject=subject, situation=situation, detail=detail)
 
 
 def _combined(answers: Sequence[_Answer], certificate: PathCertificate) -> tuple[RevocationStatus, str]:

@@ -15,10 +15,10 @@ from itertools import islice
 
 from pam_sc.decision.certificate import LOGIN_PURPOSES
 from pam_sc.decision.evidence import NoPath, PathFinding, Unparsable, ValidPath
+from pam_sc.decision.names import CanonicalName
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason
 from pam_sc.trust.anchors import PathCertificate, Trust, read_path_certificate, unique
-from pam_sc.trust.names import CanonicalName
 from pam_sc.trust.openssl import OK, ask_openssl
 from pam_sc.trust.policies import policy_problem
 from pam_sc.trust.strength import is_signed_by, weak_key, weak_signature

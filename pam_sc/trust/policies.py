@@ -14,8 +14,8 @@ from typing import TypeVar
 from cryptography import x509
 
 from pam_sc.decision.evidence import Unparsable
+from pam_sc.decision.names import canonical_name
 from pam_sc.decision.parsing import read_strictly
-from pam_sc.trust.names import canonical_name
 
 T = TypeVar("T", bound=x509.ExtensionType)
 

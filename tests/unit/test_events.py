@@ -21,7 +21,7 @@ from pam_sc.decision.evidence import (
     Purpose,
     Request,
     RevocationFinding,
-    RevocationStatus,
+    Situation,
 )
 from pam_sc.decision.reasons import REASONS, Reason, Severity
 from pam_sc.decision.verdict import Denied, Granted
@@ -46,7 +46,7 @@ FACTS = CertificateFacts(
     sha256=b"\x01" * 32,
     public_key_der=b"",
 )
-GOOD = RevocationFinding(subject="CN=Alice Example", status=RevocationStatus.GOOD, source_named=True, detail="")
+GOOD = RevocationFinding(subject="CN=Alice Example", situation=Situation.GOOD, detail="")
 EVIDENCE = Evidence(
     request=REQUEST,
     requested=Account("alice", 1000),
@@ -80,7 +80,7 @@ def test_a_grant_is_one_line() -> None:
 
 
 def test_a_grant_with_unknown_revocation_says_so_and_is_louder() -> None:
-    unknown = replace(GOOD, status=RevocationStatus.UNKNOWN)
+    unknown = replace(GOOD, situation=Situation.UNKNOWN)
     log, lines = logged()
     log.granted(REQUEST, Granted("alice", REF), EVIDENCE.with_certificate(REF, revocation=(GOOD, unknown)))
     assert lines == [(Severity.NOTICE, f"granted service=sudo account=alice certificate={NAME} revocation=unknown")]

@@ -40,7 +40,7 @@ from pam_sc.decision.evidence import (
     Purpose,
     Request,
     RevocationFinding,
-    RevocationStatus,
+    Situation,
     ValidPath,
 )
 from pam_sc.decision.policy import Policy
@@ -76,7 +76,7 @@ def facts(subject: str, index: int, **changes: object) -> CertificateFacts:
 
 
 def known(index: int, subject: str, **changes: object) -> CertificateEvidence:
-    finding = RevocationFinding(subject=subject, status=RevocationStatus.GOOD, source_named=True, detail="CRL 1")
+    finding = RevocationFinding(subject=subject, situation=Situation.GOOD, detail="CRL 1")
     return CertificateEvidence(
         facts=facts(subject, index, **changes),
         path=ValidPath(certificates=(b"leaf", b"root"), subjects=(subject, "CN=Test Root")),

@@ -14,6 +14,7 @@ from pam_sc.config.lint import lint, uid_of
 from pam_sc.config.model import (
     AccountSettings,
     Configuration,
+    LookupSettings,
     MapperSettings,
     ModuleSettings,
     RevocationSettings,
@@ -96,13 +97,13 @@ def test_a_service_that_is_never_reached_is_a_note(good: Configuration) -> None:
 
 @pytest.mark.parametrize("mode", [RevocationMode.OFF, RevocationMode.PREFER])
 def test_lenient_revocation_is_a_warning(good: Configuration, mode: RevocationMode) -> None:
-    found = only(replace(good, revocation=replace(good.revocation, mode=mode)))
+    found = only(replace(good, revocation=replace(good.revocation, lookup=LookupSettings(mode=mode))))
     assert found[:2] == (Weight.WARNING, "revocation.mode")
     assert found[2].startswith(f"{mode.value}: ")
 
 
 def test_strict_revocation_with_a_crl_is_no_finding(good: Configuration) -> None:
-    assert findings(replace(good, revocation=replace(good.revocation, mode=RevocationMode.REQUIRE))) == []
+    assert findings(replace(good, revocation=replace(good.revocation, lookup=LookupSettings(mode=RevocationMode.REQUIRE)))) == []
 
 
 @pytest.mark.parametrize("folder", ["empty", None])

@@ -24,7 +24,7 @@ def test_the_smallest_configuration_has_the_strict_defaults(file: Path, module: 
     assert read.token.modules[0].allow == ()
     assert (read.token.select, read.token.run_as) == (None, "pam_sc_card")
     assert (read.trust.anchors, read.trust.intermediates) == ("/etc/pam_sc/anchors", None)
-    assert (read.revocation.mode, read.revocation.crls) == (RevocationMode.NAMED, None)
+    assert (read.revocation.lookup.mode, read.revocation.crls) == (RevocationMode.NAMED, None)
     assert (read.account.allow_root, read.account.remote_allowed, read.account.services) == (False, False, None)
     assert read.account.card_names_user == {"login", "gdm-smartcard"}
     assert not read.pin.allow_last_try
@@ -41,7 +41,7 @@ def test_every_option_reaches_its_place(file: Path, module: Path) -> None:
     assert read.token.select.token == "login"
     assert read.token.run_as == "readers"
     assert read.trust.intermediates == "/etc/pam_sc/intermediates"
-    assert (read.revocation.mode, read.revocation.crls) == (RevocationMode.REQUIRE, "/etc/pam_sc/crls")
+    assert (read.revocation.lookup.mode, read.revocation.crls) == (RevocationMode.REQUIRE, "/etc/pam_sc/crls")
     assert read.account.allow_root
     assert read.account.card_names_user == {"login"}
     assert read.account.services == {"login", "sudo"}

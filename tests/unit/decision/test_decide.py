@@ -46,12 +46,12 @@ from pam_sc.decision.evidence import (
     Purpose,
     Request,
     RevocationFinding,
-    RevocationStatus,
     Signed,
+    Situation,
     Unparsable,
     ValidPath,
 )
-from pam_sc.decision.policy import Policy, RevocationMode, TokenSelector
+from pam_sc.decision.policy import Policy, RevocationMode, RevocationRules, TokenSelector
 from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
 from pam_sc.decision.verdict import Denied, Granted, Needs
 from pam_sc.record import replace
@@ -106,8 +106,8 @@ def sign(over: bytes, key: ec.EllipticCurvePrivateKey | None = None) -> bytes:
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
-def good(status: RevocationStatus = RevocationStatus.GOOD, *, named: bool = True) -> RevocationFinding:
-    return RevocationFinding(subject="CN=alice", status=status, source_named=named, detail="CRL of CN=Test CA")
+def good(situation: Situation = Situation.GOOD) -> RevocationFinding:
+    return RevocationFinding(subject="CN=alice", situation=situation, detail="CRL of CN=Test CA")
 
 
 def accepted_certificate(**changes: object) -> CertificateEvidence:
@@ -250,20 +250,20 @@ NEAR_MISSES: list[tuple[str, Callable[[Evidence], Evidence], Policy, Reason]] = 
     ("5 no path", lambda e: with_leaf(e, path=NoPath(Reason.UNTRUSTED, "")), Policy(), Reason.UNTRUSTED),
     (
         "6 revoked",
-        lambda e: with_leaf(e, revocation=(good(RevocationStatus.REVOKED),)),
+        lambda e: with_leaf(e, revocation=(good(Situation.REVOKED),)),
         Policy(),
         Reason.CERTIFICATE_REVOKED,
     ),
     (
         "6 unknown though a source is named",
-        lambda e: with_leaf(e, revocation=(good(RevocationStatus.UNKNOWN),)),
+        lambda e: with_leaf(e, revocation=(good(Situation.UNKNOWN),)),
         Policy(),
         Reason.REVOCATION_UNKNOWN,
     ),
     (
         "6 unknown, no source, but required",
-        lambda e: with_leaf(e, revocation=(good(RevocationStatus.UNKNOWN, named=False),)),
-        Policy(revocation=RevocationMode.REQUIRE),
+        lambda e: with_leaf(e, revocation=(good(Situation.NO_SOURCE),)),
+        Policy(revocation=RevocationRules(mode=RevocationMode.REQUIRE)),
         Reason.REVOCATION_UNKNOWN,
     ),
     ("6 a member was not looked at", lambda e: with_leaf(e, revocation=()), Policy(), Reason.REVOCATION_UNKNOWN),
@@ -480,7 +480,7 @@ def test_all_certificates_of_one_token_for_the_account_are_candidates_in_order()
 
 def test_the_refusal_that_came_furthest_counts() -> None:
     evidence = with_leaf(
-        two_certificates(granted_evidence(), revocation=(good(RevocationStatus.REVOKED),)),
+        two_certificates(granted_evidence(), revocation=(good(Situation.REVOKED),)),
         path=NoPath(Reason.UNTRUSTED, ""),
     )
     verdict = decide(evidence, Policy(), NOW)

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import pytest
 
-from pam_sc.decision.evidence import RevocationFinding, RevocationStatus
+from pam_sc.decision.evidence import RevocationFinding, Situation
 from pam_sc.decision.policy import RevocationMode
-from pam_sc.decision.reasons import Reason
-from pam_sc.decision.revocation import judge_revocation
+from pam_sc.decision.reasons import REASONS, PamCode, Reason
+from pam_sc.decision.revocation import OUTCOMES, judge_revocation
 
-GOOD, REVOKED, UNKNOWN = RevocationStatus.GOOD, RevocationStatus.REVOKED, RevocationStatus.UNKNOWN
 REQUIRE, NAMED, PREFER, OFF = RevocationMode.REQUIRE, RevocationMode.NAMED, RevocationMode.PREFER, RevocationMode.OFF
+GOOD, REVOKED, UNKNOWN = Situation.GOOD, Situation.REVOKED, Situation.UNKNOWN
+NO_SOURCE, NOT_AT_HAND, STALE = Situation.NO_SOURCE, Situation.NOT_AT_HAND, Situation.STALE
 
 
-def finding(status: RevocationStatus, *, named: bool = True, subject: str = "CN=alice") -> RevocationFinding:
-    return RevocationFinding(subject=subject, status=status, source_named=named, detail="why")
+def finding(
+    situation: Situation, *, subject: str = "CN=alice", mode: RevocationMode | None = None
+) -> RevocationFinding:
+    return RevocationFinding(subject=subject, situation=situation, detail="why", mode=mode)
 
 
 def reason(mode: RevocationMode, *findings: RevocationFinding) -> Reason | None:
@@ -29,9 +32,8 @@ def test_good_is_enough_for_every_mode(mode: RevocationMode) -> None:
 
 
 @pytest.mark.parametrize("mode", [REQUIRE, NAMED, PREFER])
-@pytest.mark.parametrize("named", [True, False])
-def test_revoked_certificate_is_refused_in_every_mode_but_off(mode: RevocationMode, named: bool) -> None:
-    assert reason(mode, finding(REVOKED, named=named), finding(GOOD)) is Reason.CERTIFICATE_REVOKED
+def test_revoked_certificate_is_refused_in_every_mode_but_off(mode: RevocationMode) -> None:
+    assert reason(mode, finding(REVOKED), finding(GOOD)) is Reason.CERTIFICATE_REVOKED
 
 
 @pytest.mark.parametrize("mode", [REQUIRE, NAMED, PREFER])
@@ -40,24 +42,41 @@ def test_revoked_issuer_is_refused_with_a_reason_of_its_own(mode: RevocationMode
 
 
 @pytest.mark.parametrize(
-    ("mode", "named", "expected"),
+    ("mode", "situation", "expected"),
     [
-        (REQUIRE, True, Reason.REVOCATION_UNKNOWN),
-        (REQUIRE, False, Reason.REVOCATION_UNKNOWN),
-        (NAMED, True, Reason.REVOCATION_UNKNOWN),
-        (NAMED, False, None),
-        (PREFER, True, None),
-        (PREFER, False, None),
-        (OFF, True, None),
+        (REQUIRE, NO_SOURCE, Reason.REVOCATION_UNKNOWN),
+        (REQUIRE, NOT_AT_HAND, Reason.REVOCATION_NOT_AT_HAND),
+        (REQUIRE, STALE, Reason.REVOCATION_STALE),
+        (REQUIRE, UNKNOWN, Reason.REVOCATION_UNKNOWN),
+        (NAMED, NO_SOURCE, None),
+        (NAMED, NOT_AT_HAND, Reason.REVOCATION_NOT_AT_HAND),
+        (NAMED, STALE, Reason.REVOCATION_STALE),
+        (NAMED, UNKNOWN, Reason.REVOCATION_UNKNOWN),
+        *((mode, situation, None) for mode in (PREFER, OFF) for situation in (NO_SOURCE, NOT_AT_HAND, STALE, UNKNOWN)),
     ],
 )
 @pytest.mark.parametrize("index", [0, 1])
-def test_unknown_status_is_refused_as_the_mode_says(
-    mode: RevocationMode, named: bool, expected: Reason | None, index: int
+def test_what_is_not_known_is_refused_as_the_mode_says(
+    mode: RevocationMode, situation: Situation, expected: Reason | None, index: int
 ) -> None:
     findings = [finding(GOOD), finding(GOOD)]
-    findings[index] = finding(UNKNOWN, named=named)
+    findings[index] = finding(situation)
     assert reason(mode, *findings) is expected
+
+
+def test_every_mode_has_an_outcome_for_every_situation() -> None:
+    assert {mode: set(row) for mode, row in OUTCOMES.items()} == {mode: set(Situation) for mode in RevocationMode}
+
+
+@pytest.mark.parametrize("reason_given", {reason for row in OUTCOMES.values() for reason in row.values() if reason})
+def test_no_outcome_lets_another_module_take_over(reason_given: Reason) -> None:
+    assert REASONS[reason_given].code is PamCode.AUTH_ERR
+
+
+def test_rule_of_its_ca_counts_before_the_rule_of_the_whole() -> None:
+    assert reason(PREFER, finding(UNKNOWN, mode=REQUIRE)) is Reason.REVOCATION_UNKNOWN
+    assert reason(REQUIRE, finding(UNKNOWN, mode=PREFER)) is None
+    assert reason(REQUIRE, finding(UNKNOWN, mode=PREFER), finding(UNKNOWN)) is Reason.REVOCATION_UNKNOWN
 
 
 def test_off_does_not_look_at_revoked() -> None:
