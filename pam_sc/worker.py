@@ -113,7 +113,8 @@ class Verifier:
 
     def _decide(self, configuration: Configuration, trusted: frozenset[int], card: CardClient) -> Granted | Denied:
         # Imported only now, without privilege and behind the filter, while the card process reads the card.
-        from pam_sc.login import Login, Surroundings, load_material
+        from pam_sc.login import Login, Surroundings
+        from pam_sc.material import load_material
 
         material = load_material(configuration, trusted)
         self._log_problems(material.problems)
