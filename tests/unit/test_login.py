@@ -113,7 +113,8 @@ def play(authority: CertificateAuthority, tmp_path: Path) -> Callable[..., Playe
         trust=TrustSettings(anchors=str(tmp_path / "ca.pem")), mappers=(mapper,),
     )
     material = Material(
-        trust=load_trust(str(tmp_path / "ca.pem"), None, TRUSTED), revocation=RevocationSources(default=CaRules(rules=RevocationRules())),
+        trust=load_trust(str(tmp_path / "ca.pem"), None, TRUSTED),
+        revocation=RevocationSources(default=CaRules(rules=RevocationRules())),
         mappers=load_mappers([(mapper.name, mapper.table, mapper.where)], TRUSTED),
     )
 
