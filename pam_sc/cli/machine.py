@@ -75,14 +75,16 @@ class RealMachine:
 
     def check(self, path: str | None) -> tuple[Finding, ...]:
         """Return everything there is to say about a configuration, what it names, and the PAM stacks."""
+        from pam_sc.cli.authorities import check_authorities
         from pam_sc.config.lint import lint
         from pam_sc.config.lint_stacks import check_stack
 
         configuration = self.load_configuration(path)
         return (
             *_check_material(configuration),
+            *check_authorities(configuration, trusted_uids()),
             *_check_for_root(configuration),
-            *lint(configuration, privileged=os.geteuid() == 0),
+            *lint(configuration, privileged=os.geteuid() == 0, owners=trusted_uids()),
             *check_stack(self._pam_folder, configuration),
         )
 
