@@ -20,10 +20,11 @@ accepted; one that is revoked is named before one that is not known, and the lea
 [trust.md](trust.md) says how to set it up, [verdicts.md](verdicts.md) has every reason. This page is generated from
 `pam_sc/decision/revocation.py` by `tools/make_revocation.py`.
 """
+_ABSENT = f"PAM_{PamCode.AUTHINFO_UNAVAIL.name}"
 _NOTE = f"""
 For an issuer on the path, {Reason.CERTIFICATE_REVOKED.value} is {Reason.ISSUER_REVOKED.value}, with the same PAM code.
-No refusal here is PAM_{PamCode.AUTHINFO_UNAVAIL.name}: keeping an answer away from this machine never has the effect of "no card here". A
-login that goes on though something is not known says so in its log line: `revocation=unknown because=` and the
+No refusal here is {_ABSENT}: keeping an answer away from this machine never has the effect of "no card
+here". A login that goes on though something is not known says so in its log line: `revocation=unknown because=` and the
 situation.
 """
 _PLAIN = {
