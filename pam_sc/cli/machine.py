@@ -147,7 +147,7 @@ def trusted_uids() -> frozenset[int]:
 
 def _check_material(configuration: Configuration) -> tuple[Finding, ...]:
     """Read what a login would read: anchors, CRLs, mappers and their files."""
-    from pam_sc.login import load_material
+    from pam_sc.material import load_material
 
     try:
         material = load_material(configuration, trusted_uids())
@@ -159,7 +159,7 @@ def _check_material(configuration: Configuration) -> tuple[Finding, ...]:
 def _check_for_root(configuration: Configuration) -> tuple[Finding, ...]:
     """Say where a file of this caller's is good enough for its own programs but not for privileged ones."""
     from pam_sc.config.toml import load
-    from pam_sc.login import load_material
+    from pam_sc.material import load_material
 
     if os.getuid() == 0:
         return ()
