@@ -15,8 +15,10 @@ from pam_sc.decision.policy import Policy, RevocationMode, RevocationRules
 from pam_sc.decision.reasons import Reason
 from pam_sc.decision.revocation import judge_revocation
 from pam_sc.trust.anchors import PathCertificate, Trust, read_path_certificate
-from pam_sc.trust.crl import find_revocation, load_crls
+from pam_sc.trust.crl import Conditions
+from pam_sc.trust.crl_file import load_crls
 from pam_sc.trust.path import find_path
+from pam_sc.trust.revocation import CaRules, RevocationSources, find_revocation
 
 STRICT = Policy(revocation=RevocationRules(mode=RevocationMode.REQUIRE, clock_skew=datetime.timedelta(0)))
 
@@ -58,15 +60,17 @@ def verdict_on(  # noqa: PLR0913 - everything that the answer depends on
     policy: Policy = STRICT,
 ) -> Verdict:
     """Find a path and what the CRLs say about each certificate on it, and judge that."""
-    trust = trust_of(anchors, intermediates)
-    path = find_path(leaf, list(from_card), trust, policy, at)
+    trust, card = trust_of(anchors, intermediates), tuple(from_card)
+    path = find_path(leaf, card, trust, policy, at)
     if isinstance(path, NoPath):
         return Verdict(reason=path.reason, detail=path.detail)
     with tempfile.TemporaryDirectory() as folder:
         for index, der in enumerate(crls):
             (Path(folder) / f"{index:02}.crl").write_bytes(der)
         source = load_crls(folder, frozenset({0, Path(folder).stat().st_uid}))
-    findings = find_revocation(path, source, at, policy)
+    sources = RevocationSources(crls=(source,), default=CaRules(rules=policy.revocation))
+    conditions = Conditions(trust=trust, others=tuple(map(_readable, card)), policy=policy, at=at)
+    findings = find_revocation(path, sources, conditions)
     failure: Failure | None = judge_revocation(findings, policy.revocation.mode)
     anchor = path.certificates[-1]
     if failure is None:
