@@ -127,7 +127,6 @@ class Verifier:
         from pam_sc.trust.fetching import leave_requests
 
         material = load_material(configuration, trusted)
-        online = any(rules.fetch_at_login for rules in material.revocation.all_rules())
         surroundings = Surroundings(
             card=card,
             ask_pin=self._ask_pin,
@@ -135,7 +134,7 @@ class Verifier:
             deadline=lambda: self._clock.deadline,
             at=datetime.datetime.now(datetime.UTC),
             accounts=host.NssAccounts(),
-            fetch=self._fetch if online else None,
+            fetch=self._fetch if configuration.revocation.fetches_at_login else None,
             leave_requests=partial(leave_requests, configuration.revocation.store, material.revocation),
         )
         login = Login(self._asked.request, configuration, material, surroundings)

@@ -147,6 +147,12 @@ class RevocationSettings:
     lookup: LookupSettings = field(default_factory=LookupSettings)
     authorities: tuple[CaSettings, ...] = ()
 
+    @property
+    def fetches_at_login(self) -> bool:
+        """Some CA's certificates let a login use the network."""
+        lookups = (self.lookup, *(authority.lookup for authority in self.authorities))
+        return any(lookup.fetch is Fetch.LOGIN for lookup in lookups)
+
 
 @record(kw_only=True)
 class AccountSettings:

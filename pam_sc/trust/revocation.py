@@ -8,7 +8,7 @@ decision/revocation.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from pam_sc.decision.evidence import RevocationFinding, Situation, SourceAnswer, Unparsable, ValidPath
 from pam_sc.decision.parsing import name_text
@@ -55,12 +55,6 @@ class RevocationSources:
     """CAs with rules of their own: name and key must be these."""
     problems: Callable[[], Sequence[str]] = tuple
     """Files that are no source because they cannot be used, a sentence each, as far as that is known by now."""
-
-    def all_rules(self) -> Iterator[CaRules]:
-        """Yield every set of rules that there is."""
-        yield self.default
-        for _certificate, rules in self.authorities:
-            yield rules
 
     def rules_for(self, issuer: PathCertificate) -> CaRules:
         """Return the rules for what this CA issued."""
