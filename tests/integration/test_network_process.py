@@ -6,12 +6,14 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import pam_sc
 from pam_sc.transfer import TransferFailed, Transferred
 from tests.support.network_process import (
     Network,
@@ -494,3 +496,30 @@ def test_process_that_starts_as_root_without_the_account_says_so(tree: WorkerTre
                   'mount --bind /dev/null /etc/passwd && exec "$@"', "sh", str(tree.worker), "network"]) as network:
         assert network.failure("http://example.test/") == (
             "the network process is lost: the network process cannot be confined: account 'pam_sc' does not exist")
+
+
+def test_process_of_the_command_line_is_started_and_ended(tree: WorkerTree) -> None:
+    script = (
+        "import os, sys, time\n"
+        "from pam_sc.network.client import start_network_process\n"
+        "from pam_sc.transfer import Transfer\n"
+        "with start_network_process(sys.argv[1]) as started:\n"
+        "    wanted = Transfer(url=sys.argv[2], max_bytes=10, configured=True)\n"
+        "    print(started.client.transfer([wanted], time.monotonic() + 20)[0].body)\n"
+        "    pid = started._pid\n"
+        "print(os.path.exists(f'/proc/{pid}'))\n"
+    )
+    with serving(answers(ok(b"x"))) as server:
+        done = subprocess.run(
+            ["/usr/bin/python3", "-I", "-c", f"import sys; sys.path.append({str(tree.root / 'site-packages')!r})\n{script}",
+             str(tree.worker), server.url()],
+            capture_output=True, text=True, check=False, **without_privilege())
+    assert (done.stdout, done.stderr) == ("b'x'\nFalse\n", "")
+
+
+def test_process_of_the_command_line_that_is_not_there_cannot_be_started(tmp_path: Path) -> None:
+    script = "import sys; sys.path.append(sys.argv[1])\nfrom pam_sc.network.client import start_network_process\n"
+    done = subprocess.run(["/usr/bin/python3", "-I", "-c", script + "start_network_process('/nowhere')",
+                           str(Path(pam_sc.__file__).parents[1])], capture_output=True, text=True, check=False)
+    account_missing = "ConfigError: account 'pam_sc' does not exist" in done.stderr  # only root looks for it
+    assert account_missing or "FileNotFoundError" in done.stderr
