@@ -196,7 +196,17 @@ def test_control_characters_of_a_url_do_not_reach_people() -> None:
         rules=RevocationRules(), policy=Policy(), at=AT, responder=None, nonce_required=False,
         judge_signer=nobody_asks, named=True,
     )
-    assert "\x1b" not in found.detail
+    assert "\x1b" not in f"{found.detail}{found.source}"
+    assert found.situation is GOOD
+
+
+def test_url_of_any_length_stays_readable() -> None:
+    found = ask_ocsp(
+        path_certificate(LEAF), ISSUERS, [OcspMessage(der=response(), source="http://a/" + "b" * 10_000)],
+        rules=RevocationRules(), policy=Policy(), at=AT, responder=None, nonce_required=False,
+        judge_signer=nobody_asks, named=True,
+    )
+    assert len(found.detail) < 1000
     assert found.situation is GOOD
 
 
@@ -234,7 +244,8 @@ def test_answer_counts_only_for_its_own_serial_issuer_name_and_issuer_key(
 
 
 def test_cert_id_with_a_hash_that_is_no_choice_is_about_another_certificate() -> None:
-    expect(ask(response(single(hash_name="md5"))), UNKNOWN)
+    expect(ask(response(single(hash_name="md5"))), UNKNOWN, "it is about another certificate")
+    expect(ask(response(single(hash_name="md5", status="revoked"), SINGLE)), GOOD)
 
 
 def test_response_without_any_answer_is_about_another_certificate() -> None:
@@ -352,6 +363,8 @@ UNKNOWN_CRITICAL = x509.UnrecognizedExtension(x509.ObjectIdentifier(answer.UNKNO
         ({"authority": ROOT}, UNKNOWN, NOT_ISSUED),
         ({"authority": NAMESAKE}, UNKNOWN, NOT_ISSUED),
         ({"signing_key": ROOT.private_key}, UNKNOWN, NOT_ISSUED),
+        ({"authority": CertificateAuthority("Issuing 2", key=ISSUING.private_key)}, UNKNOWN, NOT_ISSUED),
+        ({"authority": ROOT.subordinate("Issuing", key=ISSUING.private_key)}, GOOD, ""),
         ({"extended_key_usage": None}, UNKNOWN, LACKS_PURPOSE),
         ({"extended_key_usage": (ANY_PURPOSE,)}, UNKNOWN, LACKS_PURPOSE),
         ({"extended_key_usage": (CLIENT_AUTH,)}, UNKNOWN, LACKS_PURPOSE),
