@@ -114,7 +114,7 @@ def ask_ocsp(  # noqa: PLR0913 - the question, the rules, and whom else to ask
     responder: PathCertificate | None,
     nonce_required: bool,
     judge_signer: Callable[[PathCertificate, tuple[PathCertificate, ...]], Situation],
-    named: bool,
+    named: bool = True,
 ) -> SourceAnswer:
     """Return what the responses say about `certificate` at `at`. Raises nothing but what `judge_signer` raises.
 
