@@ -28,6 +28,7 @@ COMMANDS = {
     "inspect": "pam_sc.cli.inspect:inspect",
     "paths": "pam_sc.cli.paths:paths",
     "try-login": "pam_sc.cli.try_login:try_login",
+    "verify": "pam_sc.cli.verify:verify",
 }
 
 

@@ -7,11 +7,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 
+from pam_sc.decision.algorithms import curve_problem, dsa_problem, rsa_problem
 from pam_sc.decision.certificate import is_sound, signature_hash_of, weak_hash
 from pam_sc.decision.policy import Policy
-
-_EC_BITS_MIN = 224
-"""As strong as RSA 2048 (NIST SP 800-57, part 1, table 2)."""
 
 
 def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -49,25 +47,20 @@ def weak_signature(certificate: x509.Certificate | x509.CertificateRevocationLis
 
 
 def weak_key(certificate: x509.Certificate, policy: Policy) -> str | None:
-    """Return what is wrong with the key of a certificate on a path, None if nothing. DSA is measured as RSA is."""
+    """Return what is wrong with the key of a certificate on a path, None if nothing."""
     try:
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
         return "its key cannot be used"
     match key:
-        case rsa.RSAPublicKey() if not is_sound(key):
-            return "its RSA key has an unsound modulus or public exponent"
-        case rsa.RSAPublicKey() | dsa.DSAPublicKey() if key.key_size < policy.min_rsa_bits:
-            return f"got a key of {key.key_size} bits, expected at least {policy.min_rsa_bits}"
-        case ec.EllipticCurvePublicKey() if key.key_size < _EC_BITS_MIN:
-            return f"got a curve of {key.key_size} bits, expected at least {_EC_BITS_MIN}"
-        case (
-            rsa.RSAPublicKey()
-            | dsa.DSAPublicKey()
-            | ec.EllipticCurvePublicKey()
-            | ed25519.Ed25519PublicKey()
-            | ed448.Ed448PublicKey()
-        ):
+        case rsa.RSAPublicKey():
+            unsound = None if is_sound(key) else "its RSA key has an unsound modulus or public exponent"
+            return unsound or rsa_problem(key.key_size, policy.algorithms)
+        case dsa.DSAPublicKey():
+            return dsa_problem(key.key_size, policy.algorithms)
+        case ec.EllipticCurvePublicKey():
+            return curve_problem(key.curve.name, policy.algorithms)
+        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
             return None
         case _:
             return f"got a key of kind {type(key).__name__}"
