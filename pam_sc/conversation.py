@@ -239,5 +239,15 @@ class Conversation:
         if answer != b"k":
             raise ProtocolError(f"expected 'k' from the supervisor, got {answer!r}")
 
+    def start_network(self) -> None:
+        """Have the supervisor start the network process, once in a login and in machine time. It gives no answer.
+
+        A process that cannot be started is seen as the end of the network channel.
+        """
+        try:
+            self._control.send(b"N")
+        except OSError as error:
+            raise ChannelClosed(f"the supervisor is gone: {error.strerror}") from error
+
     def _send(self, kind: FrameType, *fields: bytes) -> None:
         self._channel.send(Frame(kind, fields), self._clock.last_word)

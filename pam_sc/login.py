@@ -29,17 +29,20 @@ from pam_sc.decision.evidence import (
     NotSigned,
     Request,
     Signed,
+    Unparsable,
     ValidPath,
 )
 from pam_sc.decision.identity import read_subject
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.verdict import Denied, Granted, Needs
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded
-from pam_sc.mapping import LoadedMapper, load_mappers, map_certificate
+from pam_sc.mapping import map_certificate
+from pam_sc.material import Material
 from pam_sc.record import record, replace
-from pam_sc.trust.anchors import Trust, load_trust
-from pam_sc.trust.crl import CrlSource, find_revocation, load_crls
+from pam_sc.trust.anchors import PathCertificate, read_path_certificate
+from pam_sc.trust.crl import Conditions
 from pam_sc.trust.path import find_path
+from pam_sc.trust.revocation import find_revocation
 
 
 class Card(Protocol):
@@ -71,34 +74,6 @@ class Surroundings:
     boot_id: Callable[[], str] = host.boot_id
 
 
-@record(kw_only=True)
-class Material:
-    """What the configuration names, read once: trust anchors, CRLs, mappers. `problems` goes to the log."""
-
-    trust: Trust
-    crls: CrlSource
-    mappers: tuple[LoadedMapper, ...]
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Files that could not be used, each a sentence."""
-        return (*self.trust.problems, *self.crls.problems)
-
-
-def load_material(configuration: Configuration, trusted_uids: frozenset[int]) -> Material:
-    """Read what the configuration names; TrustError or ConfigError where that cannot be used at all."""
-    return Material(
-        trust=load_trust(
-            configuration.trust.anchors,
-            configuration.trust.intermediates,
-            trusted_uids,
-            partial=configuration.trust.partial_paths,
-        ),
-        crls=load_crls(configuration.revocation.crls, trusted_uids),
-        mappers=load_mappers([(m.name, m.table, m.where) for m in configuration.mappers], trusted_uids),
-    )
-
-
 class Login:
     """One login: the evidence so far, and the loop that completes it."""
 
@@ -109,6 +84,7 @@ class Login:
         self.policy = configuration.policy()
         self.material = material
         self._around = surroundings
+        self._parsed: dict[bytes, PathCertificate | Unparsable] = {}
         self._gatherers: dict[Step, Callable[[Needs], Evidence]] = {
             Step.REQUEST: self._gather_request,
             Step.TOKEN: self._gather_card,
@@ -173,9 +149,8 @@ class Login:
 
     def _gather_path(self, needs: Needs) -> Evidence:
         ref, report = self._certificate(needs)
-        from_card = [other.der for other in self._certificates() if other.ref != ref and other.failure is None]
         found = find_path(
-            report.der, from_card, self.material.trust, self.policy, self._around.at, self._require_time
+            report.der, self._from_card(ref), self.material.trust, self.policy, self._around.at, self._require_time
         )
         return self.evidence.with_certificate(ref, path=found)
 
@@ -185,8 +160,15 @@ class Login:
         path = self.evidence.about(ref).path
         if not isinstance(path, ValidPath):
             raise ValueError("revocation was asked for a certificate without a path")
+        conditions = Conditions(
+            trust=self.material.trust,
+            others=self._intermediates_from_card(ref),
+            policy=self.policy,
+            at=self._around.at,
+            in_time=self._require_time,
+        )
         return self.evidence.with_certificate(
-            ref, revocation=find_revocation(path, self.material.crls, self._around.at, self.policy)
+            ref, revocation=find_revocation(path, self.material.revocation, conditions)
         )
 
     def _gather_mapping(self, needs: Needs) -> Evidence:
@@ -254,6 +236,18 @@ class Login:
         )
 
     # ---- looking things up in the evidence
+
+    def _from_card(self, ref: CertificateRef) -> list[bytes]:
+        """The other certificates on the card: they may be intermediates."""
+        return [other.der for other in self._certificates() if other.ref != ref and other.failure is None]
+
+    def _intermediates_from_card(self, ref: CertificateRef) -> tuple[PathCertificate, ...]:
+        for der in self._from_card(ref):
+            if der not in self._parsed:
+                self._require_time()
+                self._parsed[der] = read_path_certificate(der)
+        found = (self._parsed[der] for der in self._from_card(ref))
+        return tuple(each for each in found if isinstance(each, PathCertificate))
 
     def _facts(self, ref: CertificateRef) -> CertificateFacts:
         facts = self.evidence.about(ref).facts

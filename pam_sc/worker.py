@@ -29,7 +29,7 @@ from pam_sc.events import EventLog
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
 from pam_sc.record import record
 
-FRAMES_FD, CARD_FD, CONTROL_FD = 3, 4, 5
+FRAMES_FD, CARD_FD, CONTROL_FD, NETWORK_FD = 3, 4, 5, 6
 REQUEST_S = 5.0
 END_CARD_S = 2.0
 PROBLEMS_MAX = 8
@@ -113,7 +113,8 @@ class Verifier:
 
     def _decide(self, configuration: Configuration, trusted: frozenset[int], card: CardClient) -> Granted | Denied:
         # Imported only now, without privilege and behind the filter, while the card process reads the card.
-        from pam_sc.login import Login, Surroundings, load_material
+        from pam_sc.login import Login, Surroundings
+        from pam_sc.material import load_material
 
         material = load_material(configuration, trusted)
         self._log_problems(material.problems)
@@ -184,14 +185,18 @@ def _modules(configuration: Configuration) -> list[ModuleSetup]:
     return [ModuleSetup(module.path, module.environment, module.allow) for module in configuration.token.modules]
 
 
-def _confine(become: RunAs | None) -> None:
-    """Give up root for good (if there is any) and enter the filter; ConfigError if a step fails."""
+def _confine(become: RunAs | None, *, writable: str | None = None) -> None:
+    """Give up root for good (if there is any) and enter the filter; CardIsolationFailed if a step fails.
+
+    `writable`: the one folder beneath which files may still be made, written and removed.
+    """
     import _pam_sc  # a builtin of pam_sc_worker: exists only there
 
+    folders = [] if writable is None else [writable]
     try:
         if become is None:
-            _pam_sc.drop_and_confine_verifier(-1, -1, [])
+            _pam_sc.drop_and_confine_verifier(-1, -1, [], folders)
         else:
-            _pam_sc.drop_and_confine_verifier(become.uid, become.gid, list(become.groups))
+            _pam_sc.drop_and_confine_verifier(become.uid, become.gid, list(become.groups), folders)
     except (OSError, ValueError) as error:
         raise CardIsolationFailed(f"the verifier cannot be confined: {error}") from error

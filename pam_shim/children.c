@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How the supervisor starts, kills and buries the verifier and the card process. Each gets an exec of its own, the
+ * How the supervisor starts, kills and buries the other processes. Each gets an exec of its own, the
  * descriptors of the table in docs/protocol.md and nothing else of the supervisor.
  */
 #include "children.h"

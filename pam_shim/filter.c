@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The seccomp filter of the verifier and of the card process: what is listed here fails with EPERM, foreign
+ * The seccomp filter of the verifier, the card process and the network process: what is listed here fails with EPERM, foreign
  * architectures (i386, x32) are killed, and everything else is let through.
  *
  * It is a list of what is denied and not of what is allowed, because the card process runs whatever PKCS#11 module the
@@ -11,6 +11,7 @@
 #include <asm/sockios.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -23,7 +24,7 @@
 
 #include "sandbox.h"
 
-/* Denied to both, whatever the arguments. */
+/* Denied to all, whatever the arguments. */
 static const char *const denied[] = {
     /* other programs and processes */
     "execve",
@@ -101,12 +102,15 @@ static const char *const denied[] = {
     "syslog",
 };
 
-/* Denied to the verifier as well: it changes no file, not even one of its own account. */
-static const char *const denied_to_verifier[] = {
+/* Denied to all but the card process: they change no mode, owner or time, not even of a file of their own account. */
+static const char *const denied_without_module[] = {
     "chmod",     "fchmod",      "fchmodat",     "fchmodat2",    "chown",     "fchown",   "lchown",
     "fchownat",  "utime",       "utimes",       "utimensat",    "futimesat", "setxattr", "lsetxattr",
     "fsetxattr", "removexattr", "lremovexattr", "fremovexattr", "mknod",     "mknodat",
 };
+
+/* Denied to the network process as well: it asks others and serves nobody. */
+static const char *const denied_to_network[] = {"listen", "accept", "accept4"};
 
 /* One comparison on one argument under which a call is denied. */
 struct conditional {
@@ -151,7 +155,7 @@ static int deny_listed(scmp_filter_ctx filter, const struct sandbox_order *order
 
 /*
  * clone makes threads only; clone3, whose flags no filter can read, does not exist, so that glibc takes clone. A signal
- * goes to this very process (abort, pthread_kill), a limit to this very process, a socket to this very machine.
+ * goes to this very process (abort, pthread_kill), a limit to this very process.
  */
 static int deny_conditionally(scmp_filter_ctx filter, const struct sandbox_order *order)
 {
@@ -175,7 +179,6 @@ static int deny_conditionally(scmp_filter_ctx filter, const struct sandbox_order
         {"ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, FIOSETOWN)},
         {"ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, SIOCSPGRP)},
         {"prlimit64", SCMP_A0(SCMP_CMP_NE, 0)},
-        {"socket", SCMP_A0(SCMP_CMP_NE, AF_UNIX)},
         {"socketpair", SCMP_A0(SCMP_CMP_NE, AF_UNIX)},
         {"prctl", SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, PR_SET_DUMPABLE)},
         {"prctl", SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, PR_SET_PDEATHSIG)},
@@ -189,6 +192,31 @@ static int deny_conditionally(scmp_filter_ctx filter, const struct sandbox_order
     return result;
 }
 
+/*
+ * A socket goes to this very machine. The network process gets those of the internet as well, and the kernel's list of
+ * addresses and routes, which getaddrinfo reads. A rule compares an argument once, so the other families are listed.
+ */
+static int deny_sockets(scmp_filter_ctx filter, const struct sandbox_order *order)
+{
+    const struct scmp_arg_cmp other = SCMP_A0(SCMP_CMP_NE, AF_UNIX);
+    const struct scmp_arg_cmp beyond = SCMP_A0(SCMP_CMP_GT, AF_NETLINK);
+    int result;
+
+    if (order->kind != SANDBOX_NETWORK)
+        return deny(filter, order, "socket", EPERM, &other);
+    result = deny(filter, order, "socket", EPERM, &beyond);
+    for (scmp_datum_t family = 0; family < AF_NETLINK && result == 0; family++) {
+        const struct scmp_arg_cmp same = SCMP_A0(SCMP_CMP_EQ, family);
+
+        if (family != AF_UNIX && family != AF_INET && family != AF_INET6)
+            result = deny(filter, order, "socket", EPERM, &same);
+    }
+    if (result == 0)
+        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 2, SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
+                                  SCMP_A2(SCMP_CMP_NE, NETLINK_ROUTE));
+    return result;
+}
+
 static int add_rules(scmp_filter_ctx filter, const struct sandbox_order *order)
 {
     int result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
@@ -197,11 +225,16 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_order *order)
         result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     if (result == 0)
         result = deny_listed(filter, order, denied, sizeof(denied) / sizeof(denied[0]));
-    if (result == 0 && order->kind == SANDBOX_VERIFIER)
-        result = deny_listed(filter, order, denied_to_verifier,
-                             sizeof(denied_to_verifier) / sizeof(denied_to_verifier[0]));
+    if (result == 0 && order->kind != SANDBOX_CARD)
+        result = deny_listed(filter, order, denied_without_module,
+                             sizeof(denied_without_module) / sizeof(denied_without_module[0]));
+    if (result == 0 && order->kind == SANDBOX_NETWORK)
+        result = deny_listed(filter, order, denied_to_network,
+                             sizeof(denied_to_network) / sizeof(denied_to_network[0]));
     if (result == 0)
         result = deny_conditionally(filter, order);
+    if (result == 0)
+        result = deny_sockets(filter, order);
     return result;
 }
 

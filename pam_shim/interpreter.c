@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Embeds CPython in the verifier and in the card process. The interpreter reads no environment variable, no
- * configuration file of its own and no directory but three: the standard library, its extension modules, and the
+ * Embeds CPython in the verifier, the card process and the network process. The interpreter reads no environment
+ * variable, no configuration file of its own and no directory but three: the standard library, its extension modules, and the
  * site-packages that this executable lies in. It never prints, never writes bytecode and never finalizes.
  */
 #define PY_SSIZE_T_CLEAN
@@ -144,7 +144,7 @@ void run_python(const struct installation *found, const char *module)
         _exit(EXIT_CRASHED);
     if (PyStatus_Exception(initialize(found)))
         _exit(EXIT_CRASHED);
-    /* Both processes live for one login; what they leave behind goes with them. */
+    /* Each process lives for one login; what they leave behind goes with them. */
     (void)PyGC_Disable();
     _exit(call_main(module));
 }

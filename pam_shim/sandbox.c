@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The way into the sandbox of the verifier and of the card process: identity, capabilities, limits, Landlock, and at
- * last the seccomp filter (filter.c). Every step is read back where it can be, and one that fails ends the process.
- * Only a kernel without Landlock is gone along with. There is no way out.
+ * The way into the sandbox of the verifier, the card process and the network process: identity, capabilities, limits,
+ * Landlock (landlock.c), and at last the seccomp filter (filter.c). Every step is read back where it can be, and one
+ * that fails ends the process. Only a kernel without Landlock is gone along with. There is no way out.
  */
 #include "sandbox.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -23,34 +21,7 @@
 #define OPEN_FILES 256
 #define CPU_SECONDS 60
 #define CARD_MEMORY ((rlim_t)1 << 30)
-#define VERIFIER_MEMORY ((rlim_t)2 << 30)
-
-/* Landlock's interface as of ABI 7, whatever kernel the headers were made for. */
-#define LANDLOCK_VERSION_FLAG 1U
-#define LANDLOCK_PATH_BENEATH 1
-#define FS_EXECUTE (1ULL << 0)
-#define FS_WRITE_FILE (1ULL << 1)
-#define FS_REMOVE_DIR (1ULL << 4)
-#define FS_MAKE_CHAR (1ULL << 6)
-#define FS_MAKE_BLOCK (1ULL << 11)
-#define FS_MAKE_SYM (1ULL << 12)
-#define FS_REFER (1ULL << 13)
-#define FS_TRUNCATE (1ULL << 14)
-#define NET_BIND_TCP (1ULL << 0)
-#define NET_CONNECT_TCP (1ULL << 1)
-#define SCOPE_ABSTRACT_SOCKETS (1ULL << 0)
-#define SCOPE_SIGNALS (1ULL << 1)
-
-struct landlock_ruleset {
-    uint64_t fs;
-    uint64_t net;
-    uint64_t scoped;
-};
-
-struct landlock_beneath {
-    uint64_t allowed;
-    int32_t folder;
-} __attribute__((packed));
+#define OTHER_MEMORY ((rlim_t)2 << 30)
 
 int die_with_parent(pid_t parent)
 {
@@ -79,7 +50,7 @@ static bool keeps_identity(const struct sandbox_order *order)
     return order->uid == (uid_t)-1;
 }
 
-/* Neither of the two is ever uid 0, asked for or left over. */
+/* None of them is ever uid 0, asked for or left over. */
 static int check_order(const struct sandbox_order *order)
 {
     uid_t uids[3];
@@ -102,6 +73,12 @@ static int check_allowed_names(const struct sandbox_order *order)
         }
     }
     return 0;
+}
+
+static int check_writable(const struct sandbox_order *order)
+{
+    errno = EINVAL;
+    return order->writable == NULL || (order->kind == SANDBOX_VERIFIER && order->writable[0] == '/') ? 0 : -1;
 }
 
 static bool is_listed(gid_t group, const gid_t *groups, size_t count)
@@ -207,74 +184,11 @@ static int set_limits(const struct sandbox_order *order)
     if (lower_limit(RLIMIT_NOFILE, OPEN_FILES) < 0 || lower_limit(RLIMIT_CPU, CPU_SECONDS) < 0)
         return -1;
 #ifndef PAM_SC_SANITIZED
-    return lower_limit(RLIMIT_AS, order->kind == SANDBOX_CARD ? CARD_MEMORY : VERIFIER_MEMORY);
+    return lower_limit(RLIMIT_AS, order->kind == SANDBOX_CARD ? CARD_MEMORY : OTHER_MEMORY);
 #else
     (void)order;
     return 0;
 #endif
-}
-
-/* What the domain takes away, as far as this kernel knows the right. */
-static struct landlock_ruleset ruleset_for(const struct sandbox_order *order, long abi)
-{
-    struct landlock_ruleset rules = {.fs = FS_MAKE_CHAR | FS_MAKE_BLOCK};
-
-    if (order->kind == SANDBOX_VERIFIER) {
-        rules.fs |= FS_EXECUTE | FS_WRITE_FILE;
-        for (uint64_t right = FS_REMOVE_DIR; right <= FS_MAKE_SYM; right <<= 1)
-            rules.fs |= right;
-        if (abi >= 3)
-            rules.fs |= FS_TRUNCATE;
-        if (abi >= 4)
-            rules.net = NET_BIND_TCP | NET_CONNECT_TCP;
-    } else if (abi >= 2) {
-        rules.fs |= FS_REFER;
-    }
-    if (abi >= 6)
-        rules.scoped = SCOPE_ABSTRACT_SOCKETS | SCOPE_SIGNALS;
-    return rules;
-}
-
-/*
- * Every domain forbids renaming from one folder to another unless a rule allows it. Modules do that to their token
- * files, so the card process may, everywhere (a kernel with ABI 1 answers EXDEV, and programs then copy).
- */
-static int let_rename(int ruleset)
-{
-    struct landlock_beneath everywhere = {.allowed = FS_REFER, .folder = -1};
-    long result;
-
-    everywhere.folder = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (everywhere.folder < 0)
-        return -1;
-    result = syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_PATH_BENEATH, &everywhere, 0);
-    (void)close(everywhere.folder);
-    return result < 0 ? -1 : 0;
-}
-
-/*
- * The domain is what keeps a card process that has the host's uid out of the host: a process in a domain can neither
- * trace one outside it nor open its /proc/PID/mem, fd or environ.
- */
-static int enter_landlock(const struct sandbox_order *order)
-{
-    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION_FLAG);
-    struct landlock_ruleset rules;
-    size_t size;
-    int ruleset;
-    int result = -1;
-
-    if (abi < 0)
-        return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -1;
-    rules = ruleset_for(order, abi);
-    size = abi >= 6 ? 24 : abi >= 4 ? 16 : 8;
-    ruleset = (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0);
-    if (ruleset < 0)
-        return -1;
-    if ((rules.fs & FS_REFER) == 0 || let_rename(ruleset) == 0)
-        result = (int)syscall(SYS_landlock_restrict_self, ruleset, 0);
-    (void)close(ruleset);
-    return result;
 }
 
 static int enter_filter(const struct sandbox_order *order)
@@ -295,6 +209,8 @@ const char *enter_sandbox(const struct sandbox_order *order)
         return "the account";
     if (check_allowed_names(order) < 0)
         return "the names of system calls to allow";
+    if (check_writable(order) < 0)
+        return "the folder to write in";
     if (take_identity(order) < 0)
         return "change of identity";
     if (drop_capabilities() < 0)

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum sandbox_kind { SANDBOX_VERIFIER, SANDBOX_CARD };
+enum sandbox_kind { SANDBOX_VERIFIER, SANDBOX_CARD, SANDBOX_NETWORK };
 
 /* What the process becomes. */
 struct sandbox_order {
@@ -16,6 +16,7 @@ struct sandbox_order {
     size_t group_count;
     const char *const *allow; /* names of system calls that the filter lets through all the same */
     size_t allow_count;
+    const char *writable; /* absolute path of the one folder beneath which files may be written, or NULL for none */
 };
 
 /*
@@ -23,6 +24,9 @@ struct sandbox_order {
  * end, because it may be half way in. EINVAL says that the order itself was wrong.
  */
 const char *enter_sandbox(const struct sandbox_order *order);
+
+/* The last step but one, in landlock.c: enter the Landlock domain, where the kernel has it. Returns 0 or -1 with errno. */
+int enter_landlock(const struct sandbox_order *order);
 
 /* The last step, in filter.c: load the seccomp filter. Returns 0 or a negative errno. */
 int load_filter(const struct sandbox_order *order);

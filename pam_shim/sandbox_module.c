@@ -73,8 +73,12 @@ static const char **read_names(PyObject *list)
     const char **names = array_for(list, sizeof(*names));
 
     for (Py_ssize_t i = 0; names != NULL && i < PyList_GET_SIZE(list); i++) {
-        names[i] = PyUnicode_AsUTF8(PyList_GET_ITEM(list, i));
-        if (names[i] == NULL) {
+        Py_ssize_t length = 0;
+
+        names[i] = PyUnicode_AsUTF8AndSize(PyList_GET_ITEM(list, i), &length);
+        if (names[i] != NULL && strlen(names[i]) != (size_t)length)
+            PyErr_SetString(PyExc_ValueError, "cannot enter the sandbox: a text holds NUL");
+        if (PyErr_Occurred()) {
             PyMem_Free(names);
             return NULL;
         }
@@ -82,7 +86,25 @@ static const char **read_names(PyObject *list)
     return names;
 }
 
-static PyObject *enter(enum sandbox_kind kind, PyObject *uid, PyObject *gid, PyObject *groups, PyObject *allow)
+/* `names`: the system calls to allow for the card process; at most one folder to write in for the verifier. */
+static int take_names(struct sandbox_order *order, PyObject *list, const char *const *names)
+{
+    size_t count = (size_t)PyList_GET_SIZE(list);
+
+    if (order->kind == SANDBOX_CARD) {
+        order->allow = names;
+        order->allow_count = count;
+        return 0;
+    }
+    if (count > 1) {
+        PyErr_SetString(PyExc_ValueError, "cannot enter the sandbox: more than one folder to write in");
+        return -1;
+    }
+    order->writable = count == 1 ? names[0] : NULL;
+    return 0;
+}
+
+static PyObject *enter(enum sandbox_kind kind, PyObject *uid, PyObject *gid, PyObject *groups, PyObject *names)
 {
     struct sandbox_order order = {.kind = kind};
     gid_t *group_array = read_groups(groups);
@@ -94,12 +116,10 @@ static PyObject *enter(enum sandbox_kind kind, PyObject *uid, PyObject *gid, PyO
         goto out;
     order.groups = group_array;
     order.group_count = (size_t)PyList_GET_SIZE(groups);
-    if (allow != NULL) {
-        name_array = read_names(allow);
-        if (name_array == NULL)
+    if (names != NULL) {
+        name_array = read_names(names);
+        if (name_array == NULL || take_names(&order, names, name_array) < 0)
             goto out;
-        order.allow = name_array;
-        order.allow_count = (size_t)PyList_GET_SIZE(allow);
     }
     failed = enter_sandbox(&order);
     result = failed == NULL ? Py_NewRef(Py_None) : raise_step(failed);
@@ -111,11 +131,21 @@ out:
 
 static PyObject *drop_and_confine_verifier(PyObject *Py_UNUSED(self), PyObject *arguments)
 {
+    PyObject *uid, *gid, *groups, *writable;
+
+    if (!PyArg_ParseTuple(arguments, "O!O!O!O!", &PyLong_Type, &uid, &PyLong_Type, &gid, &PyList_Type, &groups,
+                          &PyList_Type, &writable))
+        return NULL;
+    return enter(SANDBOX_VERIFIER, uid, gid, groups, writable);
+}
+
+static PyObject *drop_and_confine_network(PyObject *Py_UNUSED(self), PyObject *arguments)
+{
     PyObject *uid, *gid, *groups;
 
     if (!PyArg_ParseTuple(arguments, "O!O!O!", &PyLong_Type, &uid, &PyLong_Type, &gid, &PyList_Type, &groups))
         return NULL;
-    return enter(SANDBOX_VERIFIER, uid, gid, groups, NULL);
+    return enter(SANDBOX_NETWORK, uid, gid, groups, NULL);
 }
 
 static PyObject *drop_and_confine_card(PyObject *Py_UNUSED(self), PyObject *arguments)
@@ -130,7 +160,9 @@ static PyObject *drop_and_confine_card(PyObject *Py_UNUSED(self), PyObject *argu
 
 static PyMethodDef methods[] = {
     {"drop_and_confine_verifier", drop_and_confine_verifier, METH_VARARGS,
-     "drop_and_confine_verifier(uid, gid, groups): enter the verifier's sandbox for good."},
+     "drop_and_confine_verifier(uid, gid, groups, writable): enter the verifier's sandbox for good."},
+    {"drop_and_confine_network", drop_and_confine_network, METH_VARARGS,
+     "drop_and_confine_network(uid, gid, groups): enter the network process's sandbox for good."},
     {"drop_and_confine_card", drop_and_confine_card, METH_VARARGS,
      "drop_and_confine_card(uid, gid, groups, allow): enter the card process's sandbox for good."},
     {"look_up_name", pam_sc_look_up_name, METH_O,

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * pam_sc_worker, as the shim starts it: the supervisor. It takes back the privilege that the host has, starts the
- * verifier and the card process, stops the time, and ends everything when the host is gone, the time is over or the
- * verifier has ended. It holds neither frames nor secrets once they run, runs no Python, and never grants anything:
- * what it says to the shim are failures.
+ * verifier and the card process, and the network process if the verifier wants it, stops the time, and ends everything
+ * when the host is gone, the time is over or the verifier has ended. It holds neither frames nor secrets once they run,
+ * runs no Python, and never grants anything: what it says to the shim are failures.
  *
- *   state      H        M        K                          else from the verifier
- *   machine    human    ends     the card process is dead   ends
- *   human      ends     machine  the card process is dead   ends
+ *   state      H        M        K                          N                             else from the verifier
+ *   machine    human    ends     the card process is dead   the network process is        ends
+ *                                                           started; a second N: ends
+ *   human      ends     machine  the card process is dead   ends                          ends
  *
  * Lifeline or host closed: ends. Time of the state over: ends, report 3. Verifier over: ends, report 4 unless exit(0).
+ * Card process or network process over: goes on; the verifier sees the end of its channel.
  */
 #include "worker.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -29,6 +29,7 @@
 
 #include "children.h"
 #include "interpreter.h"
+#include "privilege.h"
 #include "sandbox.h"
 
 #define GRACE_MS 1000
@@ -36,13 +37,15 @@
 #define PROMPT_MS (120 * 1000 + GRACE_MS)
 #define HUMAN_MS (300 * 1000 + GRACE_MS)
 #define BURY_MS 1500
-#define PROCESSES_MIN 1024
 #define GOES_ON (-1)
 
 struct login {
     struct child verifier;
     struct child card;
+    struct child network;
+    const char *path;
     int control;
+    int network_end; /* kept for the network process until it is started, then -1 */
     bool human;
     int64_t since;
     int64_t machine_left;
@@ -100,96 +103,32 @@ static int read_order(struct order *order)
     return order->machine_seconds >= 1 && order->machine_seconds <= MACHINE_SECONDS_MAX ? 0 : -1;
 }
 
-/* The host has privilege if any of its uids is 0, if its ids are not all the same, or if the kernel says so. */
-static bool has_privilege(const struct order *order)
-{
-    const uint32_t *uids = order->ids;
-    const uint32_t *gids = order->ids + 3;
-
-    if (order->at_secure != 0 || uids[0] == 0 || uids[1] == 0 || uids[2] == 0)
-        return true;
-    return uids[0] != uids[1] || uids[1] != uids[2] || gids[0] != gids[1] || gids[1] != gids[2];
-}
-
-/* The uids come first: with an effective uid other than 0 the rest is not permitted. */
-static int take_privilege(void)
-{
-    uid_t uids[3] = {1, 1, 1};
-    gid_t gids[3] = {1, 1, 1};
-
-    if (setresuid(0, 0, 0) < 0 || setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0)
-        return -1;
-    if (getresuid(&uids[0], &uids[1], &uids[2]) < 0 || getresgid(&gids[0], &gids[1], &gids[2]) < 0 ||
-        getgroups(0, NULL) != 0)
-        return -1;
-    return uids[0] == 0 && uids[1] == 0 && uids[2] == 0 && gids[0] == 0 && gids[1] == 0 && gids[2] == 0 ? 0 : -1;
-}
-
-/* Nobody can make a login with privilege fail half way, or harm a token, by limits that he has set before. */
-static int set_own_limits(bool privilege)
-{
-    static const struct {
-        int resource;
-        rlim_t wanted;
-    } limits[] = {
-        {RLIMIT_FSIZE, RLIM_INFINITY}, {RLIMIT_DATA, RLIM_INFINITY},    {RLIMIT_AS, RLIM_INFINITY},
-        {RLIMIT_CPU, RLIM_INFINITY},   {RLIMIT_STACK, (rlim_t)8 << 20}, {RLIMIT_NOFILE, 256},
-    };
-    struct rlimit limit;
-
-    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-        __rlimit_resource_t resource = (__rlimit_resource_t)limits[i].resource;
-
-        if (getrlimit(resource, &limit) < 0)
-            return -1;
-        if (privilege || limit.rlim_max > limits[i].wanted)
-            limit.rlim_max = limits[i].wanted;
-        limit.rlim_cur = limit.rlim_max;
-        if (setrlimit(resource, &limit) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-/*
- * Counted over all processes of an account, so the caller's own limit would count against the account of the card
- * process, and its module got no thread. Only ever raised; what cannot be raised is left for the module to complain of.
- */
-static void raise_process_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NPROC, &limit) < 0)
-        return;
-    if (limit.rlim_max < PROCESSES_MIN)
-        limit.rlim_max = PROCESSES_MIN;
-    if (limit.rlim_cur < PROCESSES_MIN)
-        limit.rlim_cur = PROCESSES_MIN;
-    (void)setrlimit(RLIMIT_NPROC, &limit);
-}
-
 /* Start both processes. Whatever happens, the supervisor's copies of their descriptors are closed afterwards. */
-static int start_both(struct login *login, const char *path)
+static int start_both(struct login *login)
 {
     int control[2] = {-1, -1};
     int channel[2] = {-1, -1};
+    int network[2] = {-1, -1};
     int result = -1;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) == 0 &&
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) == 0) {
-        const int verifier[] = {SUPERVISOR_FRAMES, channel[0], control[1]};
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) == 0 &&
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, network) == 0) {
+        const int verifier[] = {SUPERVISOR_FRAMES, channel[0], control[1], network[0]};
         const int card[] = {SUPERVISOR_SECRETS, channel[1]};
 
-        result = start_child(&login->card, path, "card", card, 2);
+        result = start_child(&login->card, login->path, "card", card, 2);
         if (result == 0)
-            result = start_child(&login->verifier, path, "verifier", verifier, 3);
+            result = start_child(&login->verifier, login->path, "verifier", verifier, 4);
     }
     login->control = control[0];
+    login->network_end = network[1];
     (void)close(SUPERVISOR_FRAMES);
     (void)close(SUPERVISOR_SECRETS);
     (void)close(control[1]);
     (void)close(channel[0]);
     (void)close(channel[1]);
+    (void)close(network[0]);
     return result;
 }
 
@@ -226,6 +165,19 @@ static int end_card(struct login *login)
     return send(login->control, "k", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? GOES_ON : REPORT_SYSTEM;
 }
 
+/* The verifier asks for the network process, which a login does at most once. It gets no answer but on its channel. */
+static int start_network(struct login *login)
+{
+    int result;
+
+    if (login->human || login->network_end < 0)
+        return REPORT_VERIFIER_FAILED;
+    result = start_child(&login->network, login->path, "network", &login->network_end, 1);
+    (void)close(login->network_end);
+    login->network_end = -1;
+    return result == 0 ? GOES_ON : REPORT_SYSTEM;
+}
+
 /* What the verifier said on the control channel, as the table above has it. */
 static int hear_verifier(struct login *login)
 {
@@ -243,6 +195,8 @@ static int hear_verifier(struct login *login)
         return REPORT_VERIFIER_FAILED;
     if (message[0] == 'K')
         return end_card(login);
+    if (message[0] == 'N')
+        return start_network(login);
     if (message[0] != (login->human ? 'M' : 'H'))
         return REPORT_VERIFIER_FAILED;
     login->human = !login->human;
@@ -256,7 +210,7 @@ static int watch_once(struct login *login)
     struct pollfd watched[] = {
         {.fd = SUPERVISOR_LIFELINE, .events = POLLIN}, {.fd = SUPERVISOR_HOST, .events = POLLIN},
         {.fd = login->control, .events = POLLIN},      {.fd = login->verifier.pidfd, .events = POLLIN},
-        {.fd = login->card.pidfd, .events = POLLIN},
+        {.fd = login->card.pidfd, .events = POLLIN},   {.fd = login->network.pidfd, .events = POLLIN},
     };
     int64_t left = time_left(login);
     int ready;
@@ -275,20 +229,24 @@ static int watch_once(struct login *login)
     if (watched[3].revents != 0)
         return bury_child(&login->verifier, now_ms(), &failed) && !failed ? REPORT_NONE : REPORT_VERIFIER_FAILED;
     if (watched[4].revents != 0)
-        (void)bury_child(&login->card, now_ms(), &failed); /* the verifier sees the end of its channel */
+        (void)bury_child(&login->card, now_ms(), &failed);
+    if (watched[5].revents != 0)
+        (void)bury_child(&login->network, now_ms(), &failed);
     return GOES_ON;
 }
 
-/* The shim hears why before it sees the frames end; then both are killed, and the card process is buried first. */
-static void end_both(struct login *login, enum report why)
+/* The shim hears why before it sees the frames end; then all are killed, and the card process is buried first. */
+static void end_all(struct login *login, enum report why)
 {
     int64_t deadline = now_ms() + BURY_MS;
     int failed;
 
     report(why);
     kill_child(&login->card);
+    kill_child(&login->network);
     kill_child(&login->verifier);
     (void)bury_child(&login->card, deadline, &failed);
+    (void)bury_child(&login->network, deadline, &failed);
     (void)bury_child(&login->verifier, deadline, &failed);
 }
 
@@ -297,17 +255,20 @@ static void supervise(const char *path, const struct order *order)
     struct login login = {
         .verifier = {-1},
         .card = {-1},
+        .network = {-1},
+        .path = path,
         .control = -1,
+        .network_end = -1,
         .since = now_ms(),
         .machine_left = (int64_t)order->machine_seconds * 1000 + GRACE_MS,
         .human_left = HUMAN_MS,
         .prompt_left = PROMPT_MS,
     };
-    int end = start_both(&login, path) == 0 ? GOES_ON : REPORT_SYSTEM;
+    int end = start_both(&login) == 0 ? GOES_ON : REPORT_SYSTEM;
 
     while (end == GOES_ON)
         end = watch_once(&login);
-    end_both(&login, (enum report)end);
+    end_all(&login, (enum report)end);
 }
 
 /* Everything that has to hold before a process is started. */
@@ -354,6 +315,8 @@ static int run_role(const char *role)
         run_python(&found, "pam_sc.worker");
     if (strcmp(role, "card") == 0)
         run_python(&found, "pam_sc.card.process");
+    if (strcmp(role, "network") == 0)
+        run_python(&found, "pam_sc.network.process");
     return EXIT_USAGE;
 }
 

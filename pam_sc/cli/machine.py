@@ -75,14 +75,16 @@ class RealMachine:
 
     def check(self, path: str | None) -> tuple[Finding, ...]:
         """Return everything there is to say about a configuration, what it names, and the PAM stacks."""
+        from pam_sc.cli.authorities import check_authorities
         from pam_sc.config.lint import lint
         from pam_sc.config.lint_stacks import check_stack
 
         configuration = self.load_configuration(path)
         return (
             *_check_material(configuration),
+            *check_authorities(configuration, trusted_uids()),
             *_check_for_root(configuration),
-            *lint(configuration, privileged=os.geteuid() == 0),
+            *lint(configuration, privileged=os.geteuid() == 0, owners=trusted_uids()),
             *check_stack(self._pam_folder, configuration),
         )
 
@@ -145,7 +147,7 @@ def trusted_uids() -> frozenset[int]:
 
 def _check_material(configuration: Configuration) -> tuple[Finding, ...]:
     """Read what a login would read: anchors, CRLs, mappers and their files."""
-    from pam_sc.login import load_material
+    from pam_sc.material import load_material
 
     try:
         material = load_material(configuration, trusted_uids())
@@ -157,7 +159,7 @@ def _check_material(configuration: Configuration) -> tuple[Finding, ...]:
 def _check_for_root(configuration: Configuration) -> tuple[Finding, ...]:
     """Say where a file of this caller's is good enough for its own programs but not for privileged ones."""
     from pam_sc.config.toml import load
-    from pam_sc.login import load_material
+    from pam_sc.material import load_material
 
     if os.getuid() == 0:
         return ()

@@ -32,8 +32,9 @@ from pam_sc.decision.reasons import Step
 from pam_sc.errors import MapperError, PamScError
 from pam_sc.events import clean
 from pam_sc.host import PwdAccounts
-from pam_sc.login import Login, Material, Surroundings, load_material
+from pam_sc.login import Login, Surroundings
 from pam_sc.mapping import LoadedMapper
+from pam_sc.material import Material, load_material
 from pam_sc.record import replace
 
 MACHINE_TIME_S = 30.0

@@ -10,13 +10,17 @@ import posixpath
 import re
 from collections.abc import Callable
 
-from pam_sc.config.schema import Parsed, UnacceptableError
+from pam_sc.config.schema import Parsed, SecretError, UnacceptableError
 from pam_sc.errors import ConfigError
 
 _PATH_MAX = 4095
 _NAME_MAX = 255
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SYSTEM_CALL = re.compile(r"[a-z_][a-z0-9_]{0,63}")
+_OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,38})){1,30}")
+_SIZE = re.compile(r"([1-9][0-9]{0,12}) ?(KiB|MiB|GiB)")
+_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_URL_MAX = 2048
 _LOADER_PREFIXES = ("LD_", "PYTHON")
 _LOADER_NAMES = frozenset({"GLIBC_TUNABLES", "GCONV_PATH", "LOCPATH", "NLSPATH", "MALLOC_TRACE", "PYKCS11LIB"})
 
@@ -28,6 +32,14 @@ def text(value: object) -> str:
     if not value.isprintable():
         raise UnacceptableError("it holds a character that cannot be printed")
     return value
+
+
+def label(value: object) -> str:
+    """A short string that names something for people."""
+    name = text(value)
+    if not name or name != name.strip() or len(name) > _NAME_MAX:
+        raise UnacceptableError("no name is written so")
+    return name
 
 
 def boolean(value: object) -> bool:
@@ -94,6 +106,72 @@ def choice(*words: str) -> Callable[[object], str]:
         return value
 
     return parse
+
+
+def object_identifier(value: object) -> str:
+    """A dotted object identifier."""
+    dotted = text(value)
+    first, _dot, rest = dotted.partition(".")
+    if not _OID.fullmatch(dotted) or (first < "2" and int(rest.partition(".")[0]) > 39):
+        raise UnacceptableError("no object identifier is written so")
+    return dotted
+
+
+def between(least: int, most: int) -> Callable[[object], int]:
+    """A whole number from `least` to `most`."""
+
+    def parse(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError
+        if not least <= value <= most:
+            raise UnacceptableError("too small" if value < least else "too large")
+        return value
+
+    return parse
+
+
+def size(least: int, most: int) -> Callable[[object], int]:
+    """A number of bytes from `least` to `most`, as an integer or as text with a unit: "64 MiB"."""
+    in_range = between(least, most)
+
+    def parse(value: object) -> int:
+        if not isinstance(value, str):
+            return in_range(value)
+        written = _SIZE.fullmatch(value)
+        if not written:
+            raise UnacceptableError("no size is written so")
+        return in_range(int(written[1]) * _UNITS[written[2]])
+
+    return parse
+
+
+def url(*schemes: str) -> Callable[[object], str]:
+    """A URL of one of these schemes that names a host, without a name and password in it."""
+
+    def parse(value: object) -> str:
+        written = text(value)
+        if not written.isascii() or " " in written or len(written) > _URL_MAX:
+            raise UnacceptableError("no URL is written so")
+        from urllib.parse import urlsplit  # only where a URL is configured
+
+        try:
+            parts = urlsplit(written)
+            host, _port = parts.hostname, parts.port
+        except ValueError as error:
+            raise UnacceptableError("its host or port is not valid") from error
+        if parts.scheme not in schemes:
+            raise UnacceptableError("not a URL" if not parts.scheme else "of a scheme that is not used here")
+        _require_plain_host(host, parts.netloc)
+        return written
+
+    return parse
+
+
+def _require_plain_host(host: str | None, authority: str) -> None:
+    if not host:
+        raise UnacceptableError("it names no host")
+    if "@" in authority:
+        raise SecretError("everybody may read this file, so it must hold no name or password")
 
 
 def converted(parse: Callable[[str], Parsed]) -> Callable[[object], Parsed]:

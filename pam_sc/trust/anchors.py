@@ -91,6 +91,14 @@ def _demotion(certificate: PathCertificate, where: str) -> str:
     )
 
 
+def read_certificates(path: str, trusted_uids: frozenset[int]) -> tuple[PathCertificate, ...]:
+    """Read a file of certificates that are no anchors; TrustError if it has none or something in it is broken."""
+    found, problems = _load(path, trusted_uids)
+    if not found or problems:
+        raise TrustError(f"cannot load certificates from {path!r}: found {len(found)} certificates" + _because(problems))
+    return found
+
+
 def _because(problems: tuple[str, ...]) -> str:
     return f" ({'; '.join(problems[:3])})" if problems else ""
 

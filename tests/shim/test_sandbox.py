@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The sandbox of the verifier and of the card process, entered by the real worker; each call beside a control outside."""
+"""The sandbox of the verifier, the card process and the network process, entered by the real worker; each call beside a control outside."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import errno
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import pytest
 from tests.support import sandbox_probe
 from tests.support.worker_tree import NOBODY, WorkerTree, worker_tree
 
-ROLES = ("verifier", "card")
+ROLES = ("verifier", "card", "network")
 AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_VSOCK = 2, 10, 16, 17, 40
 BAD = [-1] * 6
 
@@ -48,9 +50,6 @@ WITH_ARGUMENTS: dict[str, tuple[str, list[Any]]] = {
     "rt_sigqueueinfo": ("rt_sigqueueinfo", ["peer", 0, -1]),
     "rt_tgsigqueueinfo": ("rt_tgsigqueueinfo", ["peer", "peer", 0, -1]),
     "prlimit64 of another": ("prlimit64", ["peer", 7, 0, 0]),
-    "an IPv4 socket": ("socket", [AF_INET, 1, 0]),
-    "an IPv6 socket": ("socket", [AF_INET6, 1, 0]),
-    "a netlink socket": ("socket", [AF_NETLINK, 3, 0]),
     "a packet socket": ("socket", [AF_PACKET, 3, 0]),
     "a vsock socket": ("socket", [AF_VSOCK, 1, 0]),
     "an IPv4 socket with garbage above 32 bits": ("socket", [AF_INET | 1 << 32, 1, 0]),
@@ -67,7 +66,18 @@ WITH_ARGUMENTS: dict[str, tuple[str, list[Any]]] = {
     "SIOCSPGRP": ("ioctl", [-1, 0x8902, 0]),
 }
 DENIED: dict[str, tuple[str, list[Any]]] = {**ALWAYS, **WITH_ARGUMENTS}
-DENIED_TO_VERIFIER: dict[str, tuple[str, list[Any]]] = {name: (name, BAD) for name in (
+OF_THE_NETWORK: dict[str, tuple[str, list[Any]]] = {
+    "an IPv4 socket": ("socket", [AF_INET, 1, 0]),
+    "an IPv4 socket for datagrams": ("socket", [AF_INET, 2, 0]),
+    "an IPv6 socket": ("socket", [AF_INET6, 1, 0]),
+    "a netlink socket": ("socket", [AF_NETLINK, 3, 0]),
+}
+DENIED_TO_NETWORK: dict[str, tuple[str, list[Any]]] = {
+    **{name: (name, BAD) for name in ("listen", "accept", "accept4")},
+    "a netlink socket of another protocol": ("socket", [AF_NETLINK, 3, 15]),
+    **{f"a socket of family {family}": ("socket", [family, 1, 0]) for family in range(40) if family not in {1, 2, 10, 16}},
+}
+WITHOUT_MODULE: dict[str, tuple[str, list[Any]]] = {name: (name, BAD) for name in (
     "chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat", "utime", "utimes", "utimensat", "futimesat",
     "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr", "mknod", "mknodat",
 )}  # fmt: skip
@@ -87,8 +97,8 @@ SAME_OUTSIDE = frozenset({
 def tree() -> Iterator[WorkerTree]:
     source = Path(sandbox_probe.__file__).read_text()
     with worker_tree() as made:
-        made.write("verifier", source)
-        made.write("card", source)
+        for role in ROLES:
+            made.write(role, source)
         yield made
 
 
@@ -116,7 +126,8 @@ def ordinary() -> dict[str, Any]:
 def run(tree: WorkerTree, role: str, *, confined: bool = True, **order: Any) -> tuple[dict[str, Any], int]:
     """Run the probe as a process of `role`; return its answers and how it ended."""
     identity = order.pop("started_as", ordinary())
-    whole = {"uid": -1, "gid": -1, "groups": [], "allow": [], "calls": [], "paths": [], "facts": False} | order
+    lists = {name: [] for name in ("groups", "allow", "writable", "calls", "paths", "changes")}
+    whole = {"uid": -1, "gid": -1, "facts": False} | lists | order
     whole["role"] = role if confined else None
     done = subprocess.run(
         [tree.worker, role],
@@ -138,13 +149,18 @@ def as_calls(table: dict[str, tuple[str, list[Any]]]) -> list[list[Any]]:
 
 @pytest.fixture(scope="module")
 def outside(tree: WorkerTree, peer: int) -> dict[str, int]:
-    calls = as_calls({k: v for k, v in {**DENIED, **DENIED_TO_VERIFIER}.items() if k != "kill of everybody"})
+    every = {**DENIED, **WITHOUT_MODULE, **OF_THE_NETWORK, **DENIED_TO_NETWORK}
+    calls = as_calls({k: v for k, v in every.items() if k != "kill of everybody"})
     return run(tree, "card", confined=False, calls=calls, peer=peer)[0]["calls"]
 
 
 @pytest.fixture(scope="module")
 def inside(tree: WorkerTree, peer: int) -> dict[str, dict[str, int]]:
-    tables = {"verifier": {**DENIED, **DENIED_TO_VERIFIER}, "card": DENIED}
+    tables = {
+        "verifier": {**DENIED, **WITHOUT_MODULE, **OF_THE_NETWORK},
+        "card": {**DENIED, **OF_THE_NETWORK},
+        "network": {**DENIED, **WITHOUT_MODULE, **OF_THE_NETWORK, **DENIED_TO_NETWORK},
+    }
     return {role: run(tree, role, calls=as_calls(table), peer=peer)[0]["calls"] for role, table in tables.items()}
 
 
@@ -158,10 +174,30 @@ def test_call_is_denied(inside: dict[str, dict[str, int]], outside: dict[str, in
         assert outside[label] != errno.EPERM
 
 
-@pytest.mark.parametrize("label", DENIED_TO_VERIFIER)
-def test_verifier_changes_no_file(inside: dict[str, dict[str, int]], outside: dict[str, int], label: str) -> None:
-    assert inside["verifier"][label] == errno.EPERM
+@pytest.mark.parametrize("label", WITHOUT_MODULE)
+@pytest.mark.parametrize("role", ["verifier", "network"])
+def test_process_without_a_module_changes_no_file(
+    inside: dict[str, dict[str, int]], outside: dict[str, int], role: str, label: str
+) -> None:
+    assert inside[role][label] == errno.EPERM
     assert outside[label] != errno.EPERM
+
+
+@pytest.mark.parametrize("label", OF_THE_NETWORK)
+def test_network_is_for_the_network_process_alone(
+    inside: dict[str, dict[str, int]], outside: dict[str, int], label: str
+) -> None:
+    assert [inside[role][label] for role in ("verifier", "card", "network")] == [errno.EPERM, errno.EPERM, 0]
+    assert outside[label] == 0
+
+
+@pytest.mark.parametrize("label", DENIED_TO_NETWORK)
+def test_network_process_serves_nobody_and_speaks_to_the_internet_alone(
+    inside: dict[str, dict[str, int]], outside: dict[str, int], label: str
+) -> None:
+    assert inside["network"][label] == errno.EPERM
+    if label != "a socket of family 17":  # a packet socket, which needs a capability anyway
+        assert outside[label] != errno.EPERM
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -235,7 +271,7 @@ def test_sandbox_is_entered_completely(tree: WorkerTree, role: str) -> None:
     assert facts["limits"]["RLIMIT_CORE"] == [0, 0]
     assert facts["limits"]["RLIMIT_NOFILE"] == [256, 256]
     assert facts["limits"]["RLIMIT_CPU"] == [60, 60]
-    assert facts["limits"]["RLIMIT_AS"] == [{"card": 1, "verifier": 2}[role] << 30] * 2
+    assert facts["limits"]["RLIMIT_AS"] == [{"card": 1, "verifier": 2, "network": 2}[role] << 30] * 2
     assert facts["limits"]["RLIMIT_FSIZE"] == list(resource.getrlimit(resource.RLIMIT_FSIZE))
 
 
@@ -253,13 +289,95 @@ def test_memory_of_a_process_of_the_same_uid_cannot_be_written(tree: WorkerTree,
     assert run(tree, "card", paths=paths)[0]["paths"]["it"] in {errno.EACCES, errno.EPERM}
 
 
-def test_card_process_writes_files_and_the_verifier_does_not(tree: WorkerTree) -> None:
-    for role, expected in {"card": 0, "verifier": errno.EACCES}.items():
+def test_card_process_writes_files_and_the_others_do_not(tree: WorkerTree) -> None:
+    for role, expected in {"card": 0, "verifier": errno.EACCES, "network": errno.EACCES}.items():
         shared = tree.root / f"files-{role}"
         shared.mkdir(mode=0o777)
         shared.chmod(0o777)
         assert run(tree, role, paths=[["it", str(shared / "new"), "w"]])[0]["paths"]["it"] == expected
         assert run(tree, role, paths=[["it", str(shared / "new"), "w"]], confined=False)[0]["paths"]["it"] == 0
+
+
+@pytest.fixture
+def shared(tree: WorkerTree) -> Iterator[Path]:
+    """A folder that everybody can write, with another in it."""
+    folder = Path(tempfile.mkdtemp(dir=tree.root))
+    for made in (folder, folder / "requests", folder / "requests" / "below"):
+        made.mkdir(exist_ok=True)
+        made.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_verifier_writes_beneath_the_folder_that_it_was_given_and_nowhere_else(tree: WorkerTree, shared: Path) -> None:
+    paths = [[name, str(shared / name), "w"] for name in ("requests/new", "requests/below/new", "beside", "requests2")]
+    given = [str(shared / "requests")]
+    assert run(tree, "verifier", paths=paths, writable=given)[0]["paths"] == {
+        "requests/new": 0, "requests/below/new": 0, "beside": errno.EACCES, "requests2": errno.EACCES}
+
+
+@pytest.mark.parametrize(
+    ("how", "change", "expected"),
+    [
+        ("rename in the folder", ["rename", "requests/old", "requests/new"], 0),
+        ("rename out of the folder", ["rename", "requests/old", "old"], errno.EACCES),
+        ("link out of the folder", ["link", "requests/old", "old"], errno.EACCES),
+        ("truncate", ["truncate", "requests/old"], 0),
+        ("remove", ["unlink", "requests/old"], 0),
+        ("make a folder", ["mkdir", "requests/new"], errno.EACCES),
+        ("remove a folder", ["rmdir", "requests/below"], errno.EACCES),
+        ("make a symlink", ["symlink", "requests/old", "requests/new"], errno.EACCES),
+        ("make a FIFO", ["mkfifo", "requests/new"], errno.EPERM),
+        ("rename elsewhere", ["rename", "kept", "kept2"], errno.EACCES),
+        ("truncate elsewhere", ["truncate", "kept"], errno.EACCES),
+        ("remove elsewhere", ["unlink", "kept"], errno.EACCES),
+    ],
+)
+def test_verifier_changes_regular_files_of_its_folder_alone(
+    tree: WorkerTree, shared: Path, how: str, change: list[str], expected: int
+) -> None:
+    for name in ("requests/old", "kept"):
+        (shared / name).write_text("x")
+        (shared / name).chmod(0o666)
+        if os.geteuid() == 0:
+            os.chown(shared / name, NOBODY, NOBODY)
+    what = [change[0], *(str(shared / name) for name in change[1:])]
+    assert run(tree, "verifier", changes=[what], writable=[str(shared / "requests")])[0]["changes"] == [expected]
+
+
+def test_folder_to_write_in_that_does_not_exist_is_passed_over(tree: WorkerTree, shared: Path) -> None:
+    paths = [["it", str(shared / "requests" / "new"), "w"]]
+    answer, _ = run(tree, "verifier", paths=paths, writable=[str(shared / "nothing")])
+    assert (answer["refused"], answer["paths"]["it"]) == (None, errno.EACCES)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("file", "NotADirectoryError"), ("link to a folder", "NotADirectoryError"), ("FIFO", "NotADirectoryError")],
+)
+def test_folder_to_write_in_that_is_something_else_is_refused(
+    tree: WorkerTree, shared: Path, name: str, expected: str
+) -> None:
+    (shared / "file").touch()
+    (shared / "link to a folder").symlink_to(shared / "requests")
+    os.mkfifo(shared / "FIFO")
+    refused = run(tree, "verifier", writable=[str(shared / name)])[0]["refused"]
+    assert refused is not None
+    assert refused.startswith(expected)
+    assert "Landlock" in refused
+
+
+@pytest.mark.parametrize(
+    ("writable", "expected"),
+    [
+        (["relative"], "cannot enter the sandbox: the folder to write in: not acceptable"),
+        ([""], "cannot enter the sandbox: the folder to write in: not acceptable"),
+        (["/tmp", "/var/tmp"], "cannot enter the sandbox: more than one folder to write in"),
+        (["/tmp\0/x"], "cannot enter the sandbox: a text holds NUL"),
+    ],
+)
+def test_wrong_list_of_folders_to_write_in_is_refused(tree: WorkerTree, writable: list[str], expected: str) -> None:
+    assert run(tree, "verifier", writable=writable)[0]["refused"] == f"ValueError: {expected}"
 
 
 @pytest.mark.root

@@ -31,6 +31,7 @@ def tree() -> Iterator[WorkerTree]:
     with worker_tree() as made:
         made.write("verifier", OBEDIENT)
         made.write("card", OBEDIENT)
+        made.write("network", OBEDIENT)
         yield made
 
 
@@ -43,7 +44,7 @@ def test_processes_have_exactly_the_descriptors_of_the_table(tree: WorkerTree) -
     with supervisor(tree) as running:
         verifier, card = running.verifier.run("FACTS"), running.card.run("FACTS")
     os.close(left_open)
-    assert sorted(verifier) == ["0", "1", "2", "3", "4", "5"]
+    assert sorted(verifier) == ["0", "1", "2", "3", "4", "5", "6"]
     assert sorted(card) == ["0", "1", "2", "3", "4"]
     assert {facts[name] for facts in (verifier, card) for name in "012"} == {"/dev/null"}
     assert all(facts[name].startswith("socket:") for facts in (verifier, card) for name in sorted(facts)[3:])
@@ -58,8 +59,11 @@ def test_card_channel_connects_the_two(tree: WorkerTree) -> None:
 
 
 @pytest.mark.root  # a process that is not dumpable shows its descriptors to root alone
-def test_supervisor_holds_no_end_of_frames_secrets_and_card_channel(tree: WorkerTree) -> None:
+@pytest.mark.parametrize("network", [False, True], ids=["without the network", "with the network"])
+def test_supervisor_holds_no_end_of_a_channel_that_is_in_use(tree: WorkerTree, network: bool) -> None:
     with supervisor(tree) as running:
+        if network:
+            running.start_network()
         held = set(running.verifier.run("list(FACTS.values())")) | set(running.card.run("list(FACTS.values())"))
         folder = Path(f"/proc/{running.process.pid}/fd")
         own = {os.readlink(folder / name) for name in os.listdir(folder)}
@@ -323,6 +327,88 @@ def test_killing_the_card_process_twice_is_answered_twice(tree: WorkerTree) -> N
         for _ in range(2):
             running.verifier.run("control.send(b'K')")
             assert running.verifier.run("control.recv(10).decode()") == "k"
+
+
+# The network process
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has now."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_network_process_runs_only_when_the_verifier_has_asked_for_it(tree: WorkerTree) -> None:
+    with supervisor(tree) as running:
+        both = {running.verifier.run("os.getpid()"), running.card.run("os.getpid()")}
+        assert set(children(running.process.pid)) == both
+        network = running.start_network()
+        assert set(children(running.process.pid)) == both | {network}
+
+
+def test_network_process_has_its_channel_and_nothing_else(tree: WorkerTree) -> None:
+    with supervisor(tree, Start(environment={"PYTHONPATH": "/tmp", "http_proxy": "http://proxy.example.test"})) as running:
+        running.start_network()
+        facts = running.network("FACTS")
+        assert sorted(facts) == ["0", "1", "2", "3"]
+        assert {facts[name] for name in "012"} == {"/dev/null"}
+        assert running.network("read('/proc/self/cmdline')") == f"{tree.worker}\0network\0"
+        assert running.network("dict(os.environ)") == {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+        assert running.network("sys.path") == running.verifier.run("sys.path")
+
+
+def test_network_process_may_be_asked_for_after_a_prompt_and_after_the_card_process(tree: WorkerTree) -> None:
+    with supervisor(tree) as running:
+        running.verifier.run("[control.send(byte) for byte in (b'H', b'M', b'K')]")
+        assert running.verifier.run("control.recv(10).decode()") == "k"
+        assert running.start_network() in children(running.process.pid)
+
+
+@pytest.mark.parametrize("last", ["os._exit(0)", "os._exit(1)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_end_of_the_network_process_ends_its_channel_and_not_the_login(tree: WorkerTree, last: str) -> None:
+    with supervisor(tree) as running:
+        pid = running.start_network()
+        assert running.network(last) == "it has ended"
+        assert is_gone(pid, PROMPTLY)
+        running.verifier.run("control.send(b'K')")
+        assert running.verifier.run("control.recv(10).decode()") == "k"
+        assert not os.path.exists(f"/proc/{pid}")
+        running.verifier.tell("'end'")
+        assert running.report() is None
+        assert running.wait(PROMPTLY) == 0
+
+
+def test_network_process_that_has_ended_is_not_started_again(tree: WorkerTree) -> None:
+    with supervisor(tree) as running:
+        running.start_network()
+        assert running.network("os._exit(0)") == "it has ended"
+        running.verifier.tell("control.send(b'N')")
+        assert running.report() == VERIFIER_FAILED
+
+
+def test_killing_the_card_process_leaves_the_network_process(tree: WorkerTree) -> None:
+    with supervisor(tree) as running:
+        pid = running.start_network()
+        running.verifier.run("control.send(b'K')")
+        assert running.verifier.run("control.recv(10).decode()") == "k"
+        assert running.network("os.getpid()") == pid
+
+
+@pytest.mark.parametrize("end", ["'end'", "os._exit(1)"])
+@pytest.mark.parametrize("mood", ["time.sleep(100)", "os.kill(os.getpid(), signal.SIGSTOP)"], ids=["hanging", "stopped"])
+def test_network_process_ends_with_the_login(tree: WorkerTree, mood: str, end: str) -> None:
+    with supervisor(tree) as running:
+        pid = running.start_network()
+        running.verifier.run(f"network.send({mood!r}.encode() + b'\\n')")
+        running.verifier.tell(end)
+        running.wait(PROMPTLY)
+        assert is_gone(pid, 0)
+
+
+def test_network_process_dies_with_the_supervisor(tree: WorkerTree) -> None:
+    with supervisor(tree) as running:
+        pid = running.start_network()
+        running.process.kill()
+        assert is_gone(pid, PROMPTLY)
 
 
 # What the verifier says

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the tests of the sandbox run inside the real worker: enter it as told, then try each call and say what came.
 
-Standard input holds one JSON object: `role`, `uid`, `gid`, `groups`, `allow` (or `role` null: stay outside, as the
-control), `calls` (each [label, name of the system call, arguments; "self", "parent" and "peer" stand for pids]),
-`paths` (each [label, path, "r" or "w"]), `facts` (bool) and `last` (a way to die). Standard output gets the answers.
+Standard input holds one JSON object: `role`, `uid`, `gid`, `groups`, `allow`, `writable` (or `role` null: stay outside,
+as the control), `calls` (each [label, name of the system call, arguments; "self", "parent" and "peer" stand for pids]),
+`paths` (each [label, path, "r" or "w"]), `changes` (each [name of a function of os, paths]), `facts` (bool) and `last` (a way to die). Standard output gets the answers.
 """
 
 from __future__ import annotations
@@ -41,6 +41,14 @@ def _open(path: str, mode: str) -> int:
     flags = {"r": os.O_RDONLY, "w": os.O_WRONLY | os.O_CREAT}[mode]
     try:
         os.close(os.open(path, flags))
+    except OSError as error:
+        return error.errno or -1
+    return 0
+
+
+def _change(function: str, *paths: str) -> int:
+    try:
+        getattr(os, function)(*paths, *([0] if function == "truncate" else []))
     except OSError as error:
         return error.errno or -1
     return 0
@@ -99,7 +107,9 @@ def _enter(order: dict[str, object]) -> str | None:
 
     try:
         if order["role"] == "verifier":
-            _pam_sc.drop_and_confine_verifier(order["uid"], order["gid"], order["groups"])
+            _pam_sc.drop_and_confine_verifier(order["uid"], order["gid"], order["groups"], order["writable"])
+        elif order["role"] == "network":
+            _pam_sc.drop_and_confine_network(order["uid"], order["gid"], order["groups"])
         else:
             _pam_sc.drop_and_confine_card(order["uid"], order["gid"], order["groups"], order["allow"])
     except (OSError, ValueError) as error:
@@ -115,6 +125,7 @@ def main() -> int:
         pids = {"self": os.getpid(), "parent": os.getppid(), "peer": order.get("peer", 0)}
         answer["calls"] = {label: _call(name, arguments, pids) for label, name, arguments in order["calls"]}
         answer["paths"] = {label: _open(path, mode) for label, path, mode in order["paths"]}
+        answer["changes"] = [_change(*change) for change in order["changes"]]
         if order["facts"]:
             answer["facts"] = _facts()
             answer["work"] = _ordinary_work()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The real supervisor with a test in the place of the shim, and processes that do what the test says.
 
-Verifier and card process evaluate the expressions that `Process.run` sends them over the channel that they have as
-descriptor 3 (frames, secrets), so each test writes down what its process does, in a line.
+Each process evaluates the expressions that it gets over the channel that it has as descriptor 3 (frames, secrets, the
+network channel), so each test writes down what its process does, in a line.
 """
 
 from __future__ import annotations
@@ -35,11 +35,16 @@ def read(path):
     with open(path, "rb") as file:
         return file.read().decode()
 
+def ask(channel, expression):
+    channel.sendall(expression.encode() + b"\\n")
+    answer = channel.makefile("r").readline()
+    return json.loads(answer) if answer else "it has ended"
+
 def main():
     channel = socket.socket(fileno=3)
-    other = socket.socket(fileno=4)
-    control = socket.socket(fileno=5) if "5" in FACTS else None
-    names = {**globals(), "other": other, "control": control}
+    others = {"other": "4", "control": "5", "network": "6"}
+    sockets = {name: socket.socket(fileno=int(fd)) for name, fd in others.items() if fd in FACTS}
+    names = {**globals(), **sockets}
     for line in channel.makefile("r"):
         result = eval(line, names)
         if result == "end":
@@ -110,6 +115,15 @@ class Supervisor:
         byte = self.lifeline.recv(2)
         assert len(byte) <= 1
         return byte[0] if byte else None
+
+    def start_network(self) -> int:
+        """Have the verifier ask for the network process; its pid, when it runs."""
+        self.verifier.run("control.send(b'N')")
+        return int(self.network("os.getpid()"))
+
+    def network(self, expression: str) -> Any:
+        """Have the verifier have the network process evaluate an expression, and return its value."""
+        return self.verifier.run(f"ask(network, {expression!r})")
 
     def is_silent(self, seconds: float) -> bool:
         """True if for so long neither anything is reported nor the supervisor ends."""

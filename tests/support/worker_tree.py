@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A site-packages of its own for the real pam_sc_worker, in which a test says what the two Python processes do.
+"""A site-packages of its own for the real pam_sc_worker, in which a test says what the Python processes do.
 
-pam_sc_worker finds site-packages from its own path, so a copy of it in an empty tree runs the tree's `pam_sc.worker` and
-`pam_sc.card.process`. Trees lie below /tmp and can be read by every account, since many tests drop root.
+pam_sc_worker finds site-packages from its own path, so a copy of it in an empty tree runs the tree's `pam_sc.worker`,
+`pam_sc.card.process` and `pam_sc.network.process`. Trees lie below /tmp and can be read by every account, since many tests drop root.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class WorkerTree:
         return self.root / "site-packages" / "pam_sc" / "native" / "pam_sc_worker"
 
     def write(self, role: str, source: str) -> None:
-        """Make `source` the module that runs as "verifier" or as "card"."""
-        name = {"verifier": "worker.py", "card": "card/process.py"}[role]
+        """Make `source` the module that runs as "verifier", as "card" or as "network"."""
+        name = {"verifier": "worker.py", "card": "card/process.py", "network": "network/process.py"}[role]
         path = self.root / "site-packages" / "pam_sc" / name
         path.write_text(source)
         path.chmod(0o644)
@@ -55,8 +55,8 @@ def worker_tree() -> Iterator[WorkerTree]:
     tree = WorkerTree(root)
     try:
         tree.worker.parent.mkdir(parents=True)
-        (tree.worker.parents[1] / "card").mkdir()
-        for package in (tree.worker.parents[1], tree.worker.parents[1] / "card"):
+        for package in (tree.worker.parents[1], *(tree.worker.parents[1] / name for name in ("card", "network"))):
+            package.mkdir(exist_ok=True)
             (package / "__init__.py").touch()
         shutil.copy(installed_worker(), tree.worker)
         for folder, _, names in os.walk(root):

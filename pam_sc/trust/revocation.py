@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What is known about the revocation of each certificate of a valid path, from CRLs and OCSP responses at hand.
+
+Both kinds of source are asked in the order of the rules of the certificate's CA; the signers of what they say are
+looked at in the same way. Nothing is fetched and nothing is decided: what "unknown" means is for
+decision/revocation.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pam_sc.decision.evidence import RevocationFinding, Situation, SourceAnswer, Unparsable, ValidPath
+from pam_sc.decision.parsing import name_text
+from pam_sc.decision.policy import RevocationMode, RevocationRules, RevocationSource
+from pam_sc.record import record
+from pam_sc.trust.anchors import PathCertificate, read_path_certificate
+from pam_sc.trust.crl import Conditions, Members, ask_crls
+from pam_sc.trust.locations import crl_urls, names_source, ocsp_urls
+from pam_sc.trust.sources import CrlSet, OcspSet
+
+_UNKNOWN_FIRST = (Situation.STALE, Situation.UNKNOWN, Situation.NOT_AT_HAND, Situation.NO_SOURCE)
+"""Of several ways not to know, the one that is told: what is nearest to an answer."""
+
+
+@record(kw_only=True)
+class CaRules:
+    """How certificates of one CA are looked up."""
+
+    rules: RevocationRules
+    responder: PathCertificate | None = None
+    """The certificate of a configured OCSP responder."""
+    responder_url: str | None = None
+    crl_urls: tuple[str, ...] = ()
+    """Configured for this CA alone."""
+    nonce_required: bool = False
+
+
+@record(kw_only=True)
+class RevocationSources:
+    """Where revocation is looked up, and by which rules."""
+
+    crls: tuple[CrlSet, ...] = ()
+    answers: tuple[OcspSet, ...] = ()
+    default: CaRules
+    authorities: tuple[tuple[PathCertificate, CaRules], ...] = ()
+    """CAs with rules of their own: name and key must be these."""
+    problems: tuple[str, ...] = ()
+    """Files that are no source because they cannot be used, a sentence each."""
+
+    def rules_for(self, issuer: PathCertificate) -> CaRules:
+        """Return the rules for what this CA issued."""
+        for authority, rules in self.authorities:
+            if authority.subject == issuer.subject and authority.public_key == issuer.public_key:
+                return rules
+        return self.default
+
+
+def find_revocation(
+    path: ValidPath, sources: RevocationSources, conditions: Conditions
+) -> tuple[RevocationFinding, ...]:
+    """Return what is known about each certificate of a valid path but the anchor, leaf first.
+
+    Never raises but what `conditions.in_time` raises.
+    """
+    members = [read_path_certificate(der) for der in path.certificates]
+    lookup = _Lookup(sources, conditions)
+    found: list[RevocationFinding] = []
+    for index, member in enumerate(members[:-1]):
+        issuers = tuple(each for each in members[index + 1 :] if isinstance(each, PathCertificate))
+        if isinstance(member, Unparsable) or len(issuers) != len(members) - index - 1:
+            found.append(RevocationFinding(
+                subject=path.subjects[index], situation=Situation.UNKNOWN, detail="it cannot be parsed"
+            ))  # fmt: skip
+        else:
+            found.append(lookup.find(member, issuers))
+    return tuple(found)
+
+
+class _Lookup:
+    """One lookup, and the signers whose own revocation is being looked up at the moment."""
+
+    def __init__(self, sources: RevocationSources, conditions: Conditions) -> None:
+        self._sources = sources
+        self._conditions = conditions
+        self._asked: set[bytes] = set()
+
+    def find(self, certificate: PathCertificate, issuers: Members) -> RevocationFinding:
+        """Return what is known about one certificate with this path above it."""
+        self._conditions.in_time()
+        ca = self._sources.rules_for(issuers[0])
+        if ca.rules.mode is RevocationMode.OFF:
+            return RevocationFinding(
+                subject=certificate.text, situation=Situation.UNKNOWN, detail="not looked at", mode=ca.rules.mode
+            )
+        answers = self._ask(certificate, issuers, ca)
+        situation, detail = combine(answers)
+        return RevocationFinding(
+            subject=certificate.text, situation=situation, detail=detail, mode=ca.rules.mode, answers=answers
+        )
+
+    def judge_signer(self, certificate: PathCertificate, issuers: Members) -> Situation:
+        """Say what is known about the certificate of somebody who signed revocation data.
+
+        A signer may be covered by the very CRL that it signs, and two signers by each other's: that circle counts as
+        good, because nobody else can speak about them (PKITS 4.14.30).
+        """
+        if certificate.sha256 in self._asked:
+            return Situation.GOOD
+        self._asked.add(certificate.sha256)
+        try:
+            return self.find(certificate, issuers).situation
+        finally:
+            self._asked.discard(certificate.sha256)
+
+    def _ask(self, certificate: PathCertificate, issuers: Members, ca: CaRules) -> tuple[SourceAnswer, ...]:
+        """Ask the kinds of source in their order, until one answers that leaves the others nothing to say.
+
+        What only the other kind could revoke, more recently than this one called it good, is always looked at.
+        """
+        answers: list[SourceAnswer] = []
+        for kind in ca.rules.sources:
+            answers.append(self._ask_kind(kind, certificate, issuers, ca))
+            known = answers[-1].situation
+            if known is Situation.REVOKED or (not ca.rules.either and known is not Situation.NO_SOURCE):
+                break
+        return tuple(answers) or (_nothing(RevocationSource.CRL, certificate, ca),)
+
+    def _ask_kind(
+        self, kind: RevocationSource, certificate: PathCertificate, issuers: Members, ca: CaRules
+    ) -> SourceAnswer:
+        if kind is RevocationSource.CRL:
+            found = ask_crls(
+                certificate, issuers, self._sources.crls, self._conditions, ca.rules, self.judge_signer
+            )  # fmt: skip
+            return found or _nothing(kind, certificate, ca)
+        messages = [
+            message
+            for each in self._sources.answers
+            for message in each.about(issuers[0], certificate.parsed.serial_number)
+        ]
+        if not messages:
+            return _nothing(kind, certificate, ca)
+        from pam_sc.trust.ocsp import ask_ocsp  # only where there is an answer to look at
+
+        return ask_ocsp(
+            certificate,
+            issuers,
+            messages,
+            rules=ca.rules,
+            policy=self._conditions.policy,
+            at=self._conditions.at,
+            responder=ca.responder,
+            nonce_required=ca.nonce_required,
+            judge_signer=self.judge_signer,
+        )
+
+
+def combine(answers: Sequence[SourceAnswer]) -> tuple[Situation, str]:
+    """Return what the answers come to: the first definite one, unless another says "revoked" at least as recently."""
+    definite = [each for each in answers if each.situation in (Situation.GOOD, Situation.REVOKED)]
+    if not definite:
+        told = min(answers, key=lambda each: _UNKNOWN_FIRST.index(each.situation))
+        return told.situation, "; ".join(dict.fromkeys(each.detail for each in answers if each.detail))
+    first = definite[0]
+    for other in definite[1:]:
+        if first.situation is Situation.GOOD and other.situation is Situation.REVOKED and _as_recent(other, first):
+            return other.situation, other.detail
+    return first.situation, first.detail
+
+
+def _as_recent(other: SourceAnswer, first: SourceAnswer) -> bool:
+    return other.as_of is None or first.as_of is None or other.as_of >= first.as_of
+
+
+def _nothing(kind: RevocationSource, certificate: PathCertificate, ca: CaRules) -> SourceAnswer:
+    """Nothing of this kind is at hand: because nobody names a source, or because nobody fetched what is named."""
+    if kind is RevocationSource.CRL:
+        urls = (*ca.crl_urls, *crl_urls(certificate.parsed))
+        detail = f"no CRL of {name_text(certificate.parsed.issuer)!r} is at hand"
+    else:
+        urls = (ca.responder_url,) if ca.responder_url else ocsp_urls(certificate.parsed)
+        detail = "no OCSP answer is at hand" if urls else ""
+    named = bool(urls) or (kind is RevocationSource.CRL and names_source(certificate.parsed))
+    return SourceAnswer(
+        kind=kind,
+        situation=Situation.NOT_AT_HAND if named else Situation.NO_SOURCE,
+        detail=detail + (f" ({urls[0]} was never fetched)" if urls else ""),
+        source=urls[0] if urls else None,
+    )
