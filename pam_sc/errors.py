@@ -10,7 +10,7 @@
     |   `-- CardIsolationFailed  a process could not give up privilege or enter its filter
     |-- OwnershipError       a file or a folder on the way to it could be changed by somebody who is not trusted
     |-- TrustError           anchors, intermediates or CRLs cannot be used as configured
-    |   `-- StoreError       something in the revocation store cannot be read: it counts as absent, never as "not listed"
+    |-- StoreError           the revocation store is damaged, cannot be written or is in use; never "not listed"
     `-- MapperError          a mapper could not answer (which is not the same as "does not map")
 
 A refusal of a login is not an exception: it is `pam_sc.decision.verdict.Denied`.
@@ -62,8 +62,8 @@ class TrustError(PamScError):
     """Anchors, intermediates or revocation data cannot be used as configured."""
 
 
-class StoreError(TrustError):
-    """Something in the revocation store cannot be read. It counts as absent, never as "not listed"."""
+class StoreError(PamScError):
+    """The revocation store, or one file of it, cannot be read or written. What it would have said is unknown."""
 
 
 class MapperError(PamScError):
