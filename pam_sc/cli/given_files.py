@@ -15,8 +15,11 @@ from pam_sc.decision.evidence import Unparsable
 from pam_sc.errors import TrustError
 from pam_sc.trust.anchors import PathCertificate, Trust, make_trust, read_path_certificate, unique
 from pam_sc.trust.crl_file import FileCrl, FileCrls, by_issuer, read_crl
-from pam_sc.trust.files import CERTIFICATES, CRLS, FileKind, der_values
+from pam_sc.trust.files import CERTIFICATES, CRLS, FileKind, values_of
 from pam_sc.trust.openssl import is_certificate
+
+_PIECE = 1 << 20
+"""Bytes read at a time."""
 
 _certificate = cache(read_path_certificate)
 _crl = cache(read_crl)
@@ -83,9 +86,12 @@ def _files(path: str) -> list[str]:
 
 def _values(path: str, kind: FileKind) -> tuple[bytes, ...] | str:
     """Return the DER values in a file, or why it has none; OSError if it cannot be read."""
-    with open(path, "rb") as file:
-        content = file.read(kind.max_bytes + 1)
+    pieces: list[bytes] = []
+    with open(path, "rb", buffering=0) as file:
+        while len(pieces) * _PIECE <= kind.max_bytes and (piece := file.read(_PIECE)):
+            pieces.append(piece)
+    content = b"".join(pieces)
     try:
-        return der_values(content, kind) if len(content) <= kind.max_bytes else f"{path!r} is too large"
+        return values_of(content, kind) if len(content) <= kind.max_bytes else f"{path!r} is too large"
     except ValueError as error:
         return f"{path!r} holds no {kind.what}: {error}"

@@ -80,7 +80,8 @@ def make_trust(
     demoted = [each for each in anchors if each not in ending]
     problems = (*problems, *(_demotion(each, where) for each in demoted))
     if not ending:
-        raise TrustError(f"cannot load anchors from {where!r}: found no certificate that ends a path" + _because(problems))
+        found = "no certificate" if not anchors else "none that may end a path"
+        raise TrustError(f"cannot load anchors from {where!r}: found {found}" + _because(problems))
     return Trust(anchors=unique(ending), intermediates=unique([*intermediates, *demoted]), problems=problems)
 
 

@@ -82,12 +82,12 @@ def _entry(path: str, kind: FileKind, trusted_uids: frozenset[int]) -> FileConte
 def _content(path: str, kind: FileKind, trusted_uids: frozenset[int]) -> FileContent:
     content = read_trusted_file(path, trusted_uids, kind.max_bytes)
     try:
-        return FileContent(path, der_values(content, kind))
+        return FileContent(path, values_of(content, kind))
     except ValueError as error:
         return FileContent(path, problem=f"{path!r} holds no {kind.what}: {error}")
 
 
-def der_values(content: bytes, kind: FileKind) -> tuple[bytes, ...]:
+def values_of(content: bytes, kind: FileKind) -> tuple[bytes, ...]:
     """Return each DER value of a file; ValueError if there is none or one is broken. Text around PEM blocks is allowed."""
     if content[:1] == b"\x30":
         return (content,)
