@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pam_sc import host
@@ -28,6 +28,7 @@ from pam_sc.decision.evidence import (
     Locality,
     NotSigned,
     Request,
+    RevocationFinding,
     Signed,
     Unparsable,
     ValidPath,
@@ -39,8 +40,10 @@ from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded
 from pam_sc.mapping import map_certificate
 from pam_sc.material import Material
 from pam_sc.record import record, replace
+from pam_sc.transfer import Outcome
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate
 from pam_sc.trust.crl import Conditions
+from pam_sc.trust.fetching import Wanted, plan_fetches, why_not_fetched, with_fetched
 from pam_sc.trust.path import find_path
 from pam_sc.trust.revocation import find_revocation
 
@@ -68,6 +71,10 @@ class Surroundings:
     """The end of the machine's time, on CLOCK_MONOTONIC."""
     at: datetime.datetime
     accounts: host.Accounts
+    fetch: Callable[[Sequence[Wanted], float], Sequence[Outcome]] | None = None
+    """Fetches what is wanted within a part of the time that is left; None: this login uses no network."""
+    leave_requests: Callable[[ValidPath], None] = lambda _path: None
+    """Leaves word for `pam-sc refresh` of where the certificates of a trusted path can be looked up."""
     locality: Callable[[Request], Locality] = host.find_locality
     random: Callable[[int], bytes] = host.random_bytes
     machine_id: Callable[[], str] = host.machine_id
@@ -167,9 +174,21 @@ class Login:
             at=self._around.at,
             in_time=self._require_time,
         )
-        return self.evidence.with_certificate(
-            ref, revocation=find_revocation(path, self.material.revocation, conditions)
-        )
+        found = find_revocation(path, self.material.revocation, conditions)
+        return self.evidence.with_certificate(ref, revocation=self._fetch_missing(path, found, conditions))
+
+    def _fetch_missing(
+        self, path: ValidPath, found: tuple[RevocationFinding, ...], conditions: Conditions
+    ) -> tuple[RevocationFinding, ...]:
+        """Fetch what is not known, where this login may, and look again; leave word for who fetches later."""
+        fetch, sources = self._around.fetch, self.material.revocation
+        wanted = plan_fetches(path, found, sources, self._around.random) if fetch is not None else ()
+        if wanted and fetch is not None:
+            outcomes = fetch(wanted, self._around.deadline())
+            found = find_revocation(path, with_fetched(sources, wanted, outcomes), conditions)
+            found = why_not_fetched(found, wanted, outcomes)
+        self._around.leave_requests(path)
+        return found
 
     def _gather_mapping(self, needs: Needs) -> Evidence:
         self._require_time()

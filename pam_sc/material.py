@@ -7,18 +7,19 @@ reported.
 
 from __future__ import annotations
 
-from pam_sc.config.model import CaSettings, Configuration, LookupSettings, OcspNonce, RevocationSettings
+from pam_sc.config.model import CaSettings, Configuration, Fetch, LookupSettings, OcspNonce, RevocationSettings
 from pam_sc.errors import TrustError
 from pam_sc.mapping import LoadedMapper, load_mappers
 from pam_sc.record import record
 from pam_sc.trust.anchors import PathCertificate, Trust, load_trust, read_certificates
 from pam_sc.trust.crl_file import load_crls
 from pam_sc.trust.revocation import CaRules, RevocationSources
+from pam_sc.trust.store import open_store
 
 
 @record(kw_only=True)
 class Material:
-    """Trust anchors, revocation data and mappers. `problems` goes to the log."""
+    """Trust anchors, revocation data and mappers. `problems` goes to the log when the login is over."""
 
     trust: Trust
     revocation: RevocationSources
@@ -27,7 +28,7 @@ class Material:
     @property
     def problems(self) -> tuple[str, ...]:
         """Files that could not be used, each a sentence."""
-        return (*self.trust.problems, *self.revocation.problems)
+        return (*self.trust.problems, *self.revocation.problems())
 
 
 def load_material(configuration: Configuration, trusted_uids: frozenset[int]) -> Material:
@@ -46,16 +47,18 @@ def load_material(configuration: Configuration, trusted_uids: frozenset[int]) ->
 
 def load_revocation(settings: RevocationSettings, trusted_uids: frozenset[int]) -> RevocationSources:
     """Read the administrator's CRLs and open the store."""
-    crls = load_crls(settings.crls, trusted_uids)
+    store = open_store(settings.store, trusted_uids)
+    crls = load_crls(settings.crls, trusted_uids, store.index_of_file)
     return RevocationSources(
-        crls=(crls,),
+        crls=(crls, store),
+        answers=(store,),
         default=_rules(settings.lookup, trusted_uids),
         authorities=tuple(
             (certificate, _rules(authority.lookup, trusted_uids))
             for authority in settings.authorities
             for certificate in _certificates(authority, trusted_uids)
         ),
-        problems=crls.problems,
+        problems=lambda: (*crls.problems, *store.problems),
     )
 
 
@@ -66,7 +69,13 @@ def _rules(lookup: LookupSettings, trusted_uids: frozenset[int]) -> CaRules:
         responder=_one(responder.certificate, trusted_uids) if responder and responder.certificate else None,
         responder_url=responder.url if responder and lookup.ocsp else None,
         crl_urls=lookup.sources,
+        nonce=lookup.ocsp_nonce is not OcspNonce.OFF,
         nonce_required=lookup.ocsp_nonce is OcspNonce.REQUIRED,
+        fetch_at_login=lookup.fetch is Fetch.LOGIN,
+        max_bytes=lookup.max_bytes,
+        loopback=lookup.loopback,
+        proxy=lookup.proxy,
+        timeout_s=lookup.timeout_s,
     )
 
 

@@ -7,7 +7,8 @@ is linear in the size of the CRL; large ones belong into an index (store.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cryptography import x509
 
@@ -33,6 +34,8 @@ _UNDERSTOOD = (
     x509.AuthorityInformationAccess,
 )
 _UNDERSTOOD_OF_ENTRIES = (x509.CRLReason, x509.InvalidityDate)
+INDEXED_BYTES = 1 << 20
+"""From this size on a file is looked for in the store (`pam-sc refresh` indexes it there)."""
 _CRITICAL = b"\x01\x01\xff"
 """BOOLEAN TRUE in DER: what makes an extension critical."""
 
@@ -83,17 +86,31 @@ class FileCrls:
         return self.by_issuer.get(issuer, ())
 
 
-def load_crls(path: str | None, trusted_uids: frozenset[int]) -> FileCrls:
-    """Read every CRL of a file or folder; TrustError if it is missing or unsafe. No path: no CRLs."""
+def load_crls(
+    path: str | None,
+    trusted_uids: frozenset[int],
+    index_of: Callable[[str, os.stat_result], Crl | None] = lambda _path, _status: None,
+) -> FileCrls:
+    """Read every CRL of a file or folder; TrustError if it is missing or unsafe. No path: no CRLs.
+
+    `index_of` gives the index of a file that is large and has one, so that it need not be parsed.
+    """
     found: dict[bytes, Crl] = {}
+    indexed: list[Crl] = []
     problems: list[str] = []
-    for content in read_files(path, CRLS, trusted_uids) if path is not None else ():
+
+    def is_indexed(name: str, status: os.stat_result) -> bool:
+        index = index_of(name, status) if status.st_size >= INDEXED_BYTES else None
+        indexed.extend([] if index is None else [index])
+        return index is not None
+
+    for content in read_files(path, CRLS, trusted_uids, is_indexed) if path is not None else ():
         crls = _of_file(content)
         if isinstance(crls, str):
             problems.append(crls)
         else:
             found |= {der: crl for der, crl in crls.items() if der not in found}
-    return FileCrls(by_issuer=by_issuer(list(found.values())), problems=tuple(problems))
+    return FileCrls(by_issuer=by_issuer([*found.values(), *indexed]), problems=tuple(problems))
 
 
 def by_issuer(crls: Sequence[Crl]) -> dict[NameKey, tuple[Crl, ...]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import SignatureAlgorithmOID
 
 from pam_sc.decision.certificate import signature_hash_of
 from pam_sc.decision.evidence import RevocationStatus, Unparsable
@@ -22,6 +23,7 @@ from pam_sc.decision.ocsp import SUCCESSFUL, SingleFacts
 from pam_sc.decision.parsing import read_strictly
 from pam_sc.record import field, record
 from pam_sc.trust.anchors import PathCertificate
+from pam_sc.trust.ocsp_der import critical_problem, pss_hash_name, raw_singles
 
 if TYPE_CHECKING:
     from cryptography.x509 import ocsp
@@ -51,12 +53,6 @@ _NONCE = "1.3.6.1.5.5.7.48.1.2"
 _EXTENDED_REVOKE = "1.3.6.1.5.5.7.48.1.9"
 _KNOWN_EXTENSIONS = frozenset({_NONCE, _EXTENDED_REVOKE})
 """Response extensions that change nothing here when they are critical (RFC 6960, sections 4.4.1 and 4.4.8)."""
-_KNOWN_SINGLE_EXTENSIONS = frozenset({
-    bytes.fromhex("2b0601050507300103"),  # CRL references: 1.3.6.1.5.5.7.48.1.3
-    bytes.fromhex("2b0601050507300106"),  # archive cutoff: 1.3.6.1.5.5.7.48.1.6
-    bytes.fromhex("551d15"),  # reasonCode: 2.5.29.21
-    bytes.fromhex("551d18"),  # invalidityDate: 2.5.29.24
-})
 
 
 @record(kw_only=True)
@@ -120,7 +116,7 @@ def _read(der: bytes, certificate: PathCertificate, issuer: PathCertificate) -> 
     status = _STATUSES[response.response_status.name]
     if status != SUCCESSFUL:
         return ReadResponse(status=status)
-    name = response.responder_name
+    name, algorithm = response.responder_name, _hash_algorithm(response, der)
     return ReadResponse(
         status=status,
         singles=tuple(_singles(response, certificate, issuer)),
@@ -129,9 +125,9 @@ def _read(der: bytes, certificate: PathCertificate, issuer: PathCertificate) -> 
         unusable=_unknown_critical(response),
         signed=response.tbs_response_bytes,
         signature=response.signature,
-        signature_hash=signature_hash_of(response),  # type: ignore[arg-type]  # it has the same two properties
+        signature_hash=algorithm.name if algorithm is not None else signature_hash_of(response),  # type: ignore[arg-type]
         signature_oid=response.signature_algorithm_oid.dotted_string,
-        hash_algorithm=_hash_algorithm(response),
+        hash_algorithm=algorithm,
         responder_name=None if name is None else canonical_name(name),
         responder_key_hash=response.responder_key_hash,
         certificates=tuple(
@@ -140,7 +136,11 @@ def _read(der: bytes, certificate: PathCertificate, issuer: PathCertificate) -> 
     )
 
 
-def _hash_algorithm(response: ocsp.OCSPResponse) -> hashes.HashAlgorithm | None:
+def _hash_algorithm(response: ocsp.OCSPResponse, der: bytes) -> hashes.HashAlgorithm | None:
+    """Return the hash of its signature; None where the algorithm has none, or one that nobody knows."""
+    if response.signature_algorithm_oid == SignatureAlgorithmOID.RSASSA_PSS:
+        name = pss_hash_name(der)
+        return HASHES[name]() if name in HASHES else None
     try:
         return response.signature_hash_algorithm
     except UnsupportedAlgorithm:
@@ -164,10 +164,10 @@ def _unknown_critical(response: ocsp.OCSPResponse) -> str | None:
 def _singles(
     response: ocsp.OCSPResponse, certificate: PathCertificate, issuer: PathCertificate
 ) -> Iterator[SingleFacts]:
-    wanted: dict[str, CertId] = {}
-    raw = _raw_singles(response.tbs_response_bytes)
+    serial, wanted = certificate.parsed.serial_number, dict[str, CertId]()
+    raw = raw_singles(response.tbs_response_bytes)
     for single, whole in zip(response.responses, raw, strict=True):
-        found = _cert_id(single)
+        found = _cert_id(single) if single.serial_number == serial else None
         if found is None:
             continue
         if found.hash_name not in wanted:
@@ -200,52 +200,5 @@ def _facts(single: ocsp.OCSPSingleResponse, whole: bytes) -> SingleFacts:
         next_update=single.next_update_utc,
         revoked_at=single.revocation_time_utc,
         reason=reason.value if isinstance(reason, x509.ReasonFlags) else None,
-        unusable=_unusable(whole),
+        unusable=critical_problem(whole),
     )
-
-
-# The library shows the extensions of a SingleResponse only where it is the only one, so these are read here, in bytes
-# that the library has found to be DER of the right structure.
-
-
-def _unusable(single: bytes) -> str | None:
-    """Return that a SingleResponse has an unknown critical extension, None if it has none."""
-    last = _elements(single)[-1]
-    if last[0] != 0xA1 or len(_elements(single)) < 4:  # certStatus may have the same tag, and is the second
-        return None
-    for extension in _elements(_elements(last)[0]):
-        parts = _elements(extension)
-        if len(parts) > 2 and parts[1][-1] and _body(parts[0]) not in _KNOWN_SINGLE_EXTENSIONS:
-            return "its answer about the certificate has a critical extension that nobody knows here"
-    return None
-
-
-def _raw_singles(response_data: bytes) -> list[bytes]:
-    """Return each SingleResponse of a ResponseData: its only element that is a SEQUENCE holds them."""
-    return _elements(next(each for each in _elements(response_data) if each[0] == 0x30))
-
-
-def _body(element: bytes) -> bytes:
-    return element[_span(element, 0)[0] :]
-
-
-def _elements(constructed: bytes) -> list[bytes]:
-    found: list[bytes] = []
-    at, end = _span(constructed, 0)
-    while at < end:
-        _start, after = _span(constructed, at)
-        found.append(constructed[at:after])
-        at = after
-    return found
-
-
-def _span(data: bytes, at: int) -> tuple[int, int]:
-    """Return where the body of the element at `at` begins and ends; ValueError where that is beyond the data."""
-    size, start = data[at + 1], at + 2
-    if size & 0x80:
-        count = size & 0x7F
-        size, start = int.from_bytes(data[start : start + count], "big"), start + count
-    if start + size > len(data):
-        raise ValueError("an element is longer than what holds it")
-    return start, start + size
-

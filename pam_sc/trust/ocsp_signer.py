@@ -63,31 +63,32 @@ def judge_ocsp_signer(response: ReadResponse, question: SignerQuestion) -> Signe
 
     Of several certificates that could be the signer's the first right one counts, else the first one's fault is told.
     """
-    faults: list[SignerVerdict] = []
-    for candidate, judge in _candidates(response, question):
+    faults: list[str] = []
+    for candidate, judge_right in _candidates(response, question):
         if not _is_meant(candidate, response):
             continue
-        verdict = judge(candidate, question)
-        if verdict.problem is None and not _is_signed(response, candidate):
-            verdict = SignerVerdict(f"its signature does not verify with the key of {candidate.text!r}")
-        if verdict.problem is None:
-            return SignerVerdict(None, weak_hash(response.signature_hash, question.policy) or verdict.doubt)
-        faults.append(verdict)
-    return faults[0] if faults else SignerVerdict("it names a signer that is neither the issuer nor a responder at hand")
+        problem = judge_right(candidate, question) or _signature_problem(response, candidate)
+        doubt = None
+        if problem is None and judge_right is _delegate_fault:
+            problem, doubt = _revocation(candidate, question)
+        if problem is None:
+            return SignerVerdict(None, weak_hash(response.signature_hash, question.policy) or doubt)
+        faults.append(problem)
+    return SignerVerdict(faults[0] if faults else "it names a signer that is neither the issuer nor a responder at hand")
 
 
-_Judge = Callable[[PathCertificate, SignerQuestion], SignerVerdict]
+_Right = Callable[[PathCertificate, SignerQuestion], str | None]
 
 
-def _candidates(response: ReadResponse, question: SignerQuestion) -> Iterator[tuple[PathCertificate, _Judge]]:
-    """Yield everybody who could have signed, with how that one's right to sign is judged. Nothing is believed yet."""
-    yield question.issuers[0], lambda _issuer, _question: SignerVerdict()  # the path has been judged already
+def _candidates(response: ReadResponse, question: SignerQuestion) -> Iterator[tuple[PathCertificate, _Right]]:
+    """Yield everybody who could have signed, with what says why that one may not. Nothing is believed yet."""
+    yield question.issuers[0], lambda _issuer, _question: None  # the path has been judged already
     if question.responder is not None:
-        yield question.responder, _judge_configured
+        yield question.responder, _configured_fault
     for der in response.certificates:
         delegate = read_path_certificate(der)
-        if isinstance(delegate, PathCertificate) and delegate.public_key != question.issuers[0].public_key:
-            yield delegate, _judge_delegate
+        if isinstance(delegate, PathCertificate):
+            yield delegate, _delegate_fault
 
 
 def _is_meant(candidate: PathCertificate, response: ReadResponse) -> bool:
@@ -98,28 +99,32 @@ def _is_meant(candidate: PathCertificate, response: ReadResponse) -> bool:
     return not isinstance(found, Unparsable) and found.digest == response.responder_key_hash
 
 
-def _judge_configured(responder: PathCertificate, question: SignerQuestion) -> SignerVerdict:
+def _configured_fault(responder: PathCertificate, question: SignerQuestion) -> str | None:
     """Judge the administrator's own choice: its key and its validity count, and no path (RFC 6960, section 4.2.2.2)."""
     problem = _validity_problem(responder, question.at) or weak_key(responder.parsed, question.policy)
-    return SignerVerdict(None if problem is None else f"the configured responder {responder.text!r}: {problem}")
+    return None if problem is None else f"the configured responder {responder.text!r}: {problem}"
 
 
-def _judge_delegate(delegate: PathCertificate, question: SignerQuestion) -> SignerVerdict:
+def _delegate_fault(delegate: PathCertificate, question: SignerQuestion) -> str | None:
     """Judge a certificate out of the response; its issuer's signature comes first, so no stranger's key is used."""
     problem = read_strictly(lambda: _delegate_problem(delegate, question))
-    if problem is not None:
-        why = problem.why if isinstance(problem, Unparsable) else problem
-        return SignerVerdict(f"its signer {delegate.text!r} does not count: {why}")
+    if problem is None:
+        return None
+    return f"its signer {delegate.text!r} does not count: {problem.why if isinstance(problem, Unparsable) else problem}"
+
+
+def _revocation(delegate: PathCertificate, question: SignerQuestion) -> tuple[str | None, str | None]:
+    """Return problem and doubt of a delegate that did sign (RFC 6960, section 4.2.2.2.1)."""
     if _has_no_check(delegate):
-        return SignerVerdict()
+        return None, None
     if delegate.der == question.certificate.der:
-        return SignerVerdict(None, "its signer would speak for itself")
+        return None, "its signer would speak for itself"
     situation = question.judge_signer(delegate, question.issuers)
     if situation is Situation.REVOKED:
-        return SignerVerdict(f"its signer {delegate.text!r} is revoked")
+        return f"its signer {delegate.text!r} is revoked", None
     if situation is Situation.GOOD or _is_lax(question.mode, situation):
-        return SignerVerdict()
-    return SignerVerdict(None, f"whether its signer {delegate.text!r} is revoked is not known ({situation.value})")
+        return None, None
+    return None, f"whether its signer {delegate.text!r} is revoked is not known ({situation.value})"
 
 
 def _is_lax(mode: RevocationMode, situation: Situation) -> bool:
@@ -170,12 +175,12 @@ def _has_no_check(signer: PathCertificate) -> bool:
     return any(isinstance(extension.value, x509.OCSPNoCheck) for extension in signer.parsed.extensions)
 
 
-def _is_signed(response: ReadResponse, signer: PathCertificate) -> bool:
+def _signature_problem(response: ReadResponse, signer: PathCertificate) -> str | None:
     try:
         _verify(response, signer)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
-        return False
-    return True
+        return f"its signature does not verify with the key of {signer.text!r}"
+    return None
 
 
 def _verify(response: ReadResponse, signer: PathCertificate) -> None:

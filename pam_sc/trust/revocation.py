@@ -8,7 +8,7 @@ decision/revocation.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pam_sc.decision.evidence import RevocationFinding, Situation, SourceAnswer, Unparsable, ValidPath
 from pam_sc.decision.parsing import name_text
@@ -33,7 +33,15 @@ class CaRules:
     responder_url: str | None = None
     crl_urls: tuple[str, ...] = ()
     """Configured for this CA alone."""
+    nonce: bool = True
+    """A nonce goes out with a question."""
     nonce_required: bool = False
+    fetch_at_login: bool = False
+    max_bytes: int = 64 << 20
+    loopback: bool = False
+    """URLs of certificates may lead to loopback and link-local addresses."""
+    proxy: str | None = None
+    timeout_s: float = 10.0
 
 
 @record(kw_only=True)
@@ -45,8 +53,8 @@ class RevocationSources:
     default: CaRules
     authorities: tuple[tuple[PathCertificate, CaRules], ...] = ()
     """CAs with rules of their own: name and key must be these."""
-    problems: tuple[str, ...] = ()
-    """Files that are no source because they cannot be used, a sentence each."""
+    problems: Callable[[], Sequence[str]] = tuple
+    """Files that are no source because they cannot be used, a sentence each, as far as that is known by now."""
 
     def rules_for(self, issuer: PathCertificate) -> CaRules:
         """Return the rules for what this CA issued."""
@@ -153,6 +161,7 @@ class _Lookup:
             responder=ca.responder,
             nonce_required=ca.nonce_required,
             judge_signer=self.judge_signer,
+            named=True,
         )
 
 

@@ -225,6 +225,8 @@ def _algorithm(key: PrivateKey, response: Response) -> bytes:
 
 
 def _pss_algorithm(name: str) -> bytes:
+    if name == "sha1":  # the defaults of all three (RFC 4055, section 3.1), which DER leaves out
+        return tlv(0x30, oid("1.2.840.113549.1.1.10") + tlv(0x30, b""))
     hash_algorithm = tlv(0x30, oid(_HASH_OIDS[name]) + b"\x05\x00")
     mask = tlv(0x30, oid("1.2.840.113549.1.1.8") + hash_algorithm)
     salt = der_integer(HASHES[name].digest_size)
