@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 
 from pam_sc.decision.certificate import is_sound, signature_hash_of
 from pam_sc.decision.crl import CrlEntry, CrlHeader, CrlScope
@@ -21,6 +21,7 @@ from pam_sc.decision.names import NameKey, general_name_keys, name_key, relative
 from pam_sc.decision.parsing import name_text, read_strictly
 from pam_sc.record import field, record
 from pam_sc.trust.anchors import PathCertificate
+from pam_sc.trust.crl_der import signed_part
 from pam_sc.trust.files import CRLS, FileContent, read_files
 from pam_sc.trust.locations import reason_name, reason_names
 from pam_sc.trust.sources import Crl
@@ -37,16 +38,18 @@ _UNDERSTOOD = (
 _UNDERSTOOD_OF_ENTRIES = (x509.CRLReason, x509.InvalidityDate)
 INDEXED_BYTES = 1 << 20
 """From this size on a file is looked for in the store (`pam-sc refresh` indexes it there)."""
-_CRITICAL = b"\x01\x01\xff"
-"""BOOLEAN TRUE in DER: what makes an extension critical."""
+_CRITICAL = b"\x01\x01\xff\x04"
+"""What makes an extension critical in DER: BOOLEAN TRUE, then the OCTET STRING. In random serials it is rare."""
 
 
 class FileCrl:
     """One parsed CRL."""
 
-    def __init__(self, parsed: x509.CertificateRevocationList, source: str) -> None:
-        self.parsed = parsed
-        self.header = _header(parsed, source)
+    def __init__(self, der: bytes, source: str) -> None:
+        """Parse a CRL; raises what the parser raises."""
+        self.parsed = parsed = x509.load_der_x509_crl(der)
+        self.header = _header(parsed, der, source)
+        self._der = der
         self._by_issuer: dict[tuple[NameKey, int], CrlEntry] | None = None
         self._signed: dict[bytes, bool] = {}
 
@@ -58,30 +61,28 @@ class FileCrl:
 
     def _is_signed_by(self, signer: PathCertificate) -> bool:
         try:
-            key = signer.parsed.public_key()
-            if not isinstance(
-                key,
-                rsa.RSAPublicKey
-                | dsa.DSAPublicKey
-                | ec.EllipticCurvePublicKey
-                | ed25519.Ed25519PublicKey
-                | ed448.Ed448PublicKey,
-            ):
-                return False
-            if isinstance(key, rsa.RSAPublicKey) and not is_sound(key):
-                return False
-            if isinstance(key, dsa.DSAPublicKey):  # is_signature_valid knows no DSA
-                return self._is_signed_with_dsa(key)
-            return self.parsed.is_signature_valid(key)
-        except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+            self._verify(signer)
+        except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError, IndexError):
             return False
-
-    def _is_signed_with_dsa(self, key: dsa.DSAPublicKey) -> bool:
-        algorithm = self.parsed.signature_hash_algorithm
-        if algorithm is None:
-            return False
-        key.verify(self.parsed.signature, self.parsed.tbs_certlist_bytes, algorithm)
         return True
+
+    def _verify(self, signer: PathCertificate) -> None:
+        key, algorithm, signature = signer.parsed.public_key(), self.parsed.signature_hash_algorithm, self.parsed.signature
+        message = signed_part(self._der)
+        match key:
+            case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
+                key.verify(signature, message)
+            case _ if algorithm is None:
+                raise InvalidSignature
+            case rsa.RSAPublicKey() if is_sound(key):
+                scheme = self.parsed.signature_algorithm_parameters or padding.PKCS1v15()  # none is given for MD5
+                key.verify(signature, message, scheme, algorithm)  # type: ignore[arg-type]
+            case ec.EllipticCurvePublicKey():
+                key.verify(signature, message, ec.ECDSA(algorithm))
+            case dsa.DSAPublicKey():
+                key.verify(signature, message, algorithm)
+            case _:
+                raise InvalidSignature
 
     def entry(self, certificate_issuer: NameKey, serial: int) -> CrlEntry | None:
         """Return the entry about this serial of this issuer."""
@@ -151,7 +152,7 @@ def by_issuer(crls: Sequence[Crl]) -> dict[NameKey, tuple[Crl, ...]]:
 
 def read_crl(der: bytes, source: str) -> FileCrl | Unparsable:
     """Return the CRL; `source` names it for people. Never raises."""
-    return read_strictly(lambda: FileCrl(x509.load_der_x509_crl(der), source))
+    return read_strictly(lambda: FileCrl(der, source))
 
 
 def issuers_of_entries(crl: x509.CertificateRevocationList) -> Iterator[tuple[NameKey, x509.RevokedCertificate]]:
@@ -180,7 +181,7 @@ def _of_file(content: FileContent) -> dict[bytes, Crl] | str:
     return found
 
 
-def _header(crl: x509.CertificateRevocationList, source: str) -> CrlHeader:
+def _header(crl: x509.CertificateRevocationList, der: bytes, source: str) -> CrlHeader:
     values = {extension.oid: extension.value for extension in crl.extensions}
     number, base = values.get(x509.CRLNumber.oid), values.get(x509.DeltaCRLIndicator.oid)
     authority = values.get(x509.AuthorityKeyIdentifier.oid)
@@ -196,7 +197,7 @@ def _header(crl: x509.CertificateRevocationList, source: str) -> CrlHeader:
         base_number=base.crl_number if isinstance(base, x509.DeltaCRLIndicator) else None,
         scope=scope,
         signature_hash=signature_hash_of(crl),
-        unusable=_unusable(crl, indirect=scope.indirect),
+        unusable=_unusable(crl, der, indirect=scope.indirect),
     )
 
 
@@ -216,7 +217,7 @@ def _scope(value: x509.ExtensionType | None, issuer: x509.Name) -> CrlScope:
     )
 
 
-def _unusable(crl: x509.CertificateRevocationList, *, indirect: bool) -> str | None:
+def _unusable(crl: x509.CertificateRevocationList, der: bytes, *, indirect: bool) -> str | None:
     """Return which critical extension nobody here understands (RFC 5280, sections 5.2 and 5.3), None if none is there.
 
     The entries are only walked where the bytes show more critical extensions than the CRL itself has.
@@ -225,7 +226,7 @@ def _unusable(crl: x509.CertificateRevocationList, *, indirect: bool) -> str | N
     for extension in critical:
         if not isinstance(extension.value, _UNDERSTOOD):
             return f"it has an unknown critical extension {extension.oid.dotted_string}"
-    if crl.tbs_certlist_bytes.count(_CRITICAL) <= len(critical):
+    if der.count(_CRITICAL) <= len(critical):
         return None
     understood = (*_UNDERSTOOD_OF_ENTRIES, x509.CertificateIssuer) if indirect else _UNDERSTOOD_OF_ENTRIES
     for entry in crl:
