@@ -19,10 +19,12 @@ from pam_sc.errors import StoreError
 from pam_sc.record import replace
 from pam_sc.refresh.model import Kind, Scene, SourceReport, State, WantedCrl, report_of_index
 from pam_sc.transfer import Outcome, TransferFailed, Transferred
+from pam_sc.trust.anchors import PathCertificate
 from pam_sc.trust.crl import find_crl_signer
 from pam_sc.trust.crl_file import read_crl
 from pam_sc.trust.index import Provenance, RolledBack, index_crl, touch_index
 from pam_sc.trust.index_format import IndexHeader
+from pam_sc.trust.path import find_issuer_paths
 
 
 def take_crl(wanted: WantedCrl, outcome: Outcome, at_hand: IndexHeader | None, scene: Scene) -> SourceReport:
@@ -72,8 +74,15 @@ def _index(
         raise _Refused(f"the CRL does not count: {signer}")
     if crl.header.this_update > scene.at + skew:
         raise _Refused(f"the CRL is from the future: found thisUpdate {time_text(crl.header.this_update)}")
-    provenance = Provenance(url=wanted.url, etag=fetched.etag, last_modified=fetched.last_modified)
+    provenance = Provenance(
+        url=wanted.url, etag=fetched.etag, last_modified=fetched.last_modified, path=_path_of(signer, scene)
+    )
     return State.FRESH, index_crl(der, crl, signer, scene.folder, provenance, scene.at)
+
+
+def _path_of(signer: PathCertificate, scene: Scene) -> tuple[str, ...]:
+    paths = find_issuer_paths(signer, scene.trust, scene.policy, scene.at, scene.others)
+    return tuple(each.der.hex() for each in next(iter(paths), (signer,))[:-1])
 
 
 def _der(body: bytes) -> bytes:

@@ -159,10 +159,12 @@ class Planner:
 
     def _indexes(self) -> Iterator[IndexHeader]:
         """Yield what is in the store and still signed by somebody with a valid path."""
-        scene = self._scene
-        store = open_store(scene.folder, scene.trusted_uids)
+        store = open_store(self._scene.folder, self._scene.trusted_uids)
         for crl in store.crls_named(CRL_PREFIX):
+            read = [read_path_certificate(bytes.fromhex(each)) for each in crl.index.path]
+            scene = self._scene.with_others([each for each in read if isinstance(each, PathCertificate)])
             if not isinstance(find_crl_signer(crl, scene.trust, scene.policy, scene.at, scene.others), str):
+                self._scene = scene
                 yield crl.index
         self._problems += store.problems
 

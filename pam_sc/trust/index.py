@@ -39,6 +39,8 @@ class Provenance:
     etag: str | None = None
     last_modified: str | None = None
     file: FileIdentity | None = None
+    path: tuple[str, ...] = ()
+    """As in IndexHeader."""
 
 
 class RolledBack(StoreError):

@@ -81,6 +81,9 @@ class IndexHeader:
     """When the server last said that this is what it has. None for a file."""
     file: FileIdentity | None = None
     """The file of the administrator that was indexed; None for what was fetched."""
+    path: tuple[str, ...] = ()
+    """The signer's certificate and those above it but the anchor, DER in hexadecimal: where to begin when its path is
+    looked for again, because a card that brought them may never come back. Nobody believes them for being here."""
 
 
 # ---------------------------------------------------------------- names of files
@@ -230,7 +233,7 @@ def read_header(values: object) -> IndexHeader:
     identifier = crl["authority_key_identifier"]
     crl |= {"authority_key_identifier": bytes.fromhex(identifier) if identifier else None, "scope": CrlScope(**scope)}
     values |= {name: _time(values[name]) for name in ("indexed_at", "checked_at")}
-    header = IndexHeader(**values | {"crl": CrlHeader(**crl)})
+    header = IndexHeader(**values | {"crl": CrlHeader(**crl), "path": tuple(values["path"])})
     if header.file is not None:
         header = replace(header, file=FileIdentity(**values["file"]))
     if header.buckets < 1:
