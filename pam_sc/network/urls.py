@@ -7,7 +7,7 @@ A URL may come from a certificate or a server. Nothing is guessed, repaired or s
 from __future__ import annotations
 
 import re
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from pam_sc.errors import TransferError
 from pam_sc.record import record
@@ -58,9 +58,9 @@ def parse_url(text: str) -> Url:
         raise TransferError("the URL cannot be used: it has a fragment")
     if not text[scheme.end() :].startswith("//"):
         raise TransferError("the URL cannot be used: it names no server")
-    parts = urlsplit(text)
-    host, port = _authority(parts.netloc, DEFAULT_PORTS[scheme[1].lower()])
-    rest = text[scheme.end() + 2 + len(parts.netloc) :]
+    netloc = re.split("[/?]", text[scheme.end() + 2 :], maxsplit=1)[0]
+    host, port = _authority(netloc, DEFAULT_PORTS[scheme[1].lower()])
+    rest = text[scheme.end() + 2 + len(netloc) :]
     return Url(scheme=scheme[1].lower(), host=host, port=port, rest=rest if rest.startswith("/") else f"/{rest}")
 
 

@@ -24,6 +24,7 @@ SHORT = 0.4
 # The answer to the first message of a process.
 BIND_OK = bytes.fromhex("300c02010161070a010004000400")
 
+
 @pytest.fixture(scope="module")
 def authority() -> CertificateAuthority:
     return CertificateAuthority()
