@@ -171,9 +171,8 @@ def test_file_that_cannot_be_used_is_told_and_changes_no_verdict(place: Place) -
     place.put("intermediates/junk", b"junk")
     code, out, err = place.said()
     assert (code, out.split(":")[0]) == (0, "trusted")
-    assert err == f"pam-sc: not used: {str(place.folder / 'intermediates' / 'junk')!r} holds no certificates: " + (
-        "neither PEM nor DER\n"
-    )
+    junk = str(place.folder / "intermediates" / "junk")
+    assert err == f"pam-sc: not used: {junk!r} holds no certificates: neither PEM nor DER\n"
 
 
 def test_json_has_the_path_and_what_each_revocation_came_to(place: Place) -> None:
