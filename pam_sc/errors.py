@@ -9,6 +9,7 @@
     |-- CardProcessLost      the card process died or talked nonsense; never says what was on the card
     |   `-- CardIsolationFailed  a process could not give up privilege or enter its filter
     |-- OwnershipError       a file or a folder on the way to it could be changed by somebody who is not trusted
+    |-- TransferError        something was not fetched, and why; stays inside the network process
     |-- TrustError           anchors, intermediates or CRLs cannot be used as configured
     |-- StoreError           the revocation store is damaged, cannot be written or is in use; never "not listed"
     `-- MapperError          a mapper could not answer (which is not the same as "does not map")
@@ -56,6 +57,10 @@ class CardIsolationFailed(CardProcessLost):
 
 class OwnershipError(PamScError):
     """A file cannot be believed: missing, of the wrong kind or size, or changeable by somebody who is not trusted."""
+
+
+class TransferError(PamScError):
+    """Something was not fetched. The message is for people and never quotes what a server sent."""
 
 
 class TrustError(PamScError):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from pam_sc.decision.card_report import CertificateRef
 from pam_sc.decision.evidence import Account, CertificateFacts, Evidence, Purpose, Request, Situation
+from pam_sc.decision.policy import RevocationMode
 from pam_sc.decision.reasons import REASONS, Reason, Severity, Step
 from pam_sc.decision.verdict import Denied, Granted
 
@@ -124,6 +125,8 @@ def _revocation_doubts(ref: CertificateRef, evidence: Evidence) -> list[str]:
     findings = evidence.about(ref).revocation
     if findings is None:
         return ["revocation=unknown", "because=not-looked-up"]
+    if any(finding.mode is RevocationMode.OFF for finding in findings):
+        return ["revocation=unknown", "because=off"]
     found = {finding.situation for finding in findings if finding.situation is not Situation.GOOD}
     if Situation.REVOKED in found:
         return ["revocation=revoked"]

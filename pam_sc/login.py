@@ -73,8 +73,8 @@ class Surroundings:
     accounts: host.Accounts
     fetch: Callable[[Sequence[Wanted], float], Sequence[Outcome]] | None = None
     """Fetches what is wanted within a part of the time that is left; None: this login uses no network."""
-    leave_requests: Callable[[ValidPath, Sequence[RevocationFinding]], None] = lambda _path, _findings: None
-    """Leaves word for `pam-sc refresh` of what a trusted certificate would have needed."""
+    leave_requests: Callable[[ValidPath], None] = lambda _path: None
+    """Leaves word for `pam-sc refresh` of where the certificates of a trusted path can be looked up."""
     locality: Callable[[Request], Locality] = host.find_locality
     random: Callable[[int], bytes] = host.random_bytes
     machine_id: Callable[[], str] = host.machine_id
@@ -180,14 +180,14 @@ class Login:
     def _fetch_missing(
         self, path: ValidPath, found: tuple[RevocationFinding, ...], conditions: Conditions
     ) -> tuple[RevocationFinding, ...]:
-        """Fetch what is not known, where this login may, and look again; leave a request for what stays unknown."""
+        """Fetch what is not known, where this login may, and look again; leave word for who fetches later."""
         fetch, sources = self._around.fetch, self.material.revocation
         wanted = plan_fetches(path, found, sources, self._around.random) if fetch is not None else ()
         if wanted and fetch is not None:
             outcomes = fetch(wanted, self._around.deadline())
             found = find_revocation(path, with_fetched(sources, wanted, outcomes), conditions)
             found = why_not_fetched(found, wanted, outcomes)
-        self._around.leave_requests(path, found)
+        self._around.leave_requests(path)
         return found
 
     def _gather_mapping(self, needs: Needs) -> Evidence:

@@ -9,10 +9,7 @@ command line, where no supervisor does it, starts a card process here and hands 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
-import os
-import signal
 import socket
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -37,6 +34,7 @@ from pam_sc.card.messages import (
 )
 from pam_sc.card.report_messages import ReportBuilder
 from pam_sc.card.sentences import closed
+from pam_sc.children import end_child, start_child
 from pam_sc.decision.card_report import CardReport, CertificateReport, TokenReport
 from pam_sc.decision.challenge import SigningChoice
 from pam_sc.decision.evidence import NotSigned, Signed
@@ -52,9 +50,6 @@ from pam_sc.frames import CARD_PAYLOAD_MAX, Channel, Frame
 from pam_sc.record import record
 
 __all__ = ["Candidate", "CardClient", "ModuleSetup", "RunAs", "SignOrder", "StartedCardProcess", "start_card_process"]
-
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-_SECRETS_FD, _CHANNEL_FD = 3, 4
 
 
 @record(kw_only=True)
@@ -234,9 +229,7 @@ class StartedCardProcess:
             return
         self.client.close()
         self._secrets.close()
-        os.kill(self._pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):  # the program may ignore SIGCHLD
-            os.waitpid(self._pid, 0)
+        end_child(self._pid)
         self._pid = None
 
 
@@ -246,32 +239,9 @@ def start_card_process(worker_path: str) -> StartedCardProcess:
     channel, channel_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with secrets_there, channel_there:
         try:
-            pid = _spawn(worker_path, secrets_there.fileno(), channel_there.fileno())
+            pid = start_child(worker_path, "card", (secrets_there.fileno(), channel_there.fileno()))
         except OSError:
             secrets.close()
             channel.close()
             raise
     return StartedCardProcess(pid, CardClient(channel), secrets)
-
-
-def _spawn(worker_path: str, secrets: int, channel: int) -> int:
-    # out of the way of the numbers that they get in the new process
-    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 16) for descriptor in (secrets, channel)]
-    null = tuple((os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3))
-    ours = tuple((os.POSIX_SPAWN_DUP2, high[at], number) for at, number in enumerate((_SECRETS_FD, _CHANNEL_FD)))
-    others = tuple((os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number > _CHANNEL_FD)
-    try:
-        return os.posix_spawn(worker_path, [worker_path, "card"], _ENVIRONMENT, file_actions=(*null, *ours, *others))
-    finally:
-        for descriptor in high:
-            os.close(descriptor)
-
-
-def _inheritable() -> list[int]:
-    """The descriptors that a new process would get from this one beyond those meant for it."""
-    found: list[int] = []
-    for number in map(int, os.listdir("/proc/self/fd")):
-        with contextlib.suppress(OSError):  # the one that listed the folder is closed by now
-            if os.get_inheritable(number):
-                found.append(number)
-    return found

@@ -120,8 +120,8 @@ def _lint_either(place: _Place) -> Iterator[Finding]:
     if lookup.either or lookup.fetch is not Fetch.OFF or lookup.mode not in _KNOWING or place.stored:
         return
     if first is RevocationSource.OCSP or not place.crls:
-        yield Finding(Weight.ERROR, f"{place.key}.either", f"false, but {first.value} comes first and has nothing at"
-                      " hand, because fetch is off: every card is refused; change fetch, order or either")
+        yield Finding(Weight.WARNING, f"{place.key}.either", f"false, but {first.value} comes first and has nothing at"
+                      " hand, because fetch is off: a card that names one is refused; change fetch, order or either")
 
 
 def _lint_limits(place: _Place) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from pam_sc.trust.anchors import PathCertificate, read_path_certificate
 from pam_sc.trust.crl_file import FileCrls, by_issuer, read_crl
 from pam_sc.trust.files import CRLS, values_of
 from pam_sc.trust.locations import crl_urls, ocsp_urls
+from pam_sc.trust.requests import Request, leave_request
 from pam_sc.trust.revocation import CaRules, RevocationSources
 from pam_sc.trust.sources import Crl, OcspMessage
 
@@ -160,3 +161,22 @@ def _crls(body: bytes, source: str) -> Iterator[Crl]:
         crl = read_crl(der, source)
         if not isinstance(crl, Unparsable):
             yield crl
+
+
+def leave_requests(store: str, sources: RevocationSources, path: ValidPath) -> None:
+    """Leave word in the store's folder of requests of where the certificates of a trusted path say they can be looked up.
+
+    Also where the answer is known by now: a card that is used keeps its OCSP answers fresh. Nothing is left where the
+    CA is not looked up at all; where the store takes no requests, nothing happens.
+    """
+    members = [read_path_certificate(der) for der in path.certificates]
+    for index, certificate in enumerate(members[:-1]):
+        issuers = tuple(each for each in members[index + 1 :] if isinstance(each, PathCertificate))
+        if isinstance(certificate, Unparsable) or len(issuers) != len(members) - index - 1:
+            continue
+        ca = sources.rules_for(issuers[0])
+        crls, responders = crl_urls(certificate.parsed), ocsp_urls(certificate.parsed)
+        if ca.rules.mode is not RevocationMode.OFF and (crls or responders or ca.responder_url):
+            leave_request(store, Request(
+                issuers=issuers, serial=certificate.parsed.serial_number, crl_urls=crls, ocsp_urls=responders
+            ))  # fmt: skip

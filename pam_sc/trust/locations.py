@@ -105,8 +105,9 @@ def _fetchable(names: Iterable[x509.GeneralName]) -> tuple[str, ...]:
     found = read_strictly(lambda: [name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)])
     if isinstance(found, Unparsable):
         return ()
-    return tuple(dict.fromkeys(url for url in found if _is_fetchable(url)))[:URLS_MAX]
+    return tuple(dict.fromkeys(url for url in found if is_fetchable(url)))[:URLS_MAX]
 
 
-def _is_fetchable(url: str) -> bool:
+def is_fetchable(url: str) -> bool:
+    """Say whether it is a URL of a kind, a length and a spelling that may be handed to the network process."""
     return url.lower().startswith(_SCHEMES) and len(url) <= URL_BYTES_MAX and not hidden_characters(url) and " " not in url

@@ -9,10 +9,11 @@ key named in it has signed it, and nothing more: whether that key counts today i
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pam_sc.decision.crl import CrlEntry, CrlHeader
@@ -120,10 +121,16 @@ def _read_index_header(database: sqlite3.Connection) -> IndexHeader:
 
 @record
 class StoredAnswer:
-    """One OCSP answer in the store, and its file."""
+    """One OCSP answer in the store, its file, and what the file says about it: for people, proven by nothing."""
 
     path: str
     message: OcspMessage
+    about: Mapping[str, str]
+
+    @property
+    def times(self) -> tuple[datetime.datetime | None, datetime.datetime | None]:
+        """thisUpdate and nextUpdate, as far as they are told."""
+        return _time(self.about.get("this_update")), _time(self.about.get("next_update"))
 
 
 class Store:
@@ -178,10 +185,11 @@ class Store:
         path = os.path.join(self.folder, name)
         try:
             first, _, der = read_trusted_file(path, self._trusted_uids, OCSP_BYTES_MAX).partition(b"\n")
-            return StoredAnswer(path, OcspMessage(der=der, source=str(json.loads(first)["source"])))
+            about = {name: str(value) for name, value in json.loads(first).items()}
+            return StoredAnswer(path, OcspMessage(der=der, source=about["source"]), about)
         except OwnershipError as error:
             self.problems.append(str(error))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, AttributeError, RecursionError) as error:
             self.problems.append(f"cannot use {path!r}: it is damaged: {error}")
         return None
 
@@ -200,6 +208,14 @@ class Store:
                 f"cannot trust {path!r}: found owner {status.st_uid} and mode {mode:04o}, "
                 f"expected owner {owners} and no write permission for group and others"
             )
+
+
+def _time(text: str | None) -> datetime.datetime | None:
+    try:
+        at = None if text is None else datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at is None or at.tzinfo is not None else None
 
 
 def identify(path: str, status: os.stat_result) -> FileIdentity:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The sandbox of the verifier, the card process and the network process, entered by the real worker; each call beside a control outside."""
+"""The sandbox of each confined process, entered by the real worker; each call beside a control outside."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ OF_THE_NETWORK: dict[str, tuple[str, list[Any]]] = {
 DENIED_TO_NETWORK: dict[str, tuple[str, list[Any]]] = {
     **{name: (name, BAD) for name in ("listen", "accept", "accept4")},
     "a netlink socket of another protocol": ("socket", [AF_NETLINK, 3, 15]),
-    **{f"a socket of family {family}": ("socket", [family, 1, 0]) for family in range(40) if family not in {1, 2, 10, 16}},
+    **{f"a socket of family {n}": ("socket", [n, 1, 0]) for n in range(40) if n not in {1, 2, 10, 16}},
 }
 WITHOUT_MODULE: dict[str, tuple[str, list[Any]]] = {name: (name, BAD) for name in (
     "chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat", "utime", "utimes", "utimensat", "futimesat",

@@ -3,7 +3,8 @@
 
 Standard input holds one JSON object: `role`, `uid`, `gid`, `groups`, `allow`, `writable` (or `role` null: stay outside,
 as the control), `calls` (each [label, name of the system call, arguments; "self", "parent" and "peer" stand for pids]),
-`paths` (each [label, path, "r" or "w"]), `changes` (each [name of a function of os, paths]), `facts` (bool) and `last` (a way to die). Standard output gets the answers.
+`paths` (each [label, path, "r" or "w"]), `changes` (each [name of a function of os, paths]), `facts` (bool) and `last` (a
+way to die). Standard output gets the answers.
 """
 
 from __future__ import annotations

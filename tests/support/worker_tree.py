@@ -2,7 +2,8 @@
 """A site-packages of its own for the real pam_sc_worker, in which a test says what the Python processes do.
 
 pam_sc_worker finds site-packages from its own path, so a copy of it in an empty tree runs the tree's `pam_sc.worker`,
-`pam_sc.card.process` and `pam_sc.network.process`. Trees lie below /tmp and can be read by every account, since many tests drop root.
+`pam_sc.card.process` and `pam_sc.network.process`. Trees lie below /tmp and can be read by every account, since many
+tests drop root.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from pam_sc.decision.evidence import (
     RevocationFinding,
     Situation,
 )
+from pam_sc.decision.policy import RevocationMode
 from pam_sc.decision.reasons import REASONS, Reason, Severity
 from pam_sc.decision.verdict import Denied, Granted
 from pam_sc.events import LINE_MAX, EventLog, clean, pseudonym, quoted
@@ -106,6 +107,13 @@ def granted_with(*situations: Situation) -> str:
     start = f"granted service=sudo account=alice certificate={NAME} "
     assert (severity, line[: len(start)]) == (Severity.NOTICE, start)
     return line.removeprefix(start)
+
+
+def test_a_grant_under_mode_off_says_so() -> None:
+    off = replace(GOOD, situation=Situation.UNKNOWN, mode=RevocationMode.OFF)
+    log, lines = logged()
+    log.granted(REQUEST, Granted("alice", REF), EVIDENCE.with_certificate(REF, revocation=(GOOD, off)))
+    assert lines[0][1].endswith(" revocation=unknown because=off")
 
 
 def test_a_grant_for_which_nothing_was_looked_up_says_so() -> None:

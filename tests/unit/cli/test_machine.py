@@ -77,7 +77,7 @@ def test_a_check_reads_the_certificates_that_cas_are_named_by(machine: RealMachi
     ca = f'[[revocation.ca]]\nname = "partner"\ncertificate = "{file.parent}/ca.pem"\n'
     file.write_text(file.read_text() + ca)
     wheres = [found.where for found in machine.check(str(file)) if "holds no certificates" in found.text]
-    assert wheres == ["revocation.ca[0].certificate"]
+    assert "revocation.ca[0].certificate" in wheres
 
 
 def test_a_check_reads_the_pam_stacks(machine: RealMachine, file: Path, pam_folder: Path) -> None:

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One transfer under way: its time, its socket, and the only way in which anything of it reaches the channel.
+
+The thread that carries it out and the one that watches the time both end it, and whoever is first counts: after FAILED
+or DONE nothing more is said about it, and its socket is shut down, so that a read that waits on it returns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+
+from pam_sc.errors import DeadlineExceeded, ProtocolError, TransferError
+from pam_sc.frames import Channel
+from pam_sc.network.messages import PIECE_MAX, Answer, Done, Failed, Head, Order, Piece, answer_frame, plain_header
+
+TIME_OVER = "the time for it was over"
+_SEND_S = 60.0
+
+
+class Outbox:
+    """The channel to the verifier, for many threads. A verifier that takes nothing any longer is the end of the process."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.lock = threading.RLock()
+
+    def send(self, answer: Answer) -> None:
+        """Send one answer whole."""
+        with self.lock:
+            try:
+                self._channel.send(answer_frame(answer), time.monotonic() + _SEND_S)
+            except (ProtocolError, DeadlineExceeded):
+                os._exit(1)
+
+
+class Job:
+    """One order, from its start to DONE or FAILED."""
+
+    def __init__(self, order: Order, outbox: Outbox) -> None:
+        self.order = order
+        self.deadline = order.end_ms / 1000
+        self._outbox = outbox
+        self._over = False
+        self._size = 0
+        self._socket: socket.socket | None = None
+
+    def start(self) -> None:
+        """Begin to count the limit of this transfer alone."""
+        if self.order.limit_ms:
+            self.deadline = min(self.deadline, time.monotonic() + self.order.limit_ms / 1000)
+
+    def remaining(self) -> float:
+        """Return the seconds that are left, more than 0; TransferError if there are none, or nobody waits any longer."""
+        left = self.deadline - time.monotonic()
+        if left <= 0 or self._over:
+            raise TransferError(TIME_OVER)
+        return left
+
+    def use(self, sock: socket.socket) -> None:
+        """Work on this socket from now on: it is shut down when the time is over."""
+        with self._outbox.lock:
+            self._socket = sock
+        self.remaining()
+
+    def begin(self, *, not_modified: bool = False, etag: str | None = None, last_modified: str | None = None) -> None:
+        """Say what is known before the body."""
+        self._say(Head(number=self.order.number, not_modified=not_modified, etag=plain_header(etag),
+                       last_modified=plain_header(last_modified)))
+
+    def add(self, data: bytes) -> None:
+        """Hand on the next bytes of the body; TransferError if there are more than were wanted."""
+        most = self.order.transfer.max_bytes
+        if self._size + len(data) > most:
+            raise TransferError(f"the body is larger than {most} bytes")
+        self._size += len(data)
+        for at in range(0, len(data), PIECE_MAX):
+            self._say(Piece(self.order.number, data[at : at + PIECE_MAX]))
+
+    def done(self) -> None:
+        """The body is complete."""
+        with self._outbox.lock:
+            self._say(Done(self.order.number, self._size))
+            self.give_up()
+
+    def fail(self, why: str) -> None:
+        """Nothing came of it. Nothing happens where it is over already."""
+        with self._outbox.lock:
+            if not self._over:
+                self._outbox.send(Failed(self.order.number, why))
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Nobody waits for it any longer."""
+        with self._outbox.lock:
+            self._over = True
+            sock, self._socket = self._socket, None
+        if sock is not None:
+            with contextlib.suppress(OSError):  # not connected, or broken already
+                # by the class, because that of a TLS socket changes what another thread may be reading from
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def _say(self, answer: Answer) -> None:
+        with self._outbox.lock:
+            self.remaining()
+            self._outbox.send(answer)

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""CRLs from a directory, by ldap and ldaps URLs (RFC 4516, RFC 4523): an anonymous bind and one search of one object.
+
+ldap3 speaks the protocol, on a connection that connect.py has made: its own would skip the check of the address, and it
+binds a port first, which the sandbox forbids. Referrals are not followed. Each message is read whole here, so that its
+size is bounded before it is in memory. What is not checked: what the value means.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import ldap3
+from ldap3.core.exceptions import LDAPException
+
+from pam_sc.errors import TransferError
+from pam_sc.network.connect import connect, secured
+from pam_sc.network.job import Job
+from pam_sc.network.urls import parse_url
+from pam_sc.record import record
+
+DEFAULT_ATTRIBUTE = "certificateRevocationList"
+BESIDE_VALUE = 64 * 1024
+"""How much larger than the value everything may be that the server sends."""
+_BINARY = ";binary"
+_SUCCESS = 0
+
+
+@record(kw_only=True)
+class LdapUrl:
+    """What a URL asks of a directory: one attribute, without ;binary, of one object."""
+
+    name: str
+    attribute: str
+    search_filter: str
+
+
+def parse_ldap_query(rest: str) -> LdapUrl:
+    """Take /dn?attributes?scope?filter?extensions apart (RFC 4516, section 2); TransferError if it asks for more."""
+    name, attributes, scope, search_filter, extensions, *more = (*rest[1:].split("?"), "", "", "", "")
+    if any(more):
+        raise TransferError("the LDAP URL cannot be used: it has too many parts")
+    if scope.lower() not in {"", "base"}:
+        raise TransferError("the LDAP URL cannot be used: its scope is not base")
+    if any(one.startswith("!") for one in extensions.split(",")):
+        raise TransferError("the LDAP URL cannot be used: it has a critical extension")
+    if "," in attributes:
+        raise TransferError("the LDAP URL cannot be used: it names more than one attribute")
+    attribute = _decoded(attributes) or DEFAULT_ATTRIBUTE
+    return LdapUrl(
+        name=_decoded(name), attribute=attribute.lower().removesuffix(_BINARY),
+        search_filter=_decoded(search_filter) or "(objectClass=*)",
+    )
+
+
+def _decoded(part: str) -> str:
+    try:
+        text = unquote_to_bytes(part).decode()
+    except UnicodeDecodeError as error:
+        raise TransferError("the LDAP URL cannot be used: it is not UTF-8") from error
+    if "\0" in text:
+        raise TransferError("the LDAP URL cannot be used: it holds NUL")
+    return text
+
+
+def fetch(job: Job) -> None:
+    """Carry out one transfer: `begin`, `add` and `done` of the job, or an exception. No proxy is used."""
+    wanted = job.order.transfer
+    url = parse_url(wanted.url)
+    query = parse_ldap_query(url.rest)
+    if wanted.body is not None:
+        raise TransferError("nothing can be posted to a directory")
+    sock = connect(url.host, url.port, job, anywhere=job.order.loopback or wanted.configured)
+    value = _search(_Messages(secured(sock, url.host, job) if url.secure else sock, job), query, url.host)
+    job.begin()
+    job.add(value)
+    job.done()
+
+
+class _Messages:
+    """What ldap3 needs of a socket: each `recv` is one whole LDAP message, within the time and the size of the job."""
+
+    def __init__(self, sock: socket.socket, job: Job) -> None:
+        self._sock = sock
+        self._job = job
+        self._left = job.order.transfer.max_bytes + BESIDE_VALUE
+
+    def recv(self, _size: int) -> bytes:
+        head = self._exactly(2)
+        if head[0] != 0x30 or head[1] == 0x80 or head[1] > 0x84:
+            raise TransferError("its server's answer is not LDAP")
+        length = head[1]
+        if length > 0x80:
+            more = self._exactly(length - 0x80)
+            head, length = head + more, int.from_bytes(more, "big")
+        return head + self._exactly(length)
+
+    def _exactly(self, count: int) -> bytes:
+        self._left -= count
+        if self._left < 0:
+            raise TransferError(f"the answer of the directory is larger than {self._job.order.transfer.max_bytes} bytes")
+        data = bytearray(count)
+        rest = memoryview(data)
+        while rest:
+            self._sock.settimeout(self._job.remaining())
+            got = self._sock.recv_into(rest)
+            if got == 0:
+                raise ConnectionResetError
+            rest = rest[got:]
+        return bytes(data)
+
+    def sendall(self, data: bytes) -> None:
+        self._sock.settimeout(self._job.remaining())
+        self._sock.sendall(data)
+
+    def shutdown(self, _how: int) -> None:
+        """Nothing: the job does it in the end."""
+
+    def close(self) -> None:
+        """Nothing: the job does it in the end."""
+
+
+def _search(messages: _Messages, query: LdapUrl, host: str) -> bytes:
+    connection = _connection(messages, host)
+    try:
+        if not connection.bind():
+            raise TransferError(f"the directory refuses an anonymous bind: {_outcome(connection)}")
+        connection.search(query.name, query.search_filter, ldap3.BASE, attributes=[query.attribute + _BINARY])
+        if connection.result["result"] != _SUCCESS:
+            raise TransferError(f"the directory does not answer the search: {_outcome(connection)}")
+        return _value(connection.response, query.attribute)
+    except LDAPException as error:
+        raise TransferError(f"the directory cannot be asked: {type(error).__name__}") from error
+
+
+def _connection(messages: _Messages, host: str) -> ldap3.Connection:
+    server = ldap3.Server(host, get_info=ldap3.NONE)
+    connection = ldap3.Connection(
+        server, authentication=ldap3.ANONYMOUS, client_strategy=ldap3.SYNC, auto_referrals=False, read_only=True,
+        check_names=False, raise_exceptions=False,
+    )
+
+    def attach(*_address: object, **_options: object) -> None:
+        connection.socket = messages
+        connection.closed = False
+
+    server.candidate_addresses = lambda: [[socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, 0), None, None]]
+    server.update_availability = lambda *_: None
+    connection.strategy._open_socket = attach  # noqa: SLF001 - ldap3 has no way to be given a connection
+    connection.open(read_server_info=False)
+    return connection
+
+
+def _outcome(connection: ldap3.Connection) -> str:
+    """ldap3's own name of a result code, and never the server's words."""
+    return str(connection.result.get("description", "no reason is given"))
+
+
+def _value(response: list[dict[str, Any]], attribute: str) -> bytes:
+    entries = [one for one in response if one.get("type") == "searchResEntry"]
+    values = [
+        value for entry in entries for name, found in entry.get("raw_attributes", {}).items()
+        if name.lower().removesuffix(_BINARY) == attribute for value in found
+    ]
+    if len(values) != 1:
+        raise TransferError(f"the directory has {len(values)} values of the attribute, expected one")
+    return bytes(values[0])
