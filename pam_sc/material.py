@@ -34,7 +34,12 @@ class Material:
 def load_material(configuration: Configuration, trusted_uids: frozenset[int]) -> Material:
     """Read what the configuration names; TrustError or ConfigError where that cannot be used at all."""
     return Material(
-        trust=load_trust(configuration.trust.anchors, configuration.trust.intermediates, trusted_uids),
+        trust=load_trust(
+            configuration.trust.anchors,
+            configuration.trust.intermediates,
+            trusted_uids,
+            partial=configuration.trust.partial_paths,
+        ),
         revocation=load_revocation(configuration.revocation, trusted_uids),
         mappers=load_mappers([(m.name, m.table, m.where) for m in configuration.mappers], trusted_uids),
     )

@@ -30,6 +30,7 @@ COMMANDS = {
     "refresh": "pam_sc.cli.refresh:refresh",
     "store": "pam_sc.cli.store:store",
     "try-login": "pam_sc.cli.try_login:try_login",
+    "verify": "pam_sc.cli.verify:verify",
 }
 
 

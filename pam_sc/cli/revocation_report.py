@@ -88,7 +88,8 @@ def _answer_text(answer: Values) -> str:
     facts += [age_text(answer["age_seconds"])] if answer["age_seconds"] is not None else []
     facts += [_due_text(answer["due_in_seconds"])] if answer["due_in_seconds"] is not None else []
     about = f" ({', '.join(facts)})" if facts else ""
-    return f"{KINDS[answer['kind']]}: {answer['situation']}: {answer['detail']}{about}"
+    detail = f": {answer['detail']}" if answer["detail"] else ""
+    return f"{KINDS[answer['kind']]}: {answer['situation']}{detail}{about}"
 
 
 def _due_text(seconds: int) -> str:

@@ -168,7 +168,7 @@ def _tell_each(
 ) -> Callable[[Rehearsal], Iterator[str]]:
     """Make the teller of a step that is taken for each certificate that has come so far.
 
-    With `also_refused` it tells about those too that the step refuses.
+    With `also_refused` `tell` knows what to say of those too that the step refuses.
     """
 
     def teller(rehearsal: Rehearsal) -> Iterator[str]:
@@ -176,10 +176,11 @@ def _tell_each(
             judged = judge(rehearsal, report)
             if isinstance(judged, Denied) and judged.step < step:
                 continue
-            if isinstance(judged, Denied) and judged.step == step:
-                yield f"certificate {at}: {judged.reason.value}" + (f": {judged.detail}" if judged.detail else "")
-            if also_refused or not (isinstance(judged, Denied) and judged.step == step):
-                yield from (f"certificate {at}: {line}" for line in tell(rehearsal, report))
+            refused = judged if isinstance(judged, Denied) and judged.step == step else None
+            told = list(tell(rehearsal, report)) if refused is None or also_refused else []
+            if refused is not None and not told:
+                told = [refused.reason.value + (f": {refused.detail}" if refused.detail else "")]
+            yield from (f"certificate {at}: {line}" for line in told)
 
     return teller
 

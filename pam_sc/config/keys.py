@@ -133,7 +133,7 @@ LOOKUP: Mapping[str, Key | ListOf | ShortOrTable] = {
     "clock_skew": Key(
         expected=f"whole seconds from 0 to {CLOCK_SKEW_MAX_S}", parse=values.between(0, CLOCK_SKEW_MAX_S)
     ),
-    "proxy": Key(expected="the http URL of a proxy, such as http://proxy.example:3128", parse=values.url("http")),
+    "proxy": Key(expected="the http URL of a proxy, such as http://proxy.example:3128", parse=values.proxy_url),
     "loopback": _words(_REFUSE_OR_ALLOW),
 }
 """How revocation is looked up: what [revocation] says for the whole, and each [[revocation.ca]] may say for itself."""

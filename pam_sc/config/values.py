@@ -21,6 +21,8 @@ _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,38})){1,30}")
 _SIZE = re.compile(r"([1-9][0-9]{0,12}) ?(KiB|MiB|GiB)")
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _URL_MAX = 2048
+_NEVER_IN_URLS = frozenset('"#<>\\^`{|}')
+_AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _LOADER_PREFIXES = ("LD_", "PYTHON")
 _LOADER_NAMES = frozenset({"GLIBC_TUNABLES", "GCONV_PATH", "LOCPATH", "NLSPATH", "MALLOC_TRACE", "PYKCS11LIB"})
 
@@ -146,32 +148,37 @@ def size(least: int, most: int) -> Callable[[object], int]:
 
 
 def url(*schemes: str) -> Callable[[object], str]:
-    """A URL of one of these schemes that names a host, without a name and password in it."""
+    """A URL of one of these schemes that names a host, without a name and password in it, as the network takes it."""
 
     def parse(value: object) -> str:
         written = text(value)
-        if not written.isascii() or " " in written or len(written) > _URL_MAX:
+        if not all("!" <= one <= "~" and one not in _NEVER_IN_URLS for one in written) or len(written) > _URL_MAX:
             raise UnacceptableError("no URL is written so")
-        from urllib.parse import urlsplit  # only where a URL is configured
-
-        try:
-            parts = urlsplit(written)
-            host, _port = parts.hostname, parts.port
-        except ValueError as error:
-            raise UnacceptableError("its host or port is not valid") from error
-        if parts.scheme not in schemes:
-            raise UnacceptableError("not a URL" if not parts.scheme else "of a scheme that is not used here")
-        _require_plain_host(host, parts.netloc)
+        scheme, colon, rest = written.partition("://")
+        if scheme.lower() not in schemes:
+            raise UnacceptableError("of a scheme that is not used here" if colon else "not a URL")
+        _require_plain_host(rest.partition("/")[0].partition("?")[0])
         return written
 
     return parse
 
 
-def _require_plain_host(host: str | None, authority: str) -> None:
-    if not host:
+def proxy_url(value: object) -> str:
+    """The URL of an HTTP proxy: http, host and port."""
+    written = url("http")(value)
+    if written.removesuffix("/").count("/") > 2 or "?" in written:
+        raise UnacceptableError("it names more than a host and a port")
+    return written
+
+
+def _require_plain_host(authority: str) -> None:
+    if not authority:
         raise UnacceptableError("it names no host")
     if "@" in authority:
         raise SecretError("everybody may read this file, so it must hold no name or password")
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None or (found[2] and not 0 < int(found[2][1:]) < 65536):
+        raise UnacceptableError("its host or port is not valid")
 
 
 def converted(parse: Callable[[str], Parsed]) -> Callable[[object], Parsed]:

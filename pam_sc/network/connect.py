@@ -58,8 +58,10 @@ def _first_that_answers(addresses: Sequence[Address], job: Job) -> socket.socket
 
 @functools.cache
 def tls_context() -> ssl.SSLContext:
-    """The machine's CA certificates, host names checked; made once."""
-    return ssl.create_default_context()
+    """The machine's CA certificates, host names checked, an end without close_notify is no end; made once."""
+    context = ssl.create_default_context()
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # which Python sets with OpenSSL 3
+    return context
 
 
 def secured(sock: socket.socket, host: str, job: Job) -> ssl.SSLSocket:

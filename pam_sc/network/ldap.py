@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import socket
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import ldap3
 from ldap3.core.exceptions import LDAPException
@@ -18,51 +17,12 @@ from ldap3.core.exceptions import LDAPException
 from pam_sc.errors import TransferError
 from pam_sc.network.connect import connect, secured
 from pam_sc.network.job import Job
+from pam_sc.network.ldap_urls import BINARY, LdapQuery, parse_ldap_query
 from pam_sc.network.urls import parse_url
-from pam_sc.record import record
 
-DEFAULT_ATTRIBUTE = "certificateRevocationList"
 BESIDE_VALUE = 64 * 1024
 """How much larger than the value everything may be that the server sends."""
-_BINARY = ";binary"
 _SUCCESS = 0
-
-
-@record(kw_only=True)
-class LdapUrl:
-    """What a URL asks of a directory: one attribute, without ;binary, of one object."""
-
-    name: str
-    attribute: str
-    search_filter: str
-
-
-def parse_ldap_query(rest: str) -> LdapUrl:
-    """Take /dn?attributes?scope?filter?extensions apart (RFC 4516, section 2); TransferError if it asks for more."""
-    name, attributes, scope, search_filter, extensions, *more = (*rest[1:].split("?"), "", "", "", "")
-    if any(more):
-        raise TransferError("the LDAP URL cannot be used: it has too many parts")
-    if scope.lower() not in {"", "base"}:
-        raise TransferError("the LDAP URL cannot be used: its scope is not base")
-    if any(one.startswith("!") for one in extensions.split(",")):
-        raise TransferError("the LDAP URL cannot be used: it has a critical extension")
-    if "," in attributes:
-        raise TransferError("the LDAP URL cannot be used: it names more than one attribute")
-    attribute = _decoded(attributes) or DEFAULT_ATTRIBUTE
-    return LdapUrl(
-        name=_decoded(name), attribute=attribute.lower().removesuffix(_BINARY),
-        search_filter=_decoded(search_filter) or "(objectClass=*)",
-    )
-
-
-def _decoded(part: str) -> str:
-    try:
-        text = unquote_to_bytes(part).decode()
-    except UnicodeDecodeError as error:
-        raise TransferError("the LDAP URL cannot be used: it is not UTF-8") from error
-    if "\0" in text:
-        raise TransferError("the LDAP URL cannot be used: it holds NUL")
-    return text
 
 
 def fetch(job: Job) -> None:
@@ -122,12 +82,12 @@ class _Messages:
         """Nothing: the job does it in the end."""
 
 
-def _search(messages: _Messages, query: LdapUrl, host: str) -> bytes:
+def _search(messages: _Messages, query: LdapQuery, host: str) -> bytes:
     connection = _connection(messages, host)
     try:
         if not connection.bind():
             raise TransferError(f"the directory refuses an anonymous bind: {_outcome(connection)}")
-        connection.search(query.name, query.search_filter, ldap3.BASE, attributes=[query.attribute + _BINARY])
+        connection.search(query.name, query.search_filter, ldap3.BASE, attributes=[query.attribute + BINARY])
         if connection.result["result"] != _SUCCESS:
             raise TransferError(f"the directory does not answer the search: {_outcome(connection)}")
         return _value(connection.response, query.attribute)
@@ -162,7 +122,7 @@ def _value(response: list[dict[str, Any]], attribute: str) -> bytes:
     entries = [one for one in response if one.get("type") == "searchResEntry"]
     values = [
         value for entry in entries for name, found in entry.get("raw_attributes", {}).items()
-        if name.lower().removesuffix(_BINARY) == attribute for value in found
+        if name.lower().removesuffix(BINARY) == attribute for value in found
     ]
     if len(values) != 1:
         raise TransferError(f"the directory has {len(values)} values of the attribute, expected one")

@@ -38,4 +38,4 @@ def sentence(error: Exception) -> str:
 
 def _reason(text: str | None) -> str:
     """The words of OpenSSL, which names its constants and the host that we asked for."""
-    return text or "no reason is given"
+    return (text or "no reason is given").rstrip(".")

@@ -58,10 +58,17 @@ def parse_url(text: str) -> Url:
         raise TransferError("the URL cannot be used: it has a fragment")
     if not text[scheme.end() :].startswith("//"):
         raise TransferError("the URL cannot be used: it names no server")
-    parts = urlsplit(text)
-    host, port = _authority(parts.netloc, DEFAULT_PORTS[scheme[1].lower()])
-    rest = text[scheme.end() + 2 + len(parts.netloc) :]
+    netloc = _netloc(text)
+    host, port = _authority(netloc, DEFAULT_PORTS[scheme[1].lower()])
+    rest = text[scheme.end() + 2 + len(netloc) :]
     return Url(scheme=scheme[1].lower(), host=host, port=port, rest=rest if rest.startswith("/") else f"/{rest}")
+
+
+def _netloc(text: str) -> str:
+    try:
+        return urlsplit(text).netloc
+    except ValueError as error:
+        raise TransferError("the URL cannot be used: its host or port is malformed") from error
 
 
 def _authority(netloc: str, default_port: int) -> tuple[str, int]:

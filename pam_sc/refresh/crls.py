@@ -18,7 +18,7 @@ from pam_sc.decision.parsing import read_strictly
 from pam_sc.errors import StoreError
 from pam_sc.record import replace
 from pam_sc.refresh.model import Kind, Scene, SourceReport, State, WantedCrl, report_of_index
-from pam_sc.transfer import Outcome, Transferred, TransferFailed
+from pam_sc.transfer import Outcome, TransferFailed, Transferred
 from pam_sc.trust.crl import find_crl_signer
 from pam_sc.trust.crl_file import read_crl
 from pam_sc.trust.index import Provenance, RolledBack, index_crl, touch_index

@@ -78,8 +78,8 @@ def _require_fetching(configuration: Configuration) -> None:
     lookups = (settings.lookup, *(authority.lookup for authority in settings.authorities))
     if all(lookup.fetch is FetchSetting.OFF for lookup in lookups):
         raise ConfigError(
-            f"cannot refresh: {configuration.source}: [revocation] fetch is \"off\", so nobody may use the network; "
-            "expected \"refresh\" or \"login\""
+            f'cannot refresh: {configuration.source}: [revocation] fetch is "off", so nobody may use the network; '
+            'expected "refresh" or "login"'
         )
 
 

@@ -7,6 +7,7 @@ may carry any number of crafted intermediates: how much is tried is bounded, and
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterable, Iterator
 
 from pam_sc.decision.names import CanonicalName
@@ -39,11 +40,17 @@ def _repeats(issuer: PathCertificate, path: CandidatePath) -> bool:
 class Pool:
     """The certificates that may be issuers, by name, and how much work may still be spent on them.
 
-    Anchors come first, then what lies on disk, then what the card brings; each group ordered by hash.
+    Anchors come first, then the authorities that are valid now, then the others; what lies on disk before what the card
+    brings; and each group ordered by hash, so that neither file names nor expired certificates decide what is found.
     """
 
     def __init__(
-        self, trust: Trust, others: Iterable[PathCertificate], leaf: PathCertificate, in_time: Callable[[], None]
+        self,
+        trust: Trust,
+        others: Iterable[PathCertificate],
+        leaf: PathCertificate,
+        at: datetime.datetime,
+        in_time: Callable[[], None],
     ) -> None:
         self.anchors = frozenset(trust.anchors)
         self.by_subject: dict[CanonicalName, list[PathCertificate]] = {}
@@ -51,7 +58,8 @@ class Pool:
         self.steps = 0
         self.in_time = in_time
         known = {leaf.der}
-        for each in (*trust.anchors, *trust.intermediates, *unique(others)):
+        below = sorted((*trust.intermediates, *unique(others)), key=lambda each: not _is_promising(each, at))
+        for each in (*trust.anchors, *below):
             if each.der not in known:
                 known.add(each.der)
                 self.by_subject.setdefault(each.subject, []).append(each)
@@ -83,6 +91,12 @@ class Pool:
         if leaf.issuer not in self.by_subject:
             return f"no certificate of the issuer of {leaf.text!r} is at hand"
         return f"no path from {leaf.text!r} to a trust anchor: a link is missing or its signature does not verify"
+
+
+def _is_promising(certificate: PathCertificate, at: datetime.datetime) -> bool:
+    """Say whether it is an authority's and valid now. Only the order of trying depends on this."""
+    own = certificate.parsed
+    return certificate.is_authority and own.not_valid_before_utc <= at <= own.not_valid_after_utc
 
 
 def _identifiers_agree(child: PathCertificate, issuer: PathCertificate) -> bool:

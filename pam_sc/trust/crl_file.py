@@ -11,10 +11,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-from pam_sc.decision.certificate import is_sound, signature_hash_of
+from pam_sc.decision.certificate import signature_hash_of
 from pam_sc.decision.crl import CrlEntry, CrlHeader, CrlScope
 from pam_sc.decision.evidence import Unparsable
 from pam_sc.decision.names import NameKey, general_name_keys, name_key, relative_name_key
@@ -24,6 +22,7 @@ from pam_sc.trust.anchors import PathCertificate
 from pam_sc.trust.files import CRLS, FileContent, read_files
 from pam_sc.trust.locations import reason_name, reason_names
 from pam_sc.trust.sources import Crl
+from pam_sc.trust.strength import is_signed_by
 
 _UNDERSTOOD = (
     x509.CRLNumber,
@@ -53,35 +52,8 @@ class FileCrl:
     def is_signed_by(self, signer: PathCertificate) -> bool:
         """Say whether this certificate's key made the signature."""
         if signer.public_key not in self._signed:
-            self._signed[signer.public_key] = self._is_signed_by(signer)
+            self._signed[signer.public_key] = is_signed_by(self.parsed, signer.parsed)
         return self._signed[signer.public_key]
-
-    def _is_signed_by(self, signer: PathCertificate) -> bool:
-        try:
-            key = signer.parsed.public_key()
-            if not isinstance(
-                key,
-                rsa.RSAPublicKey
-                | dsa.DSAPublicKey
-                | ec.EllipticCurvePublicKey
-                | ed25519.Ed25519PublicKey
-                | ed448.Ed448PublicKey,
-            ):
-                return False
-            if isinstance(key, rsa.RSAPublicKey) and not is_sound(key):
-                return False
-            if isinstance(key, dsa.DSAPublicKey):  # is_signature_valid knows no DSA
-                return self._is_signed_with_dsa(key)
-            return self.parsed.is_signature_valid(key)
-        except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
-            return False
-
-    def _is_signed_with_dsa(self, key: dsa.DSAPublicKey) -> bool:
-        algorithm = self.parsed.signature_hash_algorithm
-        if algorithm is None:
-            return False
-        key.verify(self.parsed.signature, self.parsed.tbs_certlist_bytes, algorithm)
-        return True
 
     def entry(self, certificate_issuer: NameKey, serial: int) -> CrlEntry | None:
         """Return the entry about this serial of this issuer."""

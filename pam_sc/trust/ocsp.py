@@ -114,7 +114,7 @@ def ask_ocsp(  # noqa: PLR0913 - the question, the rules, and whom else to ask
     responder: PathCertificate | None,
     nonce_required: bool,
     judge_signer: Callable[[PathCertificate, tuple[PathCertificate, ...]], Situation],
-    named: bool,
+    named: bool = True,
 ) -> SourceAnswer:
     """Return what the responses say about `certificate` at `at`. Raises nothing but what `judge_signer` raises.
 
@@ -135,7 +135,7 @@ def ask_ocsp(  # noqa: PLR0913 - the question, the rules, and whom else to ask
         kind=RevocationSource.OCSP,
         situation=judgement.situation,
         detail=_detail(heard, (judgement, message)),
-        source=message.source,
+        source=clean(message.source),
         as_of=judgement.as_of,
         next_update=judgement.next_update,
     )

@@ -38,7 +38,7 @@ def critical_problem(single: bytes) -> str | None:
     for extensions in (each for each in optional if each[0] == _TAG_1):
         for extension in _elements(_elements(extensions)[0]):
             oid, *others = _elements(extension)
-            is_critical = len(others) > 1 and others[0][-1] != 0
+            is_critical = len(others) > 1  # DER leaves out what is FALSE
             if is_critical and _body(oid) not in _KNOWN:
                 return "its answer about the certificate has a critical extension that nobody knows here"
     return None

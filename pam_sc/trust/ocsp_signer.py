@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
-from pam_sc.decision.certificate import is_sound, time_text, weak_hash
+from pam_sc.decision.certificate import time_text, weak_hash
 from pam_sc.decision.evidence import Situation, Unparsable
 from pam_sc.decision.parsing import read_strictly
 from pam_sc.decision.policy import Policy, RevocationMode
@@ -188,7 +188,7 @@ def _verify(response: ReadResponse, signer: PathCertificate) -> None:
     match key:
         case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey() if algorithm is None:
             key.verify(response.signature, response.signed)
-        case rsa.RSAPublicKey() if algorithm is not None and is_sound(key):
+        case rsa.RSAPublicKey() if algorithm is not None:
             key.verify(response.signature, response.signed, _scheme(response.signature_oid, algorithm), algorithm)
         case ec.EllipticCurvePublicKey() if algorithm is not None:
             key.verify(response.signature, response.signed, ec.ECDSA(algorithm))

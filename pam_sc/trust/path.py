@@ -11,12 +11,13 @@ import datetime
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
-from pam_sc.decision.certificate import LOGIN_PURPOSES
+from pam_sc.decision.certificate import purposes_that_count
 from pam_sc.decision.evidence import NoPath, PathFinding, Unparsable, ValidPath
-from pam_sc.decision.policy import Policy
+from pam_sc.decision.policy import PathInputs, Policy
 from pam_sc.decision.reasons import Reason
 from pam_sc.trust.anchors import PathCertificate, Trust, read_path_certificate
 from pam_sc.trust.candidates import CandidatePath, Pool, candidates
+from pam_sc.trust.constrained_names import names_problem
 from pam_sc.trust.openssl import OK, ask_openssl
 from pam_sc.trust.policies import policy_problem
 from pam_sc.trust.strength import weak_key, weak_signature
@@ -43,10 +44,10 @@ def find_path(
     if any(leaf.der == anchor.der for anchor in trust.anchors):
         return NoPath(Reason.UNTRUSTED, "the certificate is itself a trust anchor, expected one issued under an anchor")
     refusals: list[NoPath] = []
-    pool = Pool(trust, _read(from_card, in_time), leaf, in_time)
+    pool = Pool(trust, _read(from_card, in_time), leaf, at, in_time)
     for candidate in islice(candidates(pool, (leaf,)), CANDIDATES_MAX):
         in_time()
-        refusal = _refusal(candidate, policy, at) or _login_refusal(candidate)
+        refusal = _refusal(candidate, policy, at) or _login_refusal(candidate, policy.path)
         if refusal is None:
             return _valid(candidate)
         refusals.append(refusal)
@@ -66,7 +67,7 @@ def find_issuer_paths(
     For those that sign CRLs: neither policies nor purposes are looked at, and an anchor has the path of itself alone.
     `others` are further intermediates. Never raises but what `in_time` raises.
     """
-    pool = Pool(trust, others, certificate, in_time)
+    pool = Pool(trust, others, certificate, at, in_time)
     ways = iter([(certificate,)]) if certificate in pool.anchors else candidates(pool, (certificate,))
     for candidate in islice(ways, CANDIDATES_MAX):
         in_time()
@@ -96,25 +97,28 @@ def _refusal(candidate: CandidatePath, policy: Policy, at: datetime.datetime) ->
             weak = weak_signature(each.parsed, policy)
         if weak is not None:
             return NoPath(Reason.PATH_TOO_WEAK, f"{each.text!r}: {weak}")
-    answer = ask_openssl([each.der for each in candidate], at)
+    answer = ask_openssl([each.der for each in candidate], at, strict=policy.path.strict)
     if answer.code == OK:
-        return None
+        problem = names_problem([each.parsed for each in candidate])
+        return None if problem is None else NoPath(Reason.PATH_INVALID, problem)
     about = candidate[min(max(answer.depth, 0), len(candidate) - 1)]
     return NoPath(Reason.PATH_INVALID, f"{about.text!r} at depth {answer.depth}: {answer.text}")
 
 
-def _login_refusal(candidate: CandidatePath) -> NoPath | None:
-    problem = policy_problem([each.parsed for each in candidate]) or _purpose_problem(candidate[1:-1])
+def _login_refusal(candidate: CandidatePath, inputs: PathInputs) -> NoPath | None:
+    """Return why the path does not do for a leaf's purpose, None if it does."""
+    problem = policy_problem([each.parsed for each in candidate], inputs)
+    problem = problem or _purpose_problem(candidate[1:-1], purposes_that_count(inputs.purposes))
     return None if problem is None else NoPath(Reason.PATH_INVALID, f"{candidate[0].text!r}: {problem}")
 
 
-def _purpose_problem(intermediates: CandidatePath) -> str | None:
-    """Return which authority below the anchor is limited to purposes that are no login's, None if none is.
+def _purpose_problem(intermediates: CandidatePath, wanted: frozenset[str]) -> str | None:
+    """Return which authority below the anchor is limited to other purposes than the wanted, None if none is.
 
     RFC 5280 leaves the meaning of extendedKeyUsage in an authority open; everybody who writes one means a limit.
     """
     for each in intermediates:
         purposes = each.extended_key_usage
-        if purposes is not None and not purposes & LOGIN_PURPOSES:
-            return f"the extendedKeyUsage of {each.text!r} allows no login certificates"
+        if purposes is not None and not purposes & wanted:
+            return f"the extendedKeyUsage of {each.text!r} allows no certificates for this purpose"
     return None

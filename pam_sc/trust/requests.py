@@ -19,7 +19,6 @@ import os
 import re
 import stat
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 

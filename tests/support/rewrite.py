@@ -44,3 +44,12 @@ def rewrite(  # noqa: PLR0913 - every field may be replaced
             parts[index] = replacement
     tbs = tlv(0x30, b"".join(parts))
     return tlv(0x30, tbs + algorithm + tlv(0x03, b"\0" + sign(signer, tbs, signature_hash or "sha256")))
+
+
+def rewrite_crl(der: bytes, signer: PrivateKey, signature_hash: str) -> bytes:
+    """Sign a CRL of an RSA authority again with another hash."""
+    tbs, _algorithm, _signature = children(der)
+    parts = children(tbs)
+    parts[1] = tlv(0x30, SIGNATURE_OIDS[signature_hash] + b"\x05\x00")
+    tbs = tlv(0x30, b"".join(parts))
+    return tlv(0x30, tbs + parts[1] + tlv(0x03, b"\0" + sign(signer, tbs, signature_hash)))

@@ -119,6 +119,17 @@ def test_a_member_for_which_nothing_was_asked_says_why() -> None:
     assert list(path_lines(told)) == ["CN=alice: no source, accepted by mode named: it names no source"]
 
 
+def test_an_answer_without_a_detail_ends_with_the_situation() -> None:
+    silent = SourceAnswer(kind=RevocationSource.OCSP, situation=Situation.NO_SOURCE, detail="")
+    assert list(path_lines(member(replace(FRESH, answers=(silent,)))))[1:] == ["  OCSP: no source"]
+
+
+def test_a_path_that_was_not_looked_up_is_told_by_its_reason() -> None:
+    known = replace(CERTIFICATES[GOOD], revocation=())
+    texts = [row.text for row in explain_rows(rehearsal(replace(evidence(), certificates={**CERTIFICATES, GOOD: known})))]
+    assert "certificate 1: revocation-unknown: not every certificate of the path was looked at" in texts
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

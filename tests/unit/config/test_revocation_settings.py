@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pam_sc.config import values
 from pam_sc.config.model import Fetch, LookupSettings, OcspNonce, OcspResponder, RevocationSettings, TrustSettings
+from pam_sc.config.schema import UnacceptableError
 from pam_sc.decision.policy import Algorithms, RevocationMode, RevocationSource
+from pam_sc.errors import TransferError
+from pam_sc.network.urls import parse_proxy, parse_url
 from pam_sc.record import replace
 from tests.unit.config.files import MINIMAL, load_text, refusal
 
@@ -147,6 +152,34 @@ def test_ocsp_that_is_off_is_no_source(file: Path, module: Path) -> None:
 )
 def test_a_size_is_bytes_or_text_with_a_unit(file: Path, module: Path, written: str, size: int) -> None:
     assert revocation(file, module, f"[revocation]\nmax_size = {written}\n").lookup.max_bytes == size
+
+
+URLS = [
+    "http://h/", "HTTP://H", "https://[::1]:8443/x.crl", "https://[::1", "ldap://h/o=a?b;binary", "ldap:///o=a", "http:h",
+    "http://h:0/", "http://h:65535/", "http://h:65536/", "http://h:/", "http://h:x/", "http://h#f", "http://h/#f",
+    "http://h?q", "http://a@h/", "http://h/a@b", "http://h|/", "http://h/\\", "http://h/%20", "http://h/ ", "//h/", "h",
+    "ftp://h/", "http://-_.h/", "http://ü/", "http://[::1]x/", "http://h/{a}", "http://h:080/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_a_url_is_refused_here_exactly_where_the_network_refuses_it(url: str) -> None:
+    taken = accepts(lambda: values.url("http", "https", "ldap", "ldaps")(url), UnacceptableError)
+    assert taken == accepts(lambda: parse_url(url), TransferError)
+
+
+@pytest.mark.parametrize("url", [*URLS, "http://h:3128", "http://h:3128/", "http://h//", "http://h/a", "https://h:1"])
+def test_a_proxy_is_refused_here_exactly_where_the_network_refuses_it(url: str) -> None:
+    taken = accepts(lambda: values.proxy_url(url), UnacceptableError)
+    assert taken == accepts(lambda: parse_proxy(url), TransferError)
+
+
+def accepts(parse: Callable[[], object], refusal: type[Exception]) -> bool:
+    try:
+        parse()
+    except refusal:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("url", ["http://h/", "https://[::1]:8443/x.crl", "ldaps://h:636/o=a?b;binary", "HTTP://h"])
@@ -395,6 +428,14 @@ REFUSALS = {
         (
             "FILE:25: revocation.proxy: found 'https://proxy.example.test:3128'"
             f" (of a scheme that is not used here), {PROXY}"
+        ),
+    ),
+    "a proxy with a path": (
+        '"http://proxy.example.test:3128"',
+        '"http://proxy.example.test:3128/a"',
+        (
+            "FILE:25: revocation.proxy: found 'http://proxy.example.test:3128/a'"
+            f" (it names more than a host and a port), {PROXY}"
         ),
     ),
     "a proxy by its host": (

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pam_sc.decision.evidence import RevocationFinding, Situation, ValidPath
-from pam_sc.decision.policy import Policy, RevocationMode, RevocationRules
+from pam_sc.decision.policy import Algorithms, Policy, RevocationMode, RevocationRules
 from pam_sc.errors import TrustError
 from pam_sc.trust.anchors import PathCertificate, Trust, read_path_certificate
 from pam_sc.trust.crl import Conditions
@@ -242,10 +242,25 @@ def test_unknown_extension_that_is_not_critical_is_passed_over(folder: Path) -> 
     expect(about_leaf(folder, ISSUING.crl(extensions=[(unknown, False)])), GOOD)
 
 
-def test_crl_signed_with_a_hash_that_the_policy_calls_weak_makes_nothing_good(folder: Path) -> None:
-    weak = Policy(weak_hashes=frozenset({"sha256"}))
-    expect(about_leaf(folder, ISSUING.crl(), policy=weak), UNKNOWN, "got a signature with sha256")
-    expect(about_leaf(folder, ISSUING.crl([LEAF]), policy=weak), REVOKED)
+@pytest.mark.parametrize(
+    ("name", "algorithms", "counts"),
+    [
+        ("sha1", Algorithms.CURRENT, False),
+        ("sha1", Algorithms.LEGACY, True),
+        ("md5", Algorithms.LEGACY, False),
+        ("sha256", Algorithms.CURRENT, True),
+    ],
+)
+def test_crl_signed_with_a_hash_that_the_policy_calls_weak_makes_nothing_good(
+    folder: Path, name: str, algorithms: Algorithms, counts: bool
+) -> None:
+    root, policy = CertificateAuthority("Root", "rsa2048"), Policy(algorithms=algorithms)
+    leaf = root.issue(key="p256")
+    path = ValidPath(certificates=(leaf.der, root.der), subjects=("alice", "Root"))
+    (found,) = found_on(path, source(folder, root.crl(signature_hash=name)), policy=policy)
+    expect(found, GOOD if counts else UNKNOWN, "" if counts else f"got a signature with {name}")
+    (found,) = found_on(path, source(folder, root.crl([leaf], signature_hash=name)), policy=policy)
+    expect(found, REVOKED)
 
 
 def point(*, user: bool = False, ca: bool = False, indirect: bool = False, url: str | None = None,
