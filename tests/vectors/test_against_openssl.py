@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from OpenSSL import crypto
 
 from pam_sc.decision.reasons import Reason
-from tests.support.generated_pki import Pki, build
+from tests.support.generated_pki import BuiltCrl, Pki, build
 from tests.support.pki import to_pem
 from tests.support.pki_plan import CrlPlan, Flaw, Plan, Renewal, Scope, Signer, Time, Twin
 from tests.support.revocation_verdict import Verdict, verdict_on
@@ -210,6 +210,18 @@ def with_deltas_announced(asked: Question) -> Question:
     return replace(asked, pki=pki, crls=tuple(crl.der for crl, keep in zip(pki.crls, kept, strict=True) if keep))
 
 
+def only_the_newest(asked: Question) -> Question:
+    """Without each complete CRL (and its delta) that another one of the same issuer, key and scope has replaced."""
+    newest = {_replaceable(crl): crl.number for crl in asked.pki.crls if not crl.is_delta}
+    kept = {crl.der for crl in asked.pki.crls if crl.number - crl.is_delta == newest[_replaceable(crl)]}
+    return replace(asked, crls=tuple(der for der in asked.crls if der in kept))
+
+
+def _replaceable(crl: BuiltCrl) -> tuple[object, ...]:
+    plan = crl.plan
+    return plan.of, plan.signer, plan.time, plan.scope, plan.reasons, plan.flaw, plan.indirect
+
+
 TOP = CrlPlan(of=1)
 EXPLAINED = (
     Difference(
@@ -226,6 +238,11 @@ EXPLAINED = (
         why="it looks for CRLs in a store by the name of the certificate's issuer, and so finds no indirect one",
         without=lambda asked: replace(asked, in_store=False),
         case=Plan(indirect=True, point=True, crls=(CrlPlan(indirect=True), TOP)),
+    ),
+    Difference(
+        why="of complete CRLs of the same moment it takes the first, not the one with the highest cRLNumber",
+        without=only_the_newest,
+        case=Plan(depth=0, held=(0,), crls=(CrlPlan(delta=Signer.RENEWED), CrlPlan())),
     ),
     Difference(
         why="it uses a delta only where the certificate or the complete CRL says that there are deltas",
