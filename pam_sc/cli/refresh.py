@@ -20,7 +20,7 @@ from pam_sc.decision.evidence import ValidPath
 from pam_sc.errors import PamScError, TrustError
 from pam_sc.refresh.model import SourceReport, State
 from pam_sc.refresh.plan import Selection
-from pam_sc.trust.files import CERTIFICATES, values_in
+from pam_sc.trust.files import CERTIFICATES, values_of
 
 _EXIT_CODES = (
     "Exit codes: 0 all sources are fresh; 1 some are stale or failed, and what was at hand stays; 2 an error: the store "
@@ -86,7 +86,7 @@ def _certificates_in(path: str) -> tuple[bytes, ...]:
     """Return the certificate of a file and what follows it; it is only asked about, so anybody may own the file."""
     try:
         with open(os.path.abspath(path), "rb") as file:
-            return values_in(file.read(_CERTIFICATE_BYTES_MAX), CERTIFICATES)
+            return values_of(file.read(_CERTIFICATE_BYTES_MAX), CERTIFICATES)
     except OSError as error:
         raise PamScError(f"cannot read {path!r}: {error.strerror}") from error
     except ValueError as error:

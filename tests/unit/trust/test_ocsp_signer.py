@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 
 from pam_sc.decision.evidence import Situation, SourceAnswer
-from pam_sc.decision.policy import Policy, RevocationMode
+from pam_sc.decision.policy import Algorithms, Policy, RevocationMode
 from pam_sc.errors import TrustError
 from pam_sc.trust.anchors import PathCertificate
 from tests.support import ocsp_answer as answer
@@ -148,8 +148,8 @@ UNKNOWN_CRITICAL = x509.UnrecognizedExtension(x509.ObjectIdentifier(answer.UNKNO
         ({"extensions": (NO_CHECK, (UNKNOWN_CRITICAL, True))}, UNKNOWN, "a critical extension that nobody knows"),
         ({"extensions": (NO_CHECK, (UNKNOWN_CRITICAL, False))}, GOOD, ""),
         ({"key": "rsa2048"}, GOOD, ""),
-        ({"key": "rsa1024"}, UNKNOWN, "got a key of 1024 bits, expected at least 2048"),
-        ({"key": "p192"}, UNKNOWN, "got a curve of 192 bits"),
+        ({"key": "rsa1024"}, UNKNOWN, "got RSA 1024, expected at least 2048"),
+        ({"key": "p192"}, UNKNOWN, "got a key on the curve secp192r1"),
     ],
 )
 def test_delegate_counts_only_as_its_issuer_made_it(
@@ -171,7 +171,7 @@ def test_delegate_with_a_weak_signature_does_not_count() -> None:
     expect(ask(response(about, signer=strong), certificate=leaf, issuers=issuers), GOOD)
     found = ask(response(about, signer=weak), certificate=leaf, issuers=issuers)
     expect(found, UNKNOWN, "got a signature with sha1")
-    lenient = Policy(weak_hashes=frozenset())
+    lenient = Policy(algorithms=Algorithms.LEGACY)
     expect(ask(response(about, signer=weak), certificate=leaf, issuers=issuers, policy=lenient), GOOD)
 
 
@@ -262,7 +262,7 @@ def test_configured_responder_counts_by_its_key_and_not_by_its_name() -> None:
         ({"not_after": AT}, GOOD, ""),
         ({"not_after": AT - SECOND}, UNKNOWN, "the configured responder 'CN=Our responder,O=Example': it expired on"),
         ({"not_before": AT + SECOND}, UNKNOWN, "it is valid from"),
-        ({"key": "rsa1024"}, UNKNOWN, "got a key of 1024 bits"),
+        ({"key": "rsa1024"}, UNKNOWN, "got RSA 1024"),
     ],
 )
 def test_configured_responder_counts_within_its_validity_and_if_strong(
@@ -308,7 +308,7 @@ def test_rsa_signs_with_pkcs1_and_pss(hash_name: str, pss: bool) -> None:
 @pytest.mark.parametrize(("kind", "pss"), [("rsa2048", False), ("rsa2048", True), ("p256", False)])
 def test_good_under_sha1_counts_only_where_the_policy_allows_it(kind: str, pss: bool) -> None:
     expect(by_key_kind(kind, pss=pss, signature_hash="sha1"), UNKNOWN, "got a signature with sha1")
-    lenient = Policy(weak_hashes=frozenset())
+    lenient = Policy(algorithms=Algorithms.LEGACY)
     expect(by_key_kind(kind, pss=pss, signature_hash="sha1", policy=lenient), GOOD)
 
 
