@@ -11,6 +11,7 @@
     |-- OwnershipError       a file or a folder on the way to it could be changed by somebody who is not trusted
     |-- TransferError        something was not fetched, and why; stays inside the network process
     |-- TrustError           anchors, intermediates or CRLs cannot be used as configured
+    |-- StoreError           the revocation store is damaged, cannot be written or is in use; never "not listed"
     `-- MapperError          a mapper could not answer (which is not the same as "does not map")
 
 A refusal of a login is not an exception: it is `pam_sc.decision.verdict.Denied`.
@@ -64,6 +65,10 @@ class TransferError(PamScError):
 
 class TrustError(PamScError):
     """Anchors, intermediates or revocation data cannot be used as configured."""
+
+
+class StoreError(PamScError):
+    """The revocation store, or one file of it, cannot be read or written. What it would have said is unknown."""
 
 
 class MapperError(PamScError):

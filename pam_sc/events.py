@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pam_sc.decision.card_report import CertificateRef
-from pam_sc.decision.evidence import Account, CertificateFacts, Evidence, Purpose, Request, RevocationStatus
+from pam_sc.decision.evidence import Account, CertificateFacts, Evidence, Purpose, Request, Situation
+from pam_sc.decision.policy import RevocationMode
 from pam_sc.decision.reasons import REASONS, Reason, Severity, Step
 from pam_sc.decision.verdict import Denied, Granted
 
@@ -82,11 +83,11 @@ class EventLog:
             self._line(Severity.DEBUG, [f"detail reason={denied.reason.value}", *detail])
 
     def granted(self, request: Request, granted: Granted, evidence: Evidence | None = None) -> None:
-        """Log a grant; one whose path has a certificate of unknown revocation status says so, and is louder."""
+        """Log a grant; one with a certificate on its path that is not known to be good says so, and is louder."""
         parts = ["granted", *self._about(request), f"account={quoted(granted.account)}"]
         parts += self._certificate(granted.certificate, evidence)
-        unknown = evidence is not None and _revocation_unknown(granted.certificate, evidence)
-        self._line(Severity.NOTICE if unknown else Severity.INFO, parts + (["revocation=unknown"] if unknown else []))
+        doubts = [] if evidence is None else _revocation_doubts(granted.certificate, evidence)
+        self._line(Severity.NOTICE if doubts else Severity.INFO, parts + doubts)
 
     def problem(self, text: str) -> None:
         """Log something that is broken and that somebody should mend."""
@@ -119,9 +120,18 @@ def pseudonym(certificate_sha256: bytes, machine_id: str) -> str:
     return code.finalize().hex()[:16]
 
 
-def _revocation_unknown(ref: CertificateRef, evidence: Evidence) -> bool:
+def _revocation_doubts(ref: CertificateRef, evidence: Evidence) -> list[str]:
+    """What was accepted without being known to be good, and why it is not known; never of whom."""
     findings = evidence.about(ref).revocation
-    return findings is None or any(finding.status is RevocationStatus.UNKNOWN for finding in findings)
+    if findings is None:
+        return ["revocation=unknown", "because=not-looked-up"]
+    if any(finding.mode is RevocationMode.OFF for finding in findings):
+        return ["revocation=unknown", "because=off"]
+    found = {finding.situation for finding in findings if finding.situation is not Situation.GOOD}
+    if Situation.REVOKED in found:
+        return ["revocation=revoked"]
+    because = "+".join(situation.value.replace(" ", "-") for situation in Situation if situation in found)
+    return ["revocation=unknown", f"because={because}"] if found else []
 
 
 def _is_impersonal(denied: Denied) -> bool:

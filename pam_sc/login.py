@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pam_sc import host
@@ -27,19 +27,26 @@ from pam_sc.decision.evidence import (
     Evidence,
     Locality,
     NotSigned,
+    PathFinding,
     Request,
+    RevocationFinding,
     Signed,
+    Unparsable,
     ValidPath,
 )
 from pam_sc.decision.identity import read_subject
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.verdict import Denied, Granted, Needs
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded
-from pam_sc.mapping import LoadedMapper, load_mappers, map_certificate
+from pam_sc.mapping import map_certificate
+from pam_sc.material import Material
 from pam_sc.record import record, replace
-from pam_sc.trust.anchors import Trust, load_trust
-from pam_sc.trust.crl import CrlSource, find_revocation, load_crls
-from pam_sc.trust.path import find_path
+from pam_sc.transfer import Outcome
+from pam_sc.trust.anchors import PathCertificate, read_path_certificate
+from pam_sc.trust.crl import Conditions
+from pam_sc.trust.fetching import Wanted, plan_fetches, why_not_fetched, with_fetched
+from pam_sc.trust.path import find_paths
+from pam_sc.trust.revocation import choose_path, find_revocation
 
 
 class Card(Protocol):
@@ -65,33 +72,14 @@ class Surroundings:
     """The end of the machine's time, on CLOCK_MONOTONIC."""
     at: datetime.datetime
     accounts: host.Accounts
+    fetch: Callable[[Sequence[Wanted], float], Sequence[Outcome]] | None = None
+    """Fetches what is wanted within a part of the time that is left; None: this login uses no network."""
+    leave_requests: Callable[[ValidPath], None] = lambda _path: None
+    """Leaves word for `pam-sc refresh` of where the certificates of a trusted path can be looked up."""
     locality: Callable[[Request], Locality] = host.find_locality
     random: Callable[[int], bytes] = host.random_bytes
     machine_id: Callable[[], str] = host.machine_id
     boot_id: Callable[[], str] = host.boot_id
-
-
-@record(kw_only=True)
-class Material:
-    """What the configuration names, read once: trust anchors, CRLs, mappers. `problems` goes to the log."""
-
-    trust: Trust
-    crls: CrlSource
-    mappers: tuple[LoadedMapper, ...]
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Files that could not be used, each a sentence."""
-        return (*self.trust.problems, *self.crls.problems)
-
-
-def load_material(configuration: Configuration, trusted_uids: frozenset[int]) -> Material:
-    """Read what the configuration names; TrustError or ConfigError where that cannot be used at all."""
-    return Material(
-        trust=load_trust(configuration.trust.anchors, configuration.trust.intermediates, trusted_uids),
-        crls=load_crls(configuration.revocation.crls, trusted_uids),
-        mappers=load_mappers([(m.name, m.table, m.where) for m in configuration.mappers], trusted_uids),
-    )
 
 
 class Login:
@@ -104,6 +92,8 @@ class Login:
         self.policy = configuration.policy()
         self.material = material
         self._around = surroundings
+        self._other_paths: dict[CertificateRef, Iterator[PathFinding]] = {}
+        self._parsed: dict[bytes, PathCertificate | Unparsable] = {}
         self._gatherers: dict[Step, Callable[[Needs], Evidence]] = {
             Step.REQUEST: self._gather_request,
             Step.TOKEN: self._gather_card,
@@ -168,11 +158,11 @@ class Login:
 
     def _gather_path(self, needs: Needs) -> Evidence:
         ref, report = self._certificate(needs)
-        from_card = [other.der for other in self._certificates() if other.ref != ref and other.failure is None]
-        found = find_path(
-            report.der, from_card, self.material.trust, self.policy, self._around.at, self._require_time
+        paths = find_paths(
+            report.der, self._from_card(ref), self.material.trust, self.policy, self._around.at, self._require_time
         )
-        return self.evidence.with_certificate(ref, path=found)
+        self._other_paths[ref] = paths
+        return self.evidence.with_certificate(ref, path=next(paths))
 
     def _gather_revocation(self, needs: Needs) -> Evidence:
         self._require_time()
@@ -180,9 +170,32 @@ class Login:
         path = self.evidence.about(ref).path
         if not isinstance(path, ValidPath):
             raise ValueError("revocation was asked for a certificate without a path")
-        return self.evidence.with_certificate(
-            ref, revocation=find_revocation(path, self.material.crls, self._around.at, self.policy)
+        conditions = Conditions(
+            trust=self.material.trust,
+            others=self._intermediates_from_card(ref),
+            policy=self.policy,
+            at=self._around.at,
+            in_time=self._require_time,
         )
+        chosen, found = choose_path(
+            path,
+            self._other_paths.get(ref, iter(())),
+            lambda one: self._look(one, conditions),
+            self.policy.revocation.mode,
+        )
+        return self.evidence.with_certificate(ref, path=chosen, revocation=found)
+
+    def _look(self, path: ValidPath, conditions: Conditions) -> tuple[RevocationFinding, ...]:
+        """Look at what is at hand; fetch what is not known, where this login may, and leave word for who fetches later."""
+        fetch, sources = self._around.fetch, self.material.revocation
+        found = find_revocation(path, sources, conditions)
+        wanted = plan_fetches(path, found, sources, self._around.random) if fetch is not None else ()
+        if wanted and fetch is not None:
+            outcomes = fetch(wanted, self._around.deadline())
+            found = find_revocation(path, with_fetched(sources, wanted, outcomes), conditions)
+            found = why_not_fetched(found, wanted, outcomes)
+        self._around.leave_requests(path)
+        return found
 
     def _gather_mapping(self, needs: Needs) -> Evidence:
         self._require_time()
@@ -249,6 +262,18 @@ class Login:
         )
 
     # ---- looking things up in the evidence
+
+    def _from_card(self, ref: CertificateRef) -> list[bytes]:
+        """The other certificates on the card: they may be intermediates."""
+        return [other.der for other in self._certificates() if other.ref != ref and other.failure is None]
+
+    def _intermediates_from_card(self, ref: CertificateRef) -> tuple[PathCertificate, ...]:
+        for der in self._from_card(ref):
+            if der not in self._parsed:
+                self._require_time()
+                self._parsed[der] = read_path_certificate(der)
+        found = (self._parsed[der] for der in self._from_card(ref))
+        return tuple(each for each in found if isinstance(each, PathCertificate))
 
     def _facts(self, ref: CertificateRef) -> CertificateFacts:
         facts = self.evidence.about(ref).facts

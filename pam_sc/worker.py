@@ -14,10 +14,13 @@ import os
 import pwd
 import socket
 import time
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from pam_sc import host
 from pam_sc.card.client import CardClient, ModuleSetup, RunAs
-from pam_sc.config.model import DEFAULT_PATH, VERIFIER_ACCOUNT, Configuration
+from pam_sc.config.model import DEFAULT_PATH, REQUESTS_FOLDER, VERIFIER_ACCOUNT, Configuration
 from pam_sc.config.toml import load
 from pam_sc.conversation import Conversation, Function, MachineClock, MessageKind, ShimRequest, read_request
 from pam_sc.decision.card_report import TokenReport
@@ -28,6 +31,11 @@ from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, Dea
 from pam_sc.events import EventLog
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
 from pam_sc.record import record
+
+if TYPE_CHECKING:
+    from pam_sc.network.client import NetworkClient
+    from pam_sc.transfer import Outcome
+    from pam_sc.trust.fetching import Wanted
 
 FRAMES_FD, CARD_FD, CONTROL_FD, NETWORK_FD = 3, 4, 5, 6
 REQUEST_S = 5.0
@@ -63,6 +71,7 @@ class Verifier:
         self._log = EventLog(conversation.log, machine_id=host.machine_id())
         self._evidence: Evidence | None = None
         self._card_required = False
+        self._network: NetworkClient | None = None
         self._pin_is_out = False
 
     def serve(self) -> None:
@@ -108,15 +117,16 @@ class Verifier:
         identities = _identities(configuration) if request.privileged else Identities(None, None)
         card = CardClient(socket.socket(fileno=CARD_FD))
         card.set_up(_modules(configuration), identities.card, self._clock.deadline)
-        _confine(identities.verifier)
+        _confine(identities.verifier, writable=os.path.join(configuration.revocation.store, REQUESTS_FOLDER))
         return self._decide(configuration, trusted, card)
 
     def _decide(self, configuration: Configuration, trusted: frozenset[int], card: CardClient) -> Granted | Denied:
         # Imported only now, without privilege and behind the filter, while the card process reads the card.
-        from pam_sc.login import Login, Surroundings, load_material
+        from pam_sc.login import Login, Surroundings
+        from pam_sc.material import load_material
+        from pam_sc.trust.fetching import leave_requests
 
         material = load_material(configuration, trusted)
-        self._log_problems(material.problems)
         surroundings = Surroundings(
             card=card,
             ask_pin=self._ask_pin,
@@ -124,12 +134,15 @@ class Verifier:
             deadline=lambda: self._clock.deadline,
             at=datetime.datetime.now(datetime.UTC),
             accounts=host.NssAccounts(),
+            fetch=self._fetch if configuration.revocation.fetches_at_login else None,
+            leave_requests=partial(leave_requests, configuration.revocation.store, material.revocation),
         )
         login = Login(self._asked.request, configuration, material, surroundings)
         try:
             verdict = login.run()
         finally:
             self._evidence = login.evidence
+            self._log_problems(material.problems)
         if isinstance(verdict, Granted | Denied):
             return verdict
         return Denied(Reason.INTERNAL_ERROR, f"the decision stopped at step {int(verdict.step)}")
@@ -140,6 +153,16 @@ class Verifier:
             self._log.problem(problem)
         if len(problems) > PROBLEMS_MAX:
             self._log.problem(f"{len(problems) - PROBLEMS_MAX} more; pam-sc check-config lists all")
+
+    def _fetch(self, wanted: Sequence[Wanted], deadline: float) -> Sequence[Outcome]:
+        """Have the network process fetch; it is started the first time."""
+        from pam_sc.network.client import NetworkClient
+        from pam_sc.online import fetch_wanted
+
+        if self._network is None:
+            self._conversation.start_network()
+            self._network = NetworkClient(socket.socket(fileno=NETWORK_FD))
+        return fetch_wanted(self._network, wanted, deadline)
 
     def _ask_pin(self, token: TokenReport) -> Answer:
         answer = self._conversation.ask_pin(f"PIN for {token.label or 'card'}: ")

@@ -9,10 +9,10 @@ state of the PIN.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from pam_sc.cli.output import Row
-from pam_sc.cli.steps import Rehearsal, judge
+from pam_sc.cli.revocation_report import Values, path_lines
+from pam_sc.cli.steps import Rehearsal, judge, path_of
 from pam_sc.decision.attempt import judge_pin_state
 from pam_sc.decision.card_report import CardReport, CertificateReport, Failure, ModuleReport, SlotReport, TokenReport
 from pam_sc.decision.decide import judge_account
@@ -21,8 +21,6 @@ from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import REASONS, Reason
 from pam_sc.decision.verdict import Denied
 from pam_sc.record import record
-
-Values = dict[str, Any]
 
 PURPOSES = {
     "1.3.6.1.5.5.7.3.1": "serverAuth",
@@ -135,6 +133,7 @@ def _certificate(inspection: Inspection, token: TokenReport, report: Certificate
         "label": report.label,
         "unparsable": known.facts.why if isinstance(known.facts, Unparsable) else None,
         **_facts(facts),
+        "path": path_of(inspection.rehearsal, report.ref),
         "mappers": [
             {"name": name, "sees": list(values)}
             for name, values in (inspection.sees.get(facts.sha256, ()) if facts else ())
@@ -260,6 +259,8 @@ def _certificate_rows(certificate: Values) -> Iterator[Row]:
         yield Row(("key usage",), _listed(certificate["key_usage"]), 8)
         yield Row(("purposes",), _listed(certificate["extended_key_usage"]), 8)
         yield Row(("sha256",), certificate["sha256"], 8)
+    for member in certificate["path"]:
+        yield from (Row(("revocation",), line, 8) for line in path_lines(member))
     for mapper in certificate["mappers"]:
         yield Row(("mapper",), f"{mapper['name']} sees {_listed(mapper['sees'])}", 8)
     yield from (Row(("unusable",), text, 8) for text in certificate["unusable"])

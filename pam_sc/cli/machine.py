@@ -11,7 +11,7 @@ import os
 import resource
 import warnings
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pam_sc.cli.inspection import Inspection
 from pam_sc.cli.pam_stack import StackResult
@@ -20,6 +20,12 @@ from pam_sc.config.finding import Finding, Weight
 from pam_sc.config.model import DEFAULT_PATH, Configuration
 from pam_sc.decision.evidence import Purpose, Request
 from pam_sc.errors import PamScError
+
+if TYPE_CHECKING:  # a command that needs none of it does not load it
+    from pam_sc.refresh.listing import Listing
+    from pam_sc.refresh.model import Tell
+    from pam_sc.refresh.plan import Selection
+    from pam_sc.refresh.run import Progress
 
 PAM_FOLDER = "/etc/pam.d"
 
@@ -44,6 +50,14 @@ class Machine(Protocol):
 
     def inspect(self, configuration: Configuration) -> Inspection:
         """Read everything on every token and judge it, without a PIN."""
+
+    def refresh(
+        self, configuration: Configuration, selection: Selection, tell: Tell, progress: Progress
+    ) -> tuple[str, ...]:
+        """Bring the revocation store up to date; return what could not be used."""
+
+    def list_store(self, folder: str) -> Listing:
+        """Read everything in the revocation store."""
 
     def config_of_service(self, service: str) -> str | None:
         """Return the configuration that a service's stack names."""
@@ -75,14 +89,16 @@ class RealMachine:
 
     def check(self, path: str | None) -> tuple[Finding, ...]:
         """Return everything there is to say about a configuration, what it names, and the PAM stacks."""
+        from pam_sc.cli.authorities import check_authorities
         from pam_sc.config.lint import lint
         from pam_sc.config.lint_stacks import check_stack
 
         configuration = self.load_configuration(path)
         return (
             *_check_material(configuration),
+            *check_authorities(configuration, trusted_uids()),
             *_check_for_root(configuration),
-            *lint(configuration, privileged=os.geteuid() == 0),
+            *lint(configuration, privileged=os.geteuid() == 0, owners=trusted_uids()),
             *check_stack(self._pam_folder, configuration),
         )
 
@@ -107,6 +123,23 @@ class RealMachine:
         from pam_sc.cli.rehearsal import inspect_everything
 
         return inspect_everything(configuration, self.worker(), trusted_uids())
+
+    def refresh(
+        self, configuration: Configuration, selection: Selection, tell: Tell, progress: Progress
+    ) -> tuple[str, ...]:
+        """Bring the revocation store up to date, as the root of a system or for a configuration of one's own."""
+        from pam_sc.refresh.run import Run, refresh
+
+        return refresh(Run(
+            configuration=configuration, selection=selection, trusted_uids=trusted_uids(), worker=self.worker(),
+            tell=tell, progress=progress,
+        ))  # fmt: skip
+
+    def list_store(self, folder: str) -> Listing:
+        """Read everything in the revocation store."""
+        from pam_sc.refresh.listing import list_store
+
+        return list_store(folder, trusted_uids())
 
     def worker(self) -> str:
         """The path of pam_sc_worker."""
@@ -145,7 +178,7 @@ def trusted_uids() -> frozenset[int]:
 
 def _check_material(configuration: Configuration) -> tuple[Finding, ...]:
     """Read what a login would read: anchors, CRLs, mappers and their files."""
-    from pam_sc.login import load_material
+    from pam_sc.material import load_material
 
     try:
         material = load_material(configuration, trusted_uids())
@@ -157,7 +190,7 @@ def _check_material(configuration: Configuration) -> tuple[Finding, ...]:
 def _check_for_root(configuration: Configuration) -> tuple[Finding, ...]:
     """Say where a file of this caller's is good enough for its own programs but not for privileged ones."""
     from pam_sc.config.toml import load
-    from pam_sc.login import load_material
+    from pam_sc.material import load_material
 
     if os.getuid() == 0:
         return ()

@@ -27,7 +27,10 @@ COMMANDS = {
     "explain": "pam_sc.cli.explain:explain",
     "inspect": "pam_sc.cli.inspect:inspect",
     "paths": "pam_sc.cli.paths:paths",
+    "refresh": "pam_sc.cli.refresh:refresh",
+    "store": "pam_sc.cli.store:store",
     "try-login": "pam_sc.cli.try_login:try_login",
+    "verify": "pam_sc.cli.verify:verify",
 }
 
 

@@ -11,6 +11,7 @@ import datetime
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from pam_sc.card.client import ModuleSetup, StartedCardProcess, start_card_process
 from pam_sc.cli.identity import acting_as, find_identity
@@ -32,8 +33,11 @@ from pam_sc.decision.reasons import Step
 from pam_sc.errors import MapperError, PamScError
 from pam_sc.events import clean
 from pam_sc.host import PwdAccounts
-from pam_sc.login import Login, Material, Surroundings, load_material
+from pam_sc.login import Login, Surroundings
 from pam_sc.mapping import LoadedMapper
+from pam_sc.material import Material, load_material
+from pam_sc.network.client import NetworkClient, start_network_process
+from pam_sc.online import fetch_wanted
 from pam_sc.record import replace
 
 MACHINE_TIME_S = 30.0
@@ -78,7 +82,11 @@ def _run(
     request: Request, configuration: Configuration, worker: str, trusted_uids: frozenset[int], ask: Ask | None
 ) -> tuple[Rehearsal, Material]:
     at = datetime.datetime.now(datetime.UTC)
-    with _card_process(configuration, worker) as card, acting_as(find_identity(VERIFIER_ACCOUNT)) as stop_acting:
+    with (
+        _card_process(configuration, worker) as card,
+        _network(configuration, worker) as network,
+        acting_as(find_identity(VERIFIER_ACCOUNT)) as stop_acting,
+    ):
         material = load_material(configuration, trusted_uids)
         surroundings = Surroundings(
             card=card.client,
@@ -87,6 +95,7 @@ def _run(
             deadline=_deadline,
             at=at,
             accounts=PwdAccounts(),
+            fetch=None if network is None else partial(fetch_wanted, network),
         )
         login = Login(request, configuration, material, surroundings)
         verdict = login.run(until=None if ask else Step.PIN)
@@ -117,6 +126,20 @@ def _card_process(configuration: Configuration, worker: str) -> Iterator[Started
     with started as card:
         card.client.set_up(modules, run_as, _deadline())
         yield card
+
+
+@contextmanager
+def _network(configuration: Configuration, worker: str) -> Iterator[NetworkClient | None]:
+    """Start the network process where a login would; None where no login uses the network."""
+    if not configuration.revocation.fetches_at_login:
+        yield None
+        return
+    try:
+        started = start_network_process(worker)
+    except OSError as error:
+        raise PamScError(f"cannot start the network process: {worker}: {error.strerror}") from error
+    with started as network:
+        yield network.client
 
 
 def _send_pin(card: StartedCardProcess, token: TokenReport, ask: Ask | None) -> Answer:

@@ -11,7 +11,8 @@ import datetime
 import enum
 from collections.abc import Callable, Iterator
 
-from pam_sc.decision.card_report import CardReport, CertificateReport, Failure, TokenReport
+from pam_sc.cli.revocation_report import Values, path_lines, path_values
+from pam_sc.decision.card_report import CardReport, CertificateRef, CertificateReport, Failure, TokenReport
 from pam_sc.decision.decide import judge_certificate, judge_request, list_certificates, select_tokens
 from pam_sc.decision.evidence import (
     Account,
@@ -163,19 +164,23 @@ def _tell_certificates(rehearsal: Rehearsal) -> Iterator[str]:
 
 
 def _tell_each(
-    step: Step, tell: Callable[[Rehearsal, CertificateReport], Iterator[str]]
+    step: Step, tell: Callable[[Rehearsal, CertificateReport], Iterator[str]], *, also_refused: bool = False
 ) -> Callable[[Rehearsal], Iterator[str]]:
-    """Make the teller of a step that is taken for each certificate that has come so far."""
+    """Make the teller of a step that is taken for each certificate that has come so far.
+
+    With `also_refused` `tell` knows what to say of those too that the step refuses.
+    """
 
     def teller(rehearsal: Rehearsal) -> Iterator[str]:
         for at, report in enumerate(list_certificates(selected_tokens(rehearsal))[0], 1):
             judged = judge(rehearsal, report)
             if isinstance(judged, Denied) and judged.step < step:
                 continue
-            if isinstance(judged, Denied) and judged.step == step:
-                yield f"certificate {at}: {judged.reason.value}" + (f": {judged.detail}" if judged.detail else "")
-            else:
-                yield from (f"certificate {at}: {line}" for line in tell(rehearsal, report))
+            refused = judged if isinstance(judged, Denied) and judged.step == step else None
+            told = list(tell(rehearsal, report)) if refused is None or also_refused else []
+            if refused is not None and not told:
+                told = [refused.reason.value + (f": {refused.detail}" if refused.detail else "")]
+            yield from (f"certificate {at}: {line}" for line in told)
 
     return teller
 
@@ -209,8 +214,13 @@ def _tell_path(rehearsal: Rehearsal, report: CertificateReport) -> Iterator[str]
 
 
 def _tell_revocation(rehearsal: Rehearsal, report: CertificateReport) -> Iterator[str]:
-    for finding in rehearsal.evidence.about(report.ref).revocation or ():
-        yield f"{finding.subject}: {finding.status.value}" + (f" ({finding.detail})" if finding.detail else "")
+    for member in path_of(rehearsal, report.ref):
+        yield from path_lines(member)
+
+
+def path_of(rehearsal: Rehearsal, ref: CertificateRef) -> list[Values]:
+    """What is known of the revocation of each certificate on the path of this one, leaf first; empty without a path."""
+    return path_values(rehearsal.evidence.about(ref).revocation, rehearsal.policy.revocation.mode, rehearsal.at)
 
 
 def _tell_mapping(rehearsal: Rehearsal, report: CertificateReport) -> Iterator[str]:
@@ -262,7 +272,7 @@ _TELLERS: dict[Step, Callable[[Rehearsal], Iterator[str]]] = {
     Step.CERTIFICATES: _tell_certificates,
     Step.SUITABLE: _tell_each(Step.SUITABLE, _tell_suitable),
     Step.PATH: _tell_each(Step.PATH, _tell_path),
-    Step.REVOCATION: _tell_each(Step.REVOCATION, _tell_revocation),
+    Step.REVOCATION: _tell_each(Step.REVOCATION, _tell_revocation, also_refused=True),
     Step.MAPPING: _tell_each(Step.MAPPING, _tell_mapping),
     Step.CANDIDATES: _tell_each(Step.CANDIDATES, _tell_candidate),
     Step.PIN: _tell_pin,

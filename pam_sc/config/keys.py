@@ -6,14 +6,27 @@ An option is added here, in model.py and in etc/pam_sc.toml, and nowhere else.
 
 from __future__ import annotations
 
-from pam_sc.config import values
-from pam_sc.config.schema import Key, ListOf, Table
-from pam_sc.decision.policy import RevocationMode
-from pam_sc.decision.uri import parse_token_uri
+import enum
+from collections.abc import Mapping
 
-_MODES = tuple(mode.value for mode in RevocationMode)
+from pam_sc.config import values
+from pam_sc.config.model import Fetch, OcspNonce
+from pam_sc.config.schema import Key, ListOf, ShortOrTable, Table
+from pam_sc.decision.policy import Algorithms, RevocationMode, RevocationSource
+from pam_sc.decision.uri import parse_token_uri
+from pam_sc.record import replace
+
 _CARD = ("optional", "required")
-_REMOTE = ("refuse", "allow")
+_REFUSE_OR_ALLOW = ("refuse", "allow")
+_ON_OR_OFF = ("on", "off")
+TIMEOUT_MAX_S = 300
+CLOCK_SKEW_MAX_S = 86_400
+SIZE_MIN = 1 << 10
+SIZE_MAX = 16 << 30
+
+
+def _values(kind: type[enum.Enum]) -> tuple[str, ...]:
+    return tuple(str(each.value) for each in kind)
 
 
 def _words(words: tuple[str, ...]) -> Key:
@@ -65,6 +78,82 @@ TRUST = Table(
     keys={
         "anchors": _path("a file or folder of trust anchors", required=True),
         "intermediates": _path("a file or folder of certificates"),
+        "algorithms": _words(_values(Algorithms)),
+        "strict": _BOOLEAN,
+        "partial_paths": _BOOLEAN,
+        "policies": ListOf(
+            item=Key(expected="an object identifier such as 2.16.840.1.101.2.1.11.9", parse=values.object_identifier),
+            least=1,
+            optional=True,
+            distinct=True,
+            expected="an array of at least one certificate policy, each once",
+        ),
+    },
+)
+
+_RESPONDER_URL = Key(expected="the http or https URL of an OCSP responder", parse=values.url("http", "https"))
+
+LOOKUP: Mapping[str, Key | ListOf | ShortOrTable] = {
+    "mode": _words(_values(RevocationMode)),
+    "fetch": _words(_values(Fetch)),
+    "ocsp": _words(_ON_OR_OFF),
+    "ocsp_responder": ShortOrTable(
+        short=Key(
+            expected='the http or https URL of an OCSP responder, or { url = "...", certificate = "/..." }',
+            parse=lambda value: {"url": values.url("http", "https")(value)},
+        ),
+        table=Table(
+            keys={
+                "url": replace(_RESPONDER_URL, required=True),
+                "certificate": _path("a file with the certificate of the responder"),
+            }
+        ),
+    ),
+    "ocsp_nonce": _words(_values(OcspNonce)),
+    "order": ListOf(
+        item=_words(_values(RevocationSource)),
+        least=1,
+        optional=True,
+        distinct=True,
+        expected='an array of "ocsp" and "crl", each at most once',
+    ),
+    "either": _BOOLEAN,
+    "sources": ListOf(
+        item=Key(
+            expected="the http, https, ldap or ldaps URL of a CRL", parse=values.url("http", "https", "ldap", "ldaps")
+        ),
+        distinct=True,
+        expected="an array of URLs of CRLs, each once",
+    ),
+    "timeout": Key(expected=f"whole seconds from 1 to {TIMEOUT_MAX_S}", parse=values.between(1, TIMEOUT_MAX_S)),
+    "max_size": Key(
+        expected='a number of bytes from 1 KiB to 16 GiB, as an integer or as text such as "64 MiB"',
+        parse=values.size(SIZE_MIN, SIZE_MAX),
+    ),
+    "clock_skew": Key(
+        expected=f"whole seconds from 0 to {CLOCK_SKEW_MAX_S}", parse=values.between(0, CLOCK_SKEW_MAX_S)
+    ),
+    "proxy": Key(expected="the http URL of a proxy, such as http://proxy.example:3128", parse=values.proxy_url),
+    "loopback": _words(_REFUSE_OR_ALLOW),
+}
+"""How revocation is looked up: what [revocation] says for the whole, and each [[revocation.ca]] may say for itself."""
+
+AUTHORITY = Table(
+    expected="a table: [[revocation.ca]]",
+    keys={
+        "name": Key(expected="a name for this CA", parse=values.label, required=True),
+        "certificate": _path("a file with the certificates of this CA", required=True),
+        **LOOKUP,
+    },
+)
+
+REVOCATION = Table(
+    expected="a table: [revocation]",
+    keys={
+        "crls": _path("a file or folder of CRLs"),
+        "store": _path("the folder that pam-sc refresh fills"),
+        **LOOKUP,
+        "ca": ListOf(item=AUTHORITY, expected="an array of tables: [[revocation.ca]]"),
     },
 )
 
@@ -76,7 +165,7 @@ ACCOUNT = Table(
         "services": ListOf(
             item=_SERVICE, least=1, optional=True, expected="an array of at least one name of a PAM service"
         ),
-        "remote": _words(_REMOTE),
+        "remote": _words(_REFUSE_OR_ALLOW),
     },
 )
 
@@ -91,10 +180,7 @@ SCHEMA = Table(
         "card": _words(_CARD),
         "token": TOKEN,
         "trust": TRUST,
-        "revocation": Table(
-            expected="a table: [revocation]",
-            keys={"mode": _words(_MODES), "crls": _path("a file or folder of CRLs")},
-        ),
+        "revocation": REVOCATION,
         "account": ACCOUNT,
         "pin": Table(expected="a table: [pin]", keys={"allow_last_try": _BOOLEAN}),
         "mapper": ListOf(item=MAPPER, least=1, expected="at least one [[mapper]] with its name"),

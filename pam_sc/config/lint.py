@@ -12,9 +12,10 @@ import pwd
 from collections.abc import Callable, Iterator
 
 from pam_sc.config.finding import Finding, Weight
-from pam_sc.config.lint_files import check_anchors, check_readable, files_of
+from pam_sc.config.lint_files import check_anchors, check_readable
+from pam_sc.config.lint_revocation import lint_revocation
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
-from pam_sc.decision.policy import RevocationMode
+from pam_sc.decision.policy import Algorithms
 
 FORBIDDEN_FIRST = ("ptrace", "process_vm_", "pidfd_", "execve", "kill", "tkill", "tgkill", "bpf", "io_uring", "prlimit",
                    "unshare", "setns", "mount", "clone3", "fork", "vfork")
@@ -35,17 +36,19 @@ def lint(
     at: datetime.datetime | None = None,
     find_uid: Callable[[str], int | None] = uid_of,
     privileged: bool = True,
+    owners: frozenset[int] = frozenset({0}),
 ) -> tuple[Finding, ...]:
     """Return what is questionable, in the order of the file; `at` is now unless it is given.
 
-    With `privileged` False only programs without privilege use this configuration, which need no accounts of ours.
+    With `privileged` False only programs without privilege use this configuration, which need no accounts of ours. `owners`
+    are the uids whose store such logins believe.
     """
     now = at or datetime.datetime.now(datetime.UTC)
     return (
         *_lint_modules(configuration),
         *_lint_accounts(configuration, find_uid, Weight.ERROR if privileged else Weight.NOTE),
         *_lint_trust(configuration, now),
-        *_lint_revocation(configuration),
+        *lint_revocation(configuration, owners),
         *_lint_account(configuration),
         *_lint_mappers(configuration),
     )
@@ -87,18 +90,17 @@ def _lint_trust(configuration: Configuration, at: datetime.datetime) -> Iterator
     yield from check_anchors("trust.anchors", configuration.trust.anchors, at)
     if configuration.trust.intermediates is not None:
         yield from check_readable("trust.intermediates", configuration.trust.intermediates)
+    if configuration.trust.algorithms is not Algorithms.CURRENT:
+        yield Finding(Weight.WARNING, "trust.algorithms", _ALGORITHMS[configuration.trust.algorithms])
+    if not configuration.trust.strict:
+        yield Finding(Weight.WARNING, "trust.strict", "false: CAs that break rules of RFC 5280 count; renew them, then"
+                      " remove this line")
 
 
-def _lint_revocation(configuration: Configuration) -> Iterator[Finding]:
-    mode, crls = configuration.revocation.lookup.mode, configuration.revocation.crls
-    if mode is RevocationMode.OFF:
-        yield Finding(Weight.WARNING, "revocation.mode", "off: a revoked or stolen card is accepted")
-    if mode is RevocationMode.PREFER:
-        yield Finding(Weight.WARNING, "revocation.mode", "prefer: a card is accepted when its status is unknown")
-    if crls is not None:
-        yield from check_readable("revocation.crls", crls)
-    if mode is RevocationMode.REQUIRE and not (crls and files_of(crls)):
-        yield Finding(Weight.ERROR, "revocation.crls", "mode is require, but there is no CRL: every card is refused")
+_ALGORITHMS = {
+    Algorithms.LEGACY: "legacy: old keys and hashes count, which may be forged one day; renew the CAs, then remove this",
+    Algorithms.ANY: "any: broken keys and hashes count, so that certificates can be forged; remove this line",
+}
 
 
 def _lint_account(configuration: Configuration) -> Iterator[Finding]:

@@ -35,6 +35,27 @@ def check_readable(key: str, path: str) -> Iterator[Finding]:
                 yield Finding(Weight.ERROR, key, f"{file} is not readable for everybody; logins read it as pam_sc")
 
 
+def check_folder(key: str, path: str, owners: frozenset[int], *, make_it: str) -> Iterator[Finding]:
+    """Yield a finding for a folder of our own that does not exist yet, or that somebody else could fill."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        yield Finding(Weight.NOTE, key, f"{path} does not exist yet; {make_it}")
+        return
+    except OSError as error:
+        yield Finding(Weight.ERROR, key, f"{path} cannot be looked at: {error.strerror}")
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        yield Finding(Weight.ERROR, key, f"{path} is not a folder")
+    elif found.st_uid not in owners:
+        yield Finding(Weight.WARNING, key, f"{path} belongs to uid {found.st_uid}, so nothing in it counts;"
+                      f" run: chown -R root:root {path}")
+    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        yield Finding(Weight.WARNING, key, f"others can write to {path}, so nothing in it counts; run: chmod 755 {path}")
+    elif not _mode_has(path, stat.S_IXOTH | stat.S_IROTH):
+        yield Finding(Weight.ERROR, key, f"the folder {path} is closed to other accounts; logins read it as pam_sc")
+
+
 def check_anchors(key: str, path: str, at: datetime.datetime) -> Iterator[Finding]:
     """Yield a finding for every anchor that is not valid at `at`, and for files that hold no certificate."""
     found = 0

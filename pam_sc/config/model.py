@@ -25,6 +25,8 @@ DEFAULT_PATH = "/etc/pam_sc/pam_sc.toml"
 DEFAULT_RUN_AS = "pam_sc_card"
 VERIFIER_ACCOUNT = "pam_sc"
 DEFAULT_STORE = "/var/lib/pam_sc/revocation"
+REQUESTS_FOLDER = "requests"
+"""In the store, and the verifier's own: where logins leave word of what they would have needed."""
 
 
 @record(kw_only=True)
@@ -144,6 +146,12 @@ class RevocationSettings:
     """The folder that `pam-sc refresh` fills. It need not exist."""
     lookup: LookupSettings = field(default_factory=LookupSettings)
     authorities: tuple[CaSettings, ...] = ()
+
+    @property
+    def fetches_at_login(self) -> bool:
+        """Some CA's certificates let a login use the network."""
+        lookups = (self.lookup, *(authority.lookup for authority in self.authorities))
+        return any(lookup.fetch is Fetch.LOGIN for lookup in lookups)
 
 
 @record(kw_only=True)

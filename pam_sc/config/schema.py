@@ -37,6 +37,10 @@ class UnacceptableError(Exception):
     """Raised by the parser of a Key: the value has the right type, and this is what is wrong with it."""
 
 
+class SecretError(UnacceptableError):
+    """The same of a value that holds something secret, so that it must not be shown."""
+
+
 @record(kw_only=True)
 class Key:
     """One value. `parse` returns what the program uses, or raises TypeError or UnacceptableError."""
@@ -56,10 +60,11 @@ class Key:
         except TypeError:
             raise self._mismatch(value, path, "") from None
         except UnacceptableError as why:
-            raise self._mismatch(value, path, f" ({why})" if str(why) else "") from None
+            because = f" ({why})" if str(why) else ""
+            raise self._mismatch(value, path, because, secret=isinstance(why, SecretError)) from None
 
-    def _mismatch(self, value: object, path: KeyPath, because: str) -> MismatchError:
-        shown = kind_of(value) if self.silent else describe(value)
+    def _mismatch(self, value: object, path: KeyPath, because: str, *, secret: bool = False) -> MismatchError:
+        shown = kind_of(value) if self.silent or secret else describe(value)
         return MismatchError(path, shown + because, self.expected, _nearest(value, self.choices))
 
 
@@ -71,6 +76,8 @@ class ListOf:
     least: int = 0
     optional: bool = False
     """It may be missing even where it may not be empty."""
+    distinct: bool = False
+    """No item may be there twice."""
     expected: str
 
     @property
@@ -84,14 +91,18 @@ class ListOf:
             raise MismatchError(path, describe(value), self.expected)
         if len(value) < self.least:
             raise MismatchError(path, "an empty array", self.expected)
-        return tuple(self.item.read(item, (*path, index)) for index, item in enumerate(value))
+        items = tuple(self.item.read(item, (*path, index)) for index, item in enumerate(value))
+        for index, item in enumerate(items):
+            if self.distinct and item in items[:index]:
+                raise MismatchError((*path, index), f"{describe(value[index])} twice", self.expected)
+        return items
 
 
 @record(kw_only=True)
 class Table:
     """A table of known keys. With `others`, unknown keys are values of that kind, if `other_names` accepts the name."""
 
-    keys: Mapping[str, Key | ListOf | Table] = field(default_factory=dict)
+    keys: Mapping[str, Key | ListOf | Table | ShortOrTable] = field(default_factory=dict)
     others: Key | None = None
     other_names: Key | None = None
     expected: str = "a table"
@@ -123,7 +134,30 @@ class Table:
         return self.others.read(value, (*path, name))
 
 
-def _refuse_absence(child: Key | ListOf | Table, path: KeyPath) -> None:
+@record(kw_only=True)
+class ShortOrTable:
+    """A value that has a short form, and a table that says more. The parser of the short form gives such a table too."""
+
+    short: Key
+    table: Table
+
+    @property
+    def expected(self) -> str:
+        """What may stand here."""
+        return self.short.expected
+
+    @property
+    def required(self) -> bool:
+        """Never: what must be there has one form."""
+        return False
+
+    def read(self, value: object, path: KeyPath) -> dict[str, Parsed]:
+        """Return the parsed table."""
+        parsed: dict[str, Parsed] = (self.table if isinstance(value, dict) else self.short).read(value, path)
+        return parsed
+
+
+def _refuse_absence(child: Key | ListOf | Table | ShortOrTable, path: KeyPath) -> None:
     if isinstance(child, Table):
         child.read({}, path)
     raise MismatchError(path, "nothing", child.expected)

@@ -9,28 +9,34 @@ what was expected. Nothing is ever skipped, guessed or taken from the environmen
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pam_sc.config.keys import SCHEMA
+from pam_sc.config.keys import LOOKUP, SCHEMA
 from pam_sc.config.model import (
     DEFAULT_RUN_AS,
+    DEFAULT_STORE,
     VERIFIER_ACCOUNT,
     AccountSettings,
+    CaSettings,
     Configuration,
+    Fetch,
     LookupSettings,
     MapperSettings,
     ModuleSettings,
+    OcspNonce,
+    OcspResponder,
     PinSettings,
     RevocationSettings,
     TokenSettings,
     TrustSettings,
 )
-from pam_sc.config.schema import KeyPath, MismatchError
+from pam_sc.config.schema import KeyPath, MismatchError, describe
 from pam_sc.config.where import dotted, find_line
-from pam_sc.decision.policy import DEFAULT_CARD_NAMES_USER, RevocationMode
+from pam_sc.decision.policy import DEFAULT_CARD_NAMES_USER, Algorithms, RevocationMode, RevocationSource
 from pam_sc.errors import ConfigError, OwnershipError
 from pam_sc.ownership import read_trusted_file, require_unwritable
+from pam_sc.record import replace
 
 MAX_BYTES = 256 * 1024
 
@@ -97,8 +103,8 @@ def _build(path: str, read: Mapping[str, Any]) -> Configuration:
         source=path,
         card_required=read.get("card") == "required",
         token=_token(read["token"]),
-        trust=TrustSettings(**read["trust"]),
-        revocation=_revocation(read.get("revocation", {})),
+        trust=_trust(read["trust"]),
+        revocation=_revocation(path, read.get("revocation", {})),
         account=_account(read.get("account", {})),
         pin=PinSettings(**read.get("pin", {})),
         mappers=tuple(_mapper(path, index, table) for index, table in enumerate(read["mapper"])),
@@ -113,9 +119,47 @@ def _token(read: Mapping[str, Any]) -> TokenSettings:
     )
 
 
-def _revocation(read: Mapping[str, Any]) -> RevocationSettings:
-    lookup = LookupSettings(mode=RevocationMode(read["mode"])) if "mode" in read else LookupSettings()
-    return RevocationSettings(lookup=lookup, crls=read.get("crls"))
+def _trust(read: Mapping[str, Any]) -> TrustSettings:
+    return TrustSettings(**_converted(read, {"algorithms": Algorithms, "policies": frozenset}))
+
+
+def _revocation(path: str, read: Mapping[str, Any]) -> RevocationSettings:
+    whole = _lookup(read, LookupSettings())
+    return RevocationSettings(
+        crls=read.get("crls"),
+        store=read.get("store", DEFAULT_STORE),
+        lookup=whole,
+        authorities=tuple(_authority(path, index, table, whole) for index, table in enumerate(read.get("ca", ()))),
+    )
+
+
+def _authority(path: str, index: int, read: Mapping[str, Any], whole: LookupSettings) -> CaSettings:
+    where = f"{path}: revocation.ca[{index}]"
+    return CaSettings(name=read["name"], certificate=read["certificate"], lookup=_lookup(read, whole), where=where)
+
+
+def _lookup(read: Mapping[str, Any], inherited: LookupSettings) -> LookupSettings:
+    """What is said here, and for the rest what is said around it."""
+    said = {_FIELDS.get(name, name): value for name, value in read.items() if name in LOOKUP}
+    return replace(inherited, **_converted(said, _LOOKUP_TYPES))
+
+
+_FIELDS = {"timeout": "timeout_s", "max_size": "max_bytes", "clock_skew": "clock_skew_s"}
+"""Keys that have another name in the model, which says the unit."""
+
+_LOOKUP_TYPES: Mapping[str, Callable[[Any], Any]] = {
+    "mode": RevocationMode,
+    "fetch": Fetch,
+    "ocsp": "on".__eq__,
+    "ocsp_responder": lambda table: OcspResponder(**table),
+    "ocsp_nonce": OcspNonce,
+    "order": lambda words: tuple(RevocationSource(word) for word in words),
+    "loopback": "allow".__eq__,
+}
+
+
+def _converted(read: Mapping[str, Any], types: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    return {name: types[name](value) if name in types else value for name, value in read.items()}
 
 
 def _account(read: Mapping[str, Any]) -> AccountSettings:
@@ -140,6 +184,14 @@ def _require_sense(configuration: Configuration) -> None:
     if run_as in ("root", VERIFIER_ACCOUNT):
         expected = f"an account of its own for the card process, such as {DEFAULT_RUN_AS!r}"
         raise MismatchError(("token", "run_as"), repr(run_as), expected)
+    _require_one_environment(configuration)
+    _require_distinct_authorities(configuration.revocation)
+    for at, lookup in _lookups(configuration.revocation):
+        if not lookup.rules().sources:
+            raise MismatchError((*at, "order"), 'only "ocsp"', '"crl" too, because ocsp is off')
+
+
+def _require_one_environment(configuration: Configuration) -> None:
     seen: dict[str, tuple[int, str]] = {}
     for index, module in enumerate(configuration.token.modules):
         for name, value in module.environment.items():
@@ -148,6 +200,22 @@ def _require_sense(configuration: Configuration) -> None:
                 at: KeyPath = ("token", "module", index, "environment", name)
                 expected = f"the same value as in token.module[{first}], because all modules share one process"
                 raise MismatchError(at, "another value", expected)
+
+
+def _lookups(revocation: RevocationSettings) -> Iterator[tuple[KeyPath, LookupSettings]]:
+    yield ("revocation",), revocation.lookup
+    for index, authority in enumerate(revocation.authorities):
+        yield ("revocation", "ca", index), authority.lookup
+
+
+def _require_distinct_authorities(revocation: RevocationSettings) -> None:
+    seen: dict[tuple[str, str], int] = {}
+    for index, authority in enumerate(revocation.authorities):
+        for key, value in (("name", authority.name), ("certificate", authority.certificate)):
+            first = seen.setdefault((key, value), index)
+            if first != index:
+                expected = f"another {key} than that of revocation.ca[{first}]"
+                raise MismatchError(("revocation", "ca", index, key), describe(value), expected)
 
 
 def _require_safe_modules(configuration: Configuration, trusted_uids: frozenset[int]) -> None:

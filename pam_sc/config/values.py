@@ -10,13 +10,19 @@ import posixpath
 import re
 from collections.abc import Callable
 
-from pam_sc.config.schema import Parsed, UnacceptableError
+from pam_sc.config.schema import Parsed, SecretError, UnacceptableError
 from pam_sc.errors import ConfigError
 
 _PATH_MAX = 4095
 _NAME_MAX = 255
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SYSTEM_CALL = re.compile(r"[a-z_][a-z0-9_]{0,63}")
+_OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,38})){1,30}")
+_SIZE = re.compile(r"([1-9][0-9]{0,12}) ?(KiB|MiB|GiB)")
+_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_URL_MAX = 2048
+_NEVER_IN_URLS = frozenset('"#<>\\^`{|}')
+_AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _LOADER_PREFIXES = ("LD_", "PYTHON")
 _LOADER_NAMES = frozenset({"GLIBC_TUNABLES", "GCONV_PATH", "LOCPATH", "NLSPATH", "MALLOC_TRACE", "PYKCS11LIB"})
 
@@ -28,6 +34,14 @@ def text(value: object) -> str:
     if not value.isprintable():
         raise UnacceptableError("it holds a character that cannot be printed")
     return value
+
+
+def label(value: object) -> str:
+    """A short string that names something for people."""
+    name = text(value)
+    if not name or name != name.strip() or len(name) > _NAME_MAX:
+        raise UnacceptableError("no name is written so")
+    return name
 
 
 def boolean(value: object) -> bool:
@@ -94,6 +108,77 @@ def choice(*words: str) -> Callable[[object], str]:
         return value
 
     return parse
+
+
+def object_identifier(value: object) -> str:
+    """A dotted object identifier."""
+    dotted = text(value)
+    first, _dot, rest = dotted.partition(".")
+    if not _OID.fullmatch(dotted) or (first < "2" and int(rest.partition(".")[0]) > 39):
+        raise UnacceptableError("no object identifier is written so")
+    return dotted
+
+
+def between(least: int, most: int) -> Callable[[object], int]:
+    """A whole number from `least` to `most`."""
+
+    def parse(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError
+        if not least <= value <= most:
+            raise UnacceptableError("too small" if value < least else "too large")
+        return value
+
+    return parse
+
+
+def size(least: int, most: int) -> Callable[[object], int]:
+    """A number of bytes from `least` to `most`, as an integer or as text with a unit: "64 MiB"."""
+    in_range = between(least, most)
+
+    def parse(value: object) -> int:
+        if not isinstance(value, str):
+            return in_range(value)
+        written = _SIZE.fullmatch(value)
+        if not written:
+            raise UnacceptableError("no size is written so")
+        return in_range(int(written[1]) * _UNITS[written[2]])
+
+    return parse
+
+
+def url(*schemes: str) -> Callable[[object], str]:
+    """A URL of one of these schemes that names a host, without a name and password in it, as the network takes it."""
+
+    def parse(value: object) -> str:
+        written = text(value)
+        if not all("!" <= one <= "~" and one not in _NEVER_IN_URLS for one in written) or len(written) > _URL_MAX:
+            raise UnacceptableError("no URL is written so")
+        scheme, colon, rest = written.partition("://")
+        if scheme.lower() not in schemes:
+            raise UnacceptableError("of a scheme that is not used here" if colon else "not a URL")
+        _require_plain_host(rest.partition("/")[0].partition("?")[0])
+        return written
+
+    return parse
+
+
+def proxy_url(value: object) -> str:
+    """The URL of an HTTP proxy: http, host and port."""
+    written = url("http")(value)
+    if written.removesuffix("/").count("/") > 2 or "?" in written:
+        raise UnacceptableError("it names more than a host and a port")
+    return written
+
+
+def _require_plain_host(authority: str) -> None:
+    if not authority:
+        raise UnacceptableError("it names no host")
+    if "@" in authority:
+        raise SecretError("everybody may read this file, so it must hold no name or password")
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None or (found[2] and not 0 < int(found[2][1:]) < 65536):
+        raise UnacceptableError("its host or port is not valid")
 
 
 def converted(parse: Callable[[str], Parsed]) -> Callable[[object], Parsed]:

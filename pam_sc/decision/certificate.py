@@ -17,6 +17,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
+from pam_sc.decision.algorithms import hash_problem, rsa_problem
 from pam_sc.decision.card_report import Failure
 from pam_sc.decision.evidence import CertificateFacts, KeyKind, Unparsable
 from pam_sc.decision.parsing import clean, name_text, parse_certificate, read_strictly
@@ -154,8 +155,8 @@ def judge_suitability(facts: CertificateFacts, policy: Policy, at: datetime.date
     """Return None if the certificate itself suits a login at `at`, else the first rule it breaks and how."""
     rules: tuple[Callable[[], Failure | None], ...] = (
         lambda: _judge_validity(facts, at),
-        lambda: _judge_key_usage(facts),
-        lambda: _judge_extended_key_usage(facts),
+        lambda: _judge_key_usage(facts, policy),
+        lambda: _judge_extended_key_usage(facts, policy.path.purposes),
         lambda: _judge_key(facts, policy),
         lambda: _judge_signature_hash(facts, policy),
     )
@@ -179,7 +180,9 @@ def _judge_validity(facts: CertificateFacts, at: datetime.datetime) -> Failure |
     return None
 
 
-def _judge_key_usage(facts: CertificateFacts) -> Failure | None:
+def _judge_key_usage(facts: CertificateFacts, policy: Policy) -> Failure | None:
+    if facts.is_ca and policy.path.any_leaf:
+        return None
     if facts.is_ca:
         return Failure(
             Reason.KEY_USAGE_UNSUITABLE, "got the certificate of a certificate authority, expected a person's"
@@ -189,21 +192,28 @@ def _judge_key_usage(facts: CertificateFacts) -> Failure | None:
     return None
 
 
-def _judge_extended_key_usage(facts: CertificateFacts) -> Failure | None:
+def _judge_extended_key_usage(facts: CertificateFacts, wanted: frozenset[str] | None) -> Failure | None:
     found = facts.extended_key_usage
-    if found is None or found & LOGIN_PURPOSES:
+    if found is None or found & purposes_that_count(wanted):
         return None
     expected = f"clientAuth {CLIENT_AUTH}, smartcardLogon {SMARTCARD_LOGON} or anyExtendedKeyUsage {ANY_PURPOSE}"
+    if wanted is not None:
+        expected = f"{_listed(wanted)} or anyExtendedKeyUsage {ANY_PURPOSE}"
     return Failure(Reason.EXTENDED_KEY_USAGE_UNSUITABLE, f"got {_listed(found)}, expected {expected}")
 
 
+def purposes_that_count(wanted: frozenset[str] | None) -> frozenset[str]:
+    """Return of which extended key usages one is enough: a login's or the administrator's; anything stands for all."""
+    return LOGIN_PURPOSES if wanted is None else wanted | {ANY_PURPOSE}
+
+
 def _judge_key(facts: CertificateFacts, policy: Policy) -> Failure | None:
-    if facts.key_kind is None or not facts.public_key_der:
+    usable = facts.key_kind is not None or policy.path.any_leaf
+    if not usable or not facts.public_key_der:
         expected = ", ".join(kind.value for kind in KeyKind)
         return Failure(Reason.KEY_UNSUPPORTED, f"got {facts.key_text}, expected {expected}")
-    if facts.key_kind is KeyKind.RSA and facts.key_bits < policy.min_rsa_bits:
-        return Failure(Reason.KEY_TOO_WEAK, f"got RSA {facts.key_bits}, expected at least {policy.min_rsa_bits} bits")
-    return None
+    weak = rsa_problem(facts.key_bits, policy.algorithms) if facts.key_kind is KeyKind.RSA else None
+    return None if weak is None else Failure(Reason.KEY_TOO_WEAK, weak)
 
 
 def _judge_signature_hash(facts: CertificateFacts, policy: Policy) -> Failure | None:
@@ -213,9 +223,7 @@ def _judge_signature_hash(facts: CertificateFacts, policy: Policy) -> Failure | 
 
 def weak_hash(name: str | None, policy: Policy) -> str | None:
     """Return what is wrong with a signature's hash, None if nothing. A hash that nobody knows is wrong."""
-    if name is None or (name not in policy.weak_hashes and not name.startswith("oid ")):
-        return None
-    return f"got a signature with {name}, expected SHA-256 or better"
+    return hash_problem(name, policy.algorithms)
 
 
 def _listed(values: frozenset[str]) -> str:

@@ -29,6 +29,7 @@ from pam_sc.decision.certificate import judge_suitability
 from pam_sc.decision.evidence import (
     Account,
     AccountLookup,
+    CertificateEvidence,
     Evidence,
     LookupFailed,
     MappedAccounts,
@@ -183,31 +184,39 @@ def judge_certificate(
 ) -> _Candidate | Denied | Needs:
     """Judge one certificate by itself; with `account`, it must map to it."""
     known = evidence.about(ref)
-    # 4. it is suitable
-    if known.facts is None:
-        return Needs(Step.SUITABLE, ref)
-    if isinstance(known.facts, Unparsable):
-        return Denied(Reason.CERTIFICATE_UNREADABLE, known.facts.why, ref)
-    unsuitable = judge_suitability(known.facts, policy, at)
-    if unsuitable is not None:
-        return Denied(unsuitable.reason, unsuitable.detail, ref)
-    # 5. it chains to a trust anchor
-    if known.path is None:
-        return Needs(Step.PATH, ref)
-    if isinstance(known.path, NoPath):
-        return Denied(known.path.reason, known.path.detail, ref)
-    # 6. nothing on the path is revoked
-    if known.revocation is None:
-        return Needs(Step.REVOCATION, ref)
-    if len(known.revocation) != len(known.path.certificates) - 1:
-        return Denied(Reason.REVOCATION_UNKNOWN, "not every certificate of the path was looked at", ref)
-    revoked = judge_revocation(known.revocation, policy.revocation.mode)
-    if revoked is not None:
-        return Denied(revoked.reason, revoked.detail, ref)
+    # 4. to 6. it is to be trusted
+    judged = judge_trust(known, policy, at)
+    if isinstance(judged, Step):
+        return Needs(judged, ref)
+    if isinstance(judged, Failure):
+        return Denied(judged.reason, judged.detail, ref)
     # 7. it maps to the account
     if known.mapping is None:
         return Needs(Step.MAPPING, ref)
     return _judge_mapping(known.mapping, account, ref)
+
+
+def judge_trust(known: CertificateEvidence, policy: Policy, at: datetime.datetime) -> Failure | Step | None:
+    """Judge one certificate by steps 4 to 6: the first thing wrong, else the step to be gathered next, else None."""
+    # 4. it is suitable
+    if known.facts is None:
+        return Step.SUITABLE
+    if isinstance(known.facts, Unparsable):
+        return Failure(Reason.CERTIFICATE_UNREADABLE, known.facts.why)
+    unsuitable = judge_suitability(known.facts, policy, at)
+    if unsuitable is not None:
+        return unsuitable
+    # 5. it chains to a trust anchor
+    if known.path is None:
+        return Step.PATH
+    if isinstance(known.path, NoPath):
+        return Failure(known.path.reason, known.path.detail)
+    # 6. nothing on the path is revoked
+    if known.revocation is None:
+        return Step.REVOCATION
+    if len(known.revocation) != len(known.path.certificates) - 1:
+        return Failure(Reason.REVOCATION_UNKNOWN, "not every certificate of the path was looked at")
+    return judge_revocation(known.revocation, policy.revocation.mode)
 
 
 def _judge_mapping(

@@ -16,6 +16,7 @@ from cryptography import x509
 from pam_sc.decision.evidence import Unparsable
 
 T = TypeVar("T")
+E = TypeVar("E", bound=x509.ExtensionType)
 
 SERIAL_BITS_MAX = 160
 """RFC 5280, section 4.1.2.2: at most 20 octets, of which the first bit is the sign. Real ones use that bit too."""
@@ -48,6 +49,14 @@ def parse_certificate(der: bytes) -> x509.Certificate:
     if certificate.version is x509.Version.v1 and len(certificate.extensions):
         raise ValueError("a certificate of version 1 has extensions")
     return certificate
+
+
+def read_extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
+    """Return the value of an extension, None where it is absent; raises what the parser raises."""
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
 
 
 def name_text(name: x509.Name) -> str:

@@ -73,6 +73,8 @@ class PathInputs:
     """A certificate among the anchors that is not self-issued ends a path; else it is an intermediate."""
     purposes: frozenset[str] | None = None
     """Extended key usages of which a leaf needs one where it has the extension; None: those of a login."""
+    any_leaf: bool = False
+    """A leaf that is an authority's, or has a key of a kind that no login knows, may be trusted. For test vectors."""
 
 
 @record(kw_only=True)
@@ -126,5 +128,3 @@ class Policy:
     allow_last_try: bool = False
     algorithms: Algorithms = Algorithms.CURRENT
     path: PathInputs = field(default_factory=PathInputs)
-    min_rsa_bits: int = 2048
-    weak_hashes: frozenset[str] = field(default_factory=lambda: frozenset({"md2", "md4", "md5", "sha1"}))

@@ -293,11 +293,13 @@ REASONS: dict[Reason, ReasonRow] = {
 
     Reason.CERTIFICATE_REVOKED: ReasonRow(
         Step.REVOCATION, PamCode.AUTH_ERR, Severity.NOTICE,
-        "The certificate on the card has been revoked", "a CRL or an OCSP responder says so",
+        "The certificate on the card has been revoked",
+        "the card must be replaced; pam-sc explain names the CRL or the OCSP responder that says so",
     ),
     Reason.ISSUER_REVOKED: ReasonRow(
         Step.REVOCATION, PamCode.AUTH_ERR, Severity.NOTICE,
-        "The certificate on the card is not trusted here", "a CA certificate on the path is revoked",
+        "The certificate on the card is not trusted here",
+        "a CA on the path is revoked, and with it all of its cards; pam-sc explain names it",
     ),
     Reason.REVOCATION_NOT_AT_HAND: ReasonRow(
         Step.REVOCATION, PamCode.AUTH_ERR, Severity.WARNING,
@@ -312,7 +314,7 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.REVOCATION_UNKNOWN: ReasonRow(
         Step.REVOCATION, PamCode.AUTH_ERR, Severity.WARNING,
         "The certificate on the card could not be checked",
-        "nothing at hand answers for this certificate: pam-sc explain and pam-sc store show what is there",
+        "what is at hand does not answer for this certificate: pam-sc explain says why, and pam-sc store what there is",
     ),
 
     Reason.NOT_MAPPED: ReasonRow(

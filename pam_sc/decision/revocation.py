@@ -56,13 +56,14 @@ def judge_revocation(findings: tuple[RevocationFinding, ...], mode: RevocationMo
     """
     if not findings:
         return None if mode is RevocationMode.OFF else Failure(Reason.REVOCATION_UNKNOWN, "nothing was looked up")
-    failures = [_judge(finding, mode, is_leaf=index == 0) for index, finding in enumerate(findings)]
+    failures = [judge_member(finding, mode, is_leaf=index == 0) for index, finding in enumerate(findings)]
     refused = [failure for failure in failures if failure is not None]
     revoked = [each for each in refused if each.reason in (Reason.CERTIFICATE_REVOKED, Reason.ISSUER_REVOKED)]
     return next(iter(revoked or refused), None)
 
 
-def _judge(finding: RevocationFinding, mode: RevocationMode, *, is_leaf: bool) -> Failure | None:
+def judge_member(finding: RevocationFinding, mode: RevocationMode, *, is_leaf: bool) -> Failure | None:
+    """Return why this one certificate of the path refuses the login; None if it does not."""
     reason = OUTCOMES[finding.mode or mode][finding.situation]
     if reason is None:
         return None

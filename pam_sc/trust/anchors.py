@@ -7,8 +7,9 @@ an anchor because of the folder it lies in and for no other reason; the system's
 
 from __future__ import annotations
 
+import datetime
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from cryptography import x509
@@ -38,6 +39,10 @@ class PathCertificate:
     issuer_key_identifier: bytes | None
     extended_key_usage: frozenset[str] | None
     """Dotted object identifiers; None where the extension is absent."""
+    not_before: datetime.datetime
+    not_after: datetime.datetime
+    is_authority: bool
+    """basicConstraints says so."""
     sha256: bytes
     public_key: bytes
     """SubjectPublicKeyInfo; empty if the key is of a kind that nothing here can use."""
@@ -50,16 +55,52 @@ class Trust:
     anchors: tuple[PathCertificate, ...]
     intermediates: tuple[PathCertificate, ...] = ()
     problems: tuple[str, ...] = ()
-    """Files that are no source because they cannot be parsed, a sentence each."""
+    """Files that cannot be parsed and certificates that are no anchors though they lie there, a sentence each."""
 
 
-def load_trust(anchors: str, intermediates: str | None, trusted_uids: frozenset[int]) -> Trust:
-    """Read the anchors and intermediates; TrustError if a path is missing or unsafe, or there is no anchor at all."""
+def load_trust(
+    anchors: str, intermediates: str | None, trusted_uids: frozenset[int], *, partial: bool = False
+) -> Trust:
+    """Read the anchors and intermediates; TrustError if a path is missing or unsafe, or there is no anchor at all.
+
+    A certificate among the anchors that is not self-issued ends a path only if `partial`; else it is an intermediate.
+    """
     found, problems = _load(anchors, trusted_uids)
-    if not found:
-        raise TrustError(f"cannot load anchors from {anchors!r}: found no certificate" + _because(problems))
     others, more = _load(intermediates, trusted_uids) if intermediates is not None else ((), ())
-    return Trust(anchors=found, intermediates=others, problems=problems + more)
+    return make_trust(anchors, found, others, problems=problems + more, partial=partial)
+
+
+def make_trust(
+    where: str,
+    anchors: Sequence[PathCertificate],
+    intermediates: Sequence[PathCertificate],
+    *,
+    problems: tuple[str, ...] = (),
+    partial: bool = False,
+) -> Trust:
+    """Sort out which of the certificates in the anchors' place, called `where`, may end a path; TrustError if none."""
+    ending = [each for each in anchors if partial or each.subject == each.issuer]
+    demoted = [each for each in anchors if not (partial or each.subject == each.issuer)]
+    problems = (*problems, *(_demotion(each, where) for each in demoted))
+    if not ending:
+        found = "no certificate" if not anchors else "none that may end a path"
+        raise TrustError(f"cannot load anchors from {where!r}: found {found}" + _because(problems))
+    return Trust(anchors=unique(ending), intermediates=unique([*intermediates, *demoted]), problems=problems)
+
+
+def _demotion(certificate: PathCertificate, where: str) -> str:
+    return (
+        f"{certificate.text!r} in {where!r} is issued by another authority and counts as an intermediate only: "
+        "to let paths end there, set [trust] partial_paths = true"
+    )
+
+
+def read_certificates(path: str, trusted_uids: frozenset[int]) -> tuple[PathCertificate, ...]:
+    """Read a file of certificates that are no anchors; TrustError if it has none or something in it is broken."""
+    found, problems = _load(path, trusted_uids)
+    if not found or problems:
+        raise TrustError(f"cannot load certificates from {path!r}: found {len(found)} certificates" + _because(problems))
+    return found
 
 
 def _because(problems: tuple[str, ...]) -> str:
@@ -96,6 +137,7 @@ def _path_certificate(der: bytes) -> PathCertificate:
     own = _extension(parsed, x509.SubjectKeyIdentifier)
     authority = _extension(parsed, x509.AuthorityKeyIdentifier)
     purposes = _extension(parsed, x509.ExtendedKeyUsage)
+    constraints = _extension(parsed, x509.BasicConstraints)
     return PathCertificate(
         der=der,
         parsed=parsed,
@@ -105,6 +147,9 @@ def _path_certificate(der: bytes) -> PathCertificate:
         key_identifier=own.digest if own else None,
         issuer_key_identifier=authority.key_identifier if authority else None,
         extended_key_usage=None if purposes is None else frozenset(oid.dotted_string for oid in purposes),
+        not_before=parsed.not_valid_before_utc,
+        not_after=parsed.not_valid_after_utc,
+        is_authority=constraints is not None and constraints.ca,
         sha256=hashlib.sha256(der).digest(),
         public_key=read_key(parsed)[3],
     )

@@ -1,235 +1,227 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""CRLs from files, and what they say about each certificate of a path that is already valid (RFC 5280, section 6.3).
+"""What the CRLs at hand say about one certificate of a valid path (RFC 5280, section 6.3.3).
 
-A CRL counts only if OpenSSL accepts it for the certificate: signed by the issuer's key in this very path, with the
-right to sign CRLs, complete for the certificate and current. Each CRL is asked alone, so a forged one never hides a
-genuine one; of several that count the newest one speaks. What a genuine but stale CRL lists is still revoked. No CRL is
-fetched, and "unknown" is told as such: what it means is decided in decision/revocation.py.
+A CRL counts only if somebody signed it who may: the very issuer in this path, or a certificate of the CRL issuer's name
+with its own valid path to the same anchor (6.3.3 (f)), the right to sign CRLs, and not revoked itself. All of that is
+found out anew at each login, under today's anchors. What the CRLs that count then say together is decided in
+decision/crl_status.py. No CRL is fetched here.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from cryptography import x509
-from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from pam_sc.decision.certificate import time_text
-from pam_sc.decision.evidence import RevocationFinding, RevocationStatus, Situation, Unparsable, ValidPath
-from pam_sc.decision.names import CanonicalName, canonical_name
-from pam_sc.decision.parsing import name_text, read_strictly
-from pam_sc.decision.policy import Policy
-from pam_sc.record import field, record
-from pam_sc.trust import openssl
-from pam_sc.trust.anchors import PathCertificate, read_path_certificate
-from pam_sc.trust.files import CRLS, read_files
-from pam_sc.trust.openssl import CRL_CHECK, NO_CHECK_TIME, USE_DELTAS, ask_openssl
-from pam_sc.trust.strength import weak_signature
+from pam_sc.decision.certificate import weak_hash
+from pam_sc.decision.crl import CrlFacts, CrlTarget, covered_reasons
+from pam_sc.decision.crl_status import judge_crls
+from pam_sc.decision.evidence import Situation, SourceAnswer, Unparsable
+from pam_sc.decision.names import NameKey, name_key
+from pam_sc.decision.parsing import read_extension, read_strictly
+from pam_sc.decision.policy import Policy, RevocationRules, RevocationSource
+from pam_sc.decision.revocation import OUTCOMES
+from pam_sc.errors import StoreError
+from pam_sc.record import record, replace
+from pam_sc.trust.anchors import PathCertificate, Trust
+from pam_sc.trust.locations import distribution_points
+from pam_sc.trust.path import find_issuer_paths
+from pam_sc.trust.sources import Crl, CrlSet
 
+Members = tuple[PathCertificate, ...]
+"""What stands above a certificate on its path: its issuer first, the anchor last."""
+JudgeSigner = Callable[[PathCertificate, Members], Situation]
+"""Says what is known about the revocation of a signer's certificate, or of one above it, on a path of its own."""
 
-@record(kw_only=True)
-class LoadedCrl:
-    """One CRL and the file it came from."""
-
-    path: str
-    parsed: x509.CertificateRevocationList = field(repr=False)
-    issuer: CanonicalName
-    this_update: datetime.datetime
-    next_update: datetime.datetime | None
-    number: int | None
-    """cRLNumber."""
-    base_number: int | None
-    """Of a delta, the number of the complete CRL that it continues."""
-    scoped: bool
-    """It has an issuingDistributionPoint: it may be complete for some certificates only."""
-
-    @property
-    def is_delta(self) -> bool:
-        """It lists only what changed."""
-        return self.base_number is not None
+SIGNERS_MAX = 50
+"""Certificates of a CRL issuer's name that are tried for one CRL."""
 
 
 @record(kw_only=True)
-class CrlSource:
-    """The configured CRLs by their issuer's name."""
+class Conditions:
+    """What a lookup needs beside the certificate: under which anchors, with which intermediates, when, how strictly."""
 
-    by_issuer: Mapping[CanonicalName, tuple[LoadedCrl, ...]] = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
-    """Files that are no source because they cannot be parsed, a sentence each."""
-
-
-@record
-class _Question:
-    """The certificate asked about, followed by its issuers up to the anchor; when; and how strong a CRL must be."""
-
-    members: tuple[bytes, ...]
-    at: datetime.datetime
+    trust: Trust
+    others: Members = ()
+    """Intermediates beyond the configured ones: those of the card."""
     policy: Policy
+    at: datetime.datetime
+    in_time: Callable[[], None] = lambda: None
+    """Called before each piece of work; what it raises comes through."""
 
 
 @record
-class _Answer:
-    """What one CRL says about one certificate."""
+class _NoSigner:
+    """Why nobody is found who may have signed a CRL."""
 
-    status: RevocationStatus
-    detail: str
-    this_update: datetime.datetime
+    why: str
 
 
-def load_crls(path: str | None, trusted_uids: frozenset[int]) -> CrlSource:
-    """Read every CRL of a file or folder; TrustError if it is missing or unsafe. No path: an empty source."""
-    found: dict[bytes, LoadedCrl] = {}
-    problems: list[str] = []
-    for content in read_files(path, CRLS, trusted_uids) if path is not None else ():
-        crls = [(der, _read_crl(der, content.path)) for der in content.values]
-        broken = [each.why for _der, each in crls if isinstance(each, Unparsable)]
-        if content.problem is not None:
-            problems.append(content.problem)
-        elif broken:
-            problems.append(f"{content.path!r} holds a CRL that cannot be parsed: {broken[0]}")
-        else:
-            found |= {der: each for der, each in crls if isinstance(each, LoadedCrl) and der not in found}
-    return CrlSource(by_issuer=_by_issuer(found.values()), problems=tuple(problems))
-
-
-def _by_issuer(crls: Iterable[LoadedCrl]) -> dict[CanonicalName, tuple[LoadedCrl, ...]]:
-    found: dict[CanonicalName, tuple[LoadedCrl, ...]] = {}
-    for crl in crls:
-        found[crl.issuer] = (*found.get(crl.issuer, ()), crl)
-    return found
-
-
-def _read_crl(der: bytes, path: str) -> LoadedCrl | Unparsable:
-    return read_strictly(lambda: _loaded(x509.load_der_x509_crl(der), path))
-
-
-def _loaded(crl: x509.CertificateRevocationList, path: str) -> LoadedCrl:
-    values = {extension.oid: extension.value for extension in crl.extensions}
-    number, base = values.get(x509.CRLNumber.oid), values.get(x509.DeltaCRLIndicator.oid)
-    return LoadedCrl(
-        path=path,
-        parsed=crl,
-        issuer=canonical_name(crl.issuer),
-        this_update=crl.last_update_utc,
-        next_update=crl.next_update_utc,
-        number=number.crl_number if isinstance(number, x509.CRLNumber) else None,
-        base_number=base.crl_number if isinstance(base, x509.DeltaCRLIndicator) else None,
-        scoped=x509.IssuingDistributionPoint.oid in values,
+def ask_crls(
+    certificate: PathCertificate,
+    issuers: Members,
+    crls: Sequence[CrlSet],
+    around: Conditions,
+    rules: RevocationRules,
+    judge_signer: JudgeSigner,
+) -> SourceAnswer | None:
+    """Return what the CRLs say about a certificate with a valid path; None if none of its issuer is at hand."""
+    target = read_strictly(lambda: _target(certificate))
+    if isinstance(target, Unparsable):
+        return _answer(Situation.UNKNOWN, f"its distribution points cannot be read: {target.why}")
+    found = list(_at_hand(target, crls))
+    if not found:
+        return None
+    facts = [_facts(crl, target, issuers, around, rules, judge_signer) for crl in found]
+    judged = judge_crls(target, facts, around.at, rules.clock_skew)
+    header = judged.header
+    return SourceAnswer(
+        kind=RevocationSource.CRL,
+        situation=judged.situation,
+        detail=judged.detail,
+        source=header.source if header else None,
+        as_of=header.this_update if header else None,
+        next_update=header.next_update if header else None,
     )
 
 
-def find_revocation(
-    path: ValidPath, crls: CrlSource, at: datetime.datetime, policy: Policy | None = None
-) -> tuple[RevocationFinding, ...]:
-    """Return what is known about each certificate of a valid path but the anchor, leaf first. Never raises."""
-    rules = policy or Policy()
-    last = len(path.certificates) - 1
-    questions = [_Question(path.certificates[index:], at, rules) for index in range(last)]
-    return tuple(_find(question, path.subjects[index], crls) for index, question in enumerate(questions))
+def _answer(situation: Situation, detail: str) -> SourceAnswer:
+    return SourceAnswer(kind=RevocationSource.CRL, situation=situation, detail=detail)
 
 
-def _find(question: _Question, subject: str, crls: CrlSource) -> RevocationFinding:
-    certificate = read_path_certificate(question.members[0])
-    if isinstance(certificate, Unparsable):
-        return RevocationFinding(
-            subject=subject, situation=Situation.UNKNOWN, detail=certificate.why
-        )
-    at_hand = crls.by_issuer.get(certificate.issuer, ())
-    status, detail = _combined([_ask(question, crl, at_hand) for crl in at_hand], certificate)
-    named = bool(at_hand) or names_source(certificate.parsed)
-    situation = Situation(status.value) if at_hand or status is not RevocationStatus.UNKNOWN else None
-    situation = situation or (Situation.NOT_AT_HAND if named else Situation.NO_SOURCE)
-    return RevocationFinding(subject=subject, situation=situation, detail=detail)
+def _target(certificate: PathCertificate) -> CrlTarget:
+    constraints = read_extension(certificate.parsed, x509.BasicConstraints)
+    return CrlTarget(
+        issuer=name_key(certificate.parsed.issuer),
+        serial=certificate.parsed.serial_number,
+        is_ca=constraints is not None and constraints.ca,
+        points=distribution_points(certificate.parsed),
+    )
 
 
-def _combined(answers: Sequence[_Answer], certificate: PathCertificate) -> tuple[RevocationStatus, str]:
-    """The newest CRL that counts speaks; of two of the same moment the one that refuses does."""
-    if not answers:
-        issuer = name_text(certificate.parsed.issuer)
-        return RevocationStatus.UNKNOWN, f"no CRL of {issuer!r} is at hand"
-    definite = [answer for answer in answers if answer.status is not RevocationStatus.UNKNOWN]
-    if not definite:
-        return RevocationStatus.UNKNOWN, "; ".join(answer.detail for answer in answers[:4])
-    newest = max(definite, key=lambda each: (each.this_update, each.status is RevocationStatus.REVOKED))
-    return newest.status, newest.detail
+def _at_hand(target: CrlTarget, crls: Sequence[CrlSet]) -> Iterator[Crl]:
+    for issuer in sorted(target.crl_issuers):
+        for each in crls:
+            yield from each.of_issuer(issuer)
 
 
-def _ask(question: _Question, crl: LoadedCrl, at_hand: Sequence[LoadedCrl]) -> _Answer:
-    """Ask one complete CRL together with the newest delta to it that counts, else alone.
-
-    Of several deltas OpenSSL takes the first that fits, even a forged or stale one, so it gets each by itself.
-    """
-    deltas = [] if crl.is_delta else [each for each in at_hand if _continues(each, crl)]
-    for delta in sorted(deltas, key=lambda each: (each.number or 0, each.this_update), reverse=True):
-        answer = _ask_with(question, crl, delta)
-        if answer.status is not RevocationStatus.UNKNOWN:
-            return answer
-    return _ask_with(question, crl, None)
-
-
-def _continues(delta: LoadedCrl, complete: LoadedCrl) -> bool:
-    """Say whether it is a delta to this complete CRL, by their numbers (RFC 5280, section 5.2.4)."""
-    if delta.base_number is None or delta.number is None or complete.number is None:
-        return False
-    return delta.base_number <= complete.number < delta.number
-
-
-def _ask_with(question: _Question, crl: LoadedCrl, delta: LoadedCrl | None) -> _Answer:
-    flags, crls = CRL_CHECK | (USE_DELTAS if delta else 0), [*([delta.parsed] if delta else []), crl.parsed]
-    answer = ask_openssl(question.members, question.at, flags=flags, crls=crls)
-    about = f"CRL {crl.path!r} of {time_text(crl.this_update)}"
-    if answer.code == openssl.CRL_HAS_EXPIRED:
-        timeless = ask_openssl(question.members, question.at, flags=flags | NO_CHECK_TIME, crls=crls)
-        if timeless.code == openssl.CERT_REVOKED:
-            return _Answer(RevocationStatus.REVOKED, f"{about} lists it, though it is stale", crl.this_update)
-    if answer.code == openssl.CERT_REVOKED:
-        return _Answer(RevocationStatus.REVOKED, f"{about} lists it", crl.this_update)
-    problem = _problem(crl, answer, question.policy)
-    if problem is not None:
-        return _Answer(RevocationStatus.UNKNOWN, f"{about} does not count: {problem}", crl.this_update)
-    return _Answer(RevocationStatus.GOOD, f"{about} does not list it", crl.this_update)
+def _facts(
+    crl: Crl,
+    target: CrlTarget,
+    issuers: Members,
+    around: Conditions,
+    rules: RevocationRules,
+    judge_signer: JudgeSigner,
+) -> CrlFacts:
+    """Return the facts about one CRL; the cheap reasons why it does not count are looked for first."""
+    header = crl.header
+    if header.unusable is not None:
+        return CrlFacts(header=header, signer=None, problem=header.unusable)
+    if not covered_reasons(target, header):
+        return CrlFacts(header=header, signer=None, problem="its scope does not cover this certificate")
+    try:
+        signer = _signer(crl, target, issuers, around, rules, judge_signer)
+        if isinstance(signer, _NoSigner):
+            return CrlFacts(header=header, signer=None, problem=signer.why)
+        weak = weak_hash(header.signature_hash, around.policy)
+        entry = crl.entry(target.issuer, target.serial)
+        return CrlFacts(header=header, signer=signer.public_key, weak=weak, entry=entry)
+    except StoreError as error:
+        return CrlFacts(header=header, signer=None, problem=str(error))
 
 
-def _problem(crl: LoadedCrl, answer: openssl.OpenSslAnswer, policy: Policy) -> str | None:
-    """Return why the CRL does not count, None if it does."""
-    if answer.code == openssl.OK:
-        if crl.next_update is None:
-            return "it has no nextUpdate, so it could be of any age"
-        return weak_signature(crl.parsed, policy)
-    match answer.code:
-        case openssl.CRL_HAS_EXPIRED:
-            return f"it expired on {time_text(crl.next_update or crl.this_update)}"
-        case openssl.CRL_NOT_YET_VALID:
-            return f"it is from the future, valid from {time_text(crl.this_update)}"
-        case openssl.CRL_SIGNATURE_FAILURE:
-            return "its signature is not by the key of the issuer in this path"
-        case openssl.UNABLE_TO_GET_CRL | openssl.CRL_OTHER_SCOPE | openssl.CRL_ISSUER_NOT_FOUND:
-            return _scope_problem(crl, answer)
-        case _:
-            return answer.text
-
-
-def _scope_problem(crl: LoadedCrl, answer: openssl.OpenSslAnswer) -> str:
-    if crl.is_delta:
-        return "it is a delta CRL, and no complete one to it counts"
-    if crl.scoped:
-        return "its scope does not cover this certificate completely"
-    return f"it names another key than the issuer's in this path ({answer.text})"
-
-
-def names_source(certificate: x509.Certificate) -> bool:
-    """Say whether the certificate names a CRL distribution point or an OCSP responder."""
-    found = read_strictly(lambda: _names_source(certificate))
-    return True if isinstance(found, Unparsable) else found
-
-
-def _names_source(certificate: x509.Certificate) -> bool:
-    for extension in certificate.extensions:
-        if isinstance(extension.value, x509.CRLDistributionPoints):
-            return True
-        if isinstance(extension.value, x509.AuthorityInformationAccess) and any(
-            way.access_method == AuthorityInformationAccessOID.OCSP for way in extension.value
+def _signer(
+    crl: Crl,
+    target: CrlTarget,
+    issuers: Members,
+    around: Conditions,
+    rules: RevocationRules,
+    judge_signer: JudgeSigner,
+) -> PathCertificate | _NoSigner:
+    """Return who signed it and may: the issuer in the path itself needs no further path."""
+    direct = crl.header.issuer == target.issuer
+    if direct and crl.is_signed_by(issuers[0]) and may_sign_crls(issuers[0].parsed):
+        return issuers[0]
+    problem = _NoSigner("nobody of its issuer's name with a path to the same anchor has signed it")
+    same_anchor = replace(around.trust, anchors=(issuers[-1],))
+    for candidate in _signers(crl, same_anchor, (*issuers, *around.others), around):
+        if not may_sign_crls(candidate.parsed):
+            problem = _NoSigner("its issuer's keyUsage does not allow to sign CRLs")
+            continue
+        for path in find_issuer_paths(
+            candidate, same_anchor, around.policy, around.at, (*issuers, *around.others), around.in_time
         ):
-            return True
-    return False
+            if direct and _names(path) != _names(issuers):
+                problem = _NoSigner("its issuer has another path of names than the certificate's issuer")
+                continue
+            unknown = _revocation_problem(path, rules, judge_signer)
+            if unknown is None:
+                return candidate
+            problem = unknown
+    return problem
+
+
+def _signers(crl: Crl, trust: Trust, others: Members, around: Conditions) -> Iterator[PathCertificate]:
+    """Yield the certificates of the CRL issuer's name whose key made its signature."""
+    tried = 0
+    for candidate in dict.fromkeys((*trust.anchors, *trust.intermediates, *others)):
+        if name_key(candidate.parsed.subject) != crl.header.issuer or tried >= SIGNERS_MAX:
+            continue
+        tried += 1
+        around.in_time()
+        if crl.is_signed_by(candidate):
+            yield candidate
+
+
+def _names(path: Members) -> list[NameKey]:
+    """The names from a CA up to its anchor, self-issued certificates left out.
+
+    Whoever has some CA under the same anchor can name it as he likes, but not its issuers: a CRL that is issued
+    directly comes from a CA at the very same place.
+    """
+    names = [name_key(each.parsed.subject) for each in path]
+    return [name for index, name in enumerate(names) if index == 0 or name != names[index - 1]]
+
+
+def _revocation_problem(path: Members, rules: RevocationRules, judge_signer: JudgeSigner) -> _NoSigner | None:
+    """Return why the signer's own path does not count, as strictly as the rules are; None if it does."""
+    for index in range(len(path) - 1):
+        situation = judge_signer(path[index], path[index + 1 :])
+        if OUTCOMES[rules.mode][situation] is not None:
+            return _NoSigner(f"the revocation of its signer's path is {situation.value!r} ({path[index].text!r})")
+    return None
+
+
+def find_crl_signer(
+    crl: Crl,
+    trust: Trust,
+    policy: Policy,
+    at: datetime.datetime,
+    others: Sequence[PathCertificate] = (),
+) -> PathCertificate | str:
+    """Return a CA that may have signed the CRL, with a path that is valid today; else why there is none.
+
+    For who stores CRLs: neither the signer's own revocation nor the scope is looked at, both are at each login.
+    """
+    around = Conditions(trust=trust, others=tuple(others), policy=policy, at=at)
+    problem = f"no certificate of {crl.header.issuer_text!r} at hand has signed it"
+    if crl.header.unusable is not None:
+        return crl.header.unusable
+    weak = weak_hash(crl.header.signature_hash, policy)
+    if weak is not None:
+        return weak
+    for candidate in _signers(crl, trust, tuple(others), around):
+        if not may_sign_crls(candidate.parsed):
+            problem = f"the keyUsage of {candidate.text!r} does not allow to sign CRLs"
+        elif any(True for _path in find_issuer_paths(candidate, trust, policy, at, tuple(others))):
+            return candidate
+        else:
+            problem = f"{candidate.text!r} has signed it, but has no valid path to a trust anchor"
+    return problem
+
+
+def may_sign_crls(certificate: x509.Certificate) -> bool:
+    """Say whether keyUsage allows it (RFC 5280, section 6.3.3 (f)): where it is absent, everything is allowed."""
+    usage = read_strictly(lambda: read_extension(certificate, x509.KeyUsage))
+    return not isinstance(usage, Unparsable) and (usage is None or usage.crl_sign)

@@ -12,6 +12,7 @@ import binascii
 import os
 import re
 import stat
+from collections.abc import Callable
 
 from pam_sc.errors import OwnershipError, TrustError
 from pam_sc.ownership import read_trusted_file, resolve_trusted
@@ -35,7 +36,7 @@ class FileKind:
 CERTIFICATES = FileKind(
     what="certificates", labels=frozenset({b"CERTIFICATE", b"X509 CERTIFICATE"}), max_bytes=1 << 20
 )
-CRLS = FileKind(what="CRLs", labels=frozenset({b"X509 CRL", b"CRL"}), max_bytes=64 << 20)
+CRLS = FileKind(what="CRLs", labels=frozenset({b"X509 CRL", b"CRL"}), max_bytes=256 << 20)
 
 
 @record
@@ -47,13 +48,22 @@ class FileContent:
     problem: str | None = None
 
 
-def read_files(path: str, kind: FileKind, trusted_uids: frozenset[int]) -> tuple[FileContent, ...]:
-    """Return the file, or every file of the folder sorted by name; TrustError if any of them is missing or unsafe."""
+PassOver = Callable[[str, os.stat_result], bool]
+
+
+def read_files(
+    path: str, kind: FileKind, trusted_uids: frozenset[int], pass_over: PassOver = lambda _path, _status: False
+) -> tuple[FileContent, ...]:
+    """Return the file, or every file of the folder sorted by name; TrustError if any of them is missing or unsafe.
+
+    A file of which `pass_over` says so, by its canonical name, was found safe as all others but is not read.
+    """
     try:
         canonical = resolve_trusted(path, trusted_uids)
-        if not os.path.isdir(canonical):
-            return (_content(path, kind, trusted_uids),)
-        return tuple(_entry(os.path.join(path, name), kind, trusted_uids) for name in _names(path, canonical))
+        names = _names(path, canonical) if os.path.isdir(canonical) else None
+        entries = [path] if names is None else [os.path.join(path, name) for name in names]
+        contents = (_entry(entry, kind, trusted_uids, pass_over) for entry in entries)
+        return tuple(content for content in contents if content is not None)
     except OwnershipError as error:
         raise TrustError(f"cannot load {kind.what} from {path!r}: {error}") from error
 
@@ -68,13 +78,15 @@ def _names(path: str, canonical: str) -> list[str]:
     return names
 
 
-def _entry(path: str, kind: FileKind, trusted_uids: frozenset[int]) -> FileContent:
+def _entry(path: str, kind: FileKind, trusted_uids: frozenset[int], pass_over: PassOver) -> FileContent | None:
     canonical = resolve_trusted(path, trusted_uids)
     try:
-        mode = os.lstat(canonical).st_mode
+        status = os.lstat(canonical)
     except OSError as error:
         raise TrustError(f"cannot read {path!r}: {error.strerror}") from error
-    if stat.S_ISDIR(mode):
+    if pass_over(canonical, status):
+        return None
+    if stat.S_ISDIR(status.st_mode):
         return FileContent(path, problem=f"{path!r} is a folder in a folder and was not read")
     return _content(path, kind, trusted_uids)
 
@@ -82,12 +94,12 @@ def _entry(path: str, kind: FileKind, trusted_uids: frozenset[int]) -> FileConte
 def _content(path: str, kind: FileKind, trusted_uids: frozenset[int]) -> FileContent:
     content = read_trusted_file(path, trusted_uids, kind.max_bytes)
     try:
-        return FileContent(path, _values(content, kind))
+        return FileContent(path, values_of(content, kind))
     except ValueError as error:
         return FileContent(path, problem=f"{path!r} holds no {kind.what}: {error}")
 
 
-def _values(content: bytes, kind: FileKind) -> tuple[bytes, ...]:
+def values_of(content: bytes, kind: FileKind) -> tuple[bytes, ...]:
     """Return each DER value; ValueError if there is none or one block is broken. Text around PEM blocks is allowed."""
     if content[:1] == b"\x30":
         return (content,)

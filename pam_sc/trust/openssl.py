@@ -31,8 +31,10 @@ UNUSABLE = -2
 USE_DELTAS = 0x2000
 NO_CHECK_TIME = 0x200000
 CRL_CHECK = crypto.X509StoreFlags.CRL_CHECK
-PATH_FLAGS = crypto.X509StoreFlags.X509_STRICT | crypto.X509StoreFlags.PARTIAL_CHAIN
-"""STRICT: every rule of RFC 5280 that OpenSSL knows. PARTIAL_CHAIN: an anchor need not be self-signed."""
+STRICT = crypto.X509StoreFlags.X509_STRICT
+"""Every rule of RFC 5280 that OpenSSL knows."""
+PARTIAL_CHAIN = crypto.X509StoreFlags.PARTIAL_CHAIN
+"""An anchor need not be self-signed: which certificates are anchors is decided in anchors.py alone."""
 
 
 @record
@@ -48,13 +50,14 @@ def ask_openssl(
     path: Sequence[bytes],
     at: datetime.datetime,
     *,
+    strict: bool = True,
     flags: int = 0,
     crls: Sequence[x509.CertificateRevocationList] = (),
 ) -> OpenSslAnswer:
     """Validate the path (leaf first, anchor last) at a time. Never raises: what OpenSSL cannot take is UNUSABLE."""
     try:
         certificates = [crypto.load_certificate(crypto.FILETYPE_ASN1, der) for der in path]
-        store = _store(certificates[-1], at, flags)
+        store = _store(certificates[-1], at, flags | (STRICT if strict else 0))
         for crl in crls:
             store.add_crl(crl)
         chain = crypto.X509StoreContext(store, certificates[0], certificates[1:-1]).get_verified_chain()
@@ -72,5 +75,14 @@ def _store(anchor: crypto.X509, at: datetime.datetime, flags: int) -> crypto.X50
     store = crypto.X509Store()
     store.add_cert(anchor)
     store.set_time(at.astimezone(datetime.UTC))
-    store.set_flags(PATH_FLAGS | flags)
+    store.set_flags(PARTIAL_CHAIN | flags)
     return store
+
+
+def is_certificate(der: bytes) -> bool:
+    """Say whether OpenSSL takes it for a certificate, usable or not. Never raises."""
+    try:
+        crypto.load_certificate(crypto.FILETYPE_ASN1, der)
+    except (crypto.Error, ValueError):
+        return False
+    return True

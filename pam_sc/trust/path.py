@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Finds a path from a certificate to a configured anchor and has OpenSSL validate it (RFC 5280, section 6.1).
 
-OpenSSL does not backtrack where a CA is cross-signed, so the candidate paths are built here: depth-first by name, key
-identifier and signature, within hard bounds, because a card may carry any number of crafted intermediates. Each
-candidate is then validated alone, with its one anchor. Nothing from the card is ever an anchor, the answer does not
-depend on the order of files, and revocation is not looked at.
+Each candidate path (candidates.py) is validated alone, with its one anchor. Nothing from the card is ever an anchor,
+the answer does not depend on the order of files, and revocation is not looked at.
 """
 
 from __future__ import annotations
@@ -13,24 +11,18 @@ import datetime
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
-from pam_sc.decision.certificate import LOGIN_PURPOSES
+from pam_sc.decision.certificate import purposes_that_count
 from pam_sc.decision.evidence import NoPath, PathFinding, Unparsable, ValidPath
-from pam_sc.decision.names import CanonicalName
-from pam_sc.decision.policy import Policy
+from pam_sc.decision.policy import PathInputs, Policy
 from pam_sc.decision.reasons import Reason
-from pam_sc.trust.anchors import PathCertificate, Trust, read_path_certificate, unique
+from pam_sc.trust.anchors import PathCertificate, Trust, read_path_certificate
+from pam_sc.trust.candidates import CandidatePath, Pool, candidates
+from pam_sc.trust.constrained_names import names_problem
 from pam_sc.trust.openssl import OK, ask_openssl
 from pam_sc.trust.policies import policy_problem
-from pam_sc.trust.strength import is_signed_by, weak_key, weak_signature
+from pam_sc.trust.strength import weak_key, weak_signature
 
 CANDIDATES_MAX = 100
-LENGTH_MAX = 10
-"""Certificates of a path, leaf and anchor included."""
-SIGNATURES_MAX = 300
-"""Signatures checked while paths are built: a card may bring keys that are slow to check."""
-STEPS_MAX = 5_000
-
-_Path = tuple[PathCertificate, ...]
 
 
 def find_path(
@@ -41,34 +33,80 @@ def find_path(
     at: datetime.datetime,
     in_time: Callable[[], None] = lambda: None,
 ) -> PathFinding:
-    """Return the first path to an anchor that is valid at `at` and strong enough for `policy`, else why there is none.
+    """Return the first path of `find_paths`, or why there is none."""
+    return next(find_paths(leaf_der, from_card, trust, policy, at, in_time))
+
+
+def find_paths(
+    leaf_der: bytes,
+    from_card: Sequence[bytes],
+    trust: Trust,
+    policy: Policy,
+    at: datetime.datetime,
+    in_time: Callable[[], None] = lambda: None,
+) -> Iterator[PathFinding]:
+    """Yield each path to an anchor that is valid at `at` and strong enough for `policy`; if there is none, why.
 
     Of several refused candidates the first one's reason is told. Never raises on any certificate; but `in_time` is
     called before each piece of work, and what it raises comes through.
     """
     leaf = read_path_certificate(leaf_der)
     if isinstance(leaf, Unparsable):
-        return NoPath(Reason.UNTRUSTED, f"the certificate cannot be parsed: {leaf.why}")
+        yield NoPath(Reason.UNTRUSTED, f"the certificate cannot be parsed: {leaf.why}")
+        return
     if any(leaf.der == anchor.der for anchor in trust.anchors):
-        return NoPath(Reason.UNTRUSTED, "the certificate is itself a trust anchor, expected one issued under an anchor")
-    refusals: list[NoPath] = []
-    pool = _Pool(trust, from_card, leaf, in_time)
-    for candidate in islice(_candidates(pool, (leaf,)), CANDIDATES_MAX):
+        yield NoPath(Reason.UNTRUSTED, "the certificate is itself a trust anchor, expected one issued under an anchor")
+        return
+    found, refusals = False, list[NoPath]()
+    pool = Pool(trust, _read(from_card, in_time), leaf, at, in_time)
+    for candidate in islice(candidates(pool, (leaf,)), CANDIDATES_MAX):
         in_time()
-        refusal = _refusal(candidate, policy, at)
+        refusal = _refusal(candidate, policy, at) or _login_refusal(candidate, policy.path)
         if refusal is None:
-            return _valid(candidate)
-        refusals.append(refusal)
-    return refusals[0] if refusals else NoPath(Reason.UNTRUSTED, pool.why_nothing(leaf))
+            found = True
+            yield _valid(candidate)
+        else:
+            refusals.append(refusal)
+    if not found:
+        yield refusals[0] if refusals else NoPath(Reason.UNTRUSTED, pool.why_nothing(leaf))
 
 
-def _valid(candidate: _Path) -> ValidPath:
+def find_issuer_paths(
+    certificate: PathCertificate,
+    trust: Trust,
+    policy: Policy,
+    at: datetime.datetime,
+    others: Sequence[PathCertificate] = (),
+    in_time: Callable[[], None] = lambda: None,
+) -> Iterator[CandidatePath]:
+    """Yield every path (the certificate first, the anchor last) that is valid at `at` and strong enough, within bounds.
+
+    For those that sign CRLs: neither policies nor purposes are looked at, and an anchor has the path of itself alone.
+    `others` are further intermediates. Never raises but what `in_time` raises.
+    """
+    pool = Pool(trust, others, certificate, at, in_time)
+    ways = iter([(certificate,)]) if certificate in pool.anchors else candidates(pool, (certificate,))
+    for candidate in islice(ways, CANDIDATES_MAX):
+        in_time()
+        if _refusal(candidate, policy, at) is None:
+            yield candidate
+
+
+def _read(ders: Sequence[bytes], in_time: Callable[[], None]) -> Iterator[PathCertificate]:
+    for der in ders:
+        in_time()
+        found = read_path_certificate(der)
+        if isinstance(found, PathCertificate):
+            yield found
+
+
+def _valid(candidate: CandidatePath) -> ValidPath:
     return ValidPath(
         certificates=tuple(each.der for each in candidate), subjects=tuple(each.text for each in candidate)
     )
 
 
-def _refusal(candidate: _Path, policy: Policy, at: datetime.datetime) -> NoPath | None:
+def _refusal(candidate: CandidatePath, policy: Policy, at: datetime.datetime) -> NoPath | None:
     """Return None if the candidate is a valid and strong path. An anchor's signature is not judged, its key is."""
     for index, each in enumerate(candidate):
         weak = weak_key(each.parsed, policy)
@@ -76,94 +114,28 @@ def _refusal(candidate: _Path, policy: Policy, at: datetime.datetime) -> NoPath 
             weak = weak_signature(each.parsed, policy)
         if weak is not None:
             return NoPath(Reason.PATH_TOO_WEAK, f"{each.text!r}: {weak}")
-    answer = ask_openssl([each.der for each in candidate], at)
+    answer = ask_openssl([each.der for each in candidate], at, strict=policy.path.strict)
     if answer.code == OK:
-        problem = policy_problem([each.parsed for each in candidate]) or _purpose_problem(candidate[1:-1])
-        return None if problem is None else NoPath(Reason.PATH_INVALID, f"{candidate[0].text!r}: {problem}")
+        problem = names_problem([each.parsed for each in candidate])
+        return None if problem is None else NoPath(Reason.PATH_INVALID, problem)
     about = candidate[min(max(answer.depth, 0), len(candidate) - 1)]
     return NoPath(Reason.PATH_INVALID, f"{about.text!r} at depth {answer.depth}: {answer.text}")
 
 
-def _purpose_problem(intermediates: _Path) -> str | None:
-    """Return which authority below the anchor is limited to purposes that are no login's, None if none is.
+def _login_refusal(candidate: CandidatePath, inputs: PathInputs) -> NoPath | None:
+    """Return why the path does not do for a leaf's purpose, None if it does."""
+    problem = policy_problem([each.parsed for each in candidate], inputs)
+    problem = problem or _purpose_problem(candidate[1:-1], purposes_that_count(inputs.purposes))
+    return None if problem is None else NoPath(Reason.PATH_INVALID, f"{candidate[0].text!r}: {problem}")
+
+
+def _purpose_problem(intermediates: CandidatePath, wanted: frozenset[str]) -> str | None:
+    """Return which authority below the anchor is limited to other purposes than the wanted, None if none is.
 
     RFC 5280 leaves the meaning of extendedKeyUsage in an authority open; everybody who writes one means a limit.
     """
     for each in intermediates:
         purposes = each.extended_key_usage
-        if purposes is not None and not purposes & LOGIN_PURPOSES:
-            return f"the extendedKeyUsage of {each.text!r} allows no login certificates"
+        if purposes is not None and not purposes & wanted:
+            return f"the extendedKeyUsage of {each.text!r} allows no certificates for this purpose"
     return None
-
-
-def _candidates(pool: _Pool, path: _Path) -> Iterator[_Path]:
-    """Yield every way on from the end of `path` to an anchor, depth-first."""
-    for issuer in pool.issuers_of(path[-1]):
-        if issuer in pool.anchors:
-            yield (*path, issuer)
-        elif len(path) < LENGTH_MAX - 1 and not _repeats(issuer, path):
-            yield from _candidates(pool, (*path, issuer))
-
-
-def _repeats(issuer: PathCertificate, path: _Path) -> bool:
-    """The same name with the same key is on the path already (RFC 4158, section 2.4.2)."""
-    return any(each.subject == issuer.subject and each.public_key == issuer.public_key for each in path)
-
-
-class _Pool:
-    """The certificates that may be issuers, by name, and how much work may still be spent on them.
-
-    Anchors come first, then what lies on disk, then what the card brings; each group ordered by hash.
-    """
-
-    def __init__(
-        self, trust: Trust, from_card: Sequence[bytes], leaf: PathCertificate, in_time: Callable[[], None]
-    ) -> None:
-        self.anchors = frozenset(trust.anchors)
-        self.by_subject: dict[CanonicalName, list[PathCertificate]] = {}
-        self.links: dict[tuple[bytes, bytes], bool] = {}
-        self.steps = 0
-        self.in_time = in_time
-        read: list[PathCertificate | Unparsable] = []
-        for der in from_card:
-            in_time()
-            read.append(read_path_certificate(der))
-        card = unique(each for each in read if isinstance(each, PathCertificate))
-        known = {leaf.der}
-        for each in (*trust.anchors, *trust.intermediates, *card):
-            if each.der not in known:
-                known.add(each.der)
-                self.by_subject.setdefault(each.subject, []).append(each)
-
-    def issuers_of(self, child: PathCertificate) -> Iterator[PathCertificate]:
-        """Yield the certificates whose name, key identifier and key fit the child's issuer, until the work is spent."""
-        for each in self.by_subject.get(child.issuer, ()):
-            self.steps += 1
-            if self.steps > STEPS_MAX:
-                return
-            if _identifiers_agree(child, each) and self._is_signed(child, each):
-                yield each
-
-    def _is_signed(self, child: PathCertificate, issuer: PathCertificate) -> bool:
-        key = (child.sha256, issuer.public_key)
-        if key not in self.links:
-            if len(self.links) >= SIGNATURES_MAX:
-                return False
-            self.in_time()
-            self.links[key] = is_signed_by(child.parsed, issuer.parsed)
-        return self.links[key]
-
-    def why_nothing(self, leaf: PathCertificate) -> str:
-        """Return why no candidate was found, for people."""
-        if self.steps > STEPS_MAX or len(self.links) >= SIGNATURES_MAX:
-            return "no path was found within the bounds: there are too many intermediates of the same names"
-        if leaf.subject == leaf.issuer:
-            return f"{leaf.text!r} is issued by itself and is no trust anchor"
-        if leaf.issuer not in self.by_subject:
-            return f"no certificate of the issuer of {leaf.text!r} is at hand"
-        return f"no path from {leaf.text!r} to a trust anchor: a link is missing or its signature does not verify"
-
-
-def _identifiers_agree(child: PathCertificate, issuer: PathCertificate) -> bool:
-    wanted, found = child.issuer_key_identifier, issuer.key_identifier
-    return wanted is None or found is None or wanted == found

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The certificate policies of a path (RFC 5280, section 6.1, in the form of RFC 9618), for any initial policy.
+"""The certificate policies of a path (RFC 5280, section 6.1, in the form of RFC 9618), for any inputs.
 
 OpenSSL's own policy check cannot be told through pyOpenSSL which policies are acceptable and then refuses every path
-that requires one. With the initial set "any policy" only the newest level of the policy graph matters, so the work is
-linear in the size of the certificates. Signatures, names and times are not looked at here.
+that requires one. Only the newest level of the policy graph is kept, with a mark on each node that says whether the
+user's set reaches it, so the work is linear in the size of the certificates. Signatures, names and times are not looked
+at here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from cryptography import x509
@@ -16,33 +17,54 @@ from cryptography import x509
 from pam_sc.decision.evidence import Unparsable
 from pam_sc.decision.names import canonical_name
 from pam_sc.decision.parsing import read_strictly
+from pam_sc.decision.policy import ANY_POLICY, PathInputs
+from pam_sc.record import record
 
 T = TypeVar("T", bound=x509.ExtensionType)
 
-ANY_POLICY = "2.5.29.32.0"
 _POLICY_MAPPINGS = x509.ObjectIdentifier("2.5.29.33")
 
-_Level = dict[str, set[str]]
-"""The nodes of one depth: valid_policy -> expected_policy_set. Empty: the graph is null."""
+_NONE_VALID = "no certificate policy is valid, but one is required"
+_NONE_WANTED = "none of the certificate policies that are asked for is valid, but one is required"
+
+
+@record(kw_only=True)
+class _Node:
+    """One valid_policy of the newest level, the name of which is its key in the level."""
+
+    expected: frozenset[str]
+    wanted: bool
+    """One of the policies at which its ancestors leave anyPolicy is in the user's set (section 6.1.5 (g))."""
+
+
+_Level = dict[str, _Node]
+"""The nodes of one depth. Empty: the graph is null."""
 
 
 class _State:
     """The state variables of RFC 5280, section 6.1.2, at their start for a path of this length."""
 
-    def __init__(self, length: int) -> None:
-        self.level: _Level = {ANY_POLICY: {ANY_POLICY}}
-        self.explicit = self.mapping = self.inhibit_any = length + 1
+    def __init__(self, inputs: PathInputs, length: int) -> None:
+        self.asked = inputs.policies
+        self.level: _Level = {ANY_POLICY: _Node(expected=frozenset({ANY_POLICY}), wanted=bool(inputs.policies))}
+        self.explicit = 0 if inputs.explicit_policy else length + 1
+        self.mapping = 0 if inputs.inhibit_policy_mapping else length + 1
+        self.inhibit_any = 0 if inputs.inhibit_any_policy else length + 1
+
+    def node_below_any(self, policy: str, expected: Iterable[str]) -> _Node:
+        """Return a node whose parent is anyPolicy."""
+        return _Node(expected=frozenset(expected), wanted=ANY_POLICY in self.asked or policy in self.asked)
 
 
-def policy_problem(path: Sequence[x509.Certificate]) -> str | None:
+def policy_problem(path: Sequence[x509.Certificate], inputs: PathInputs | None = None) -> str | None:
     """Return which policy rule a path (leaf first, anchor last) breaks, None if none. Never raises."""
-    found = read_strictly(lambda: _problem(path))
+    found = read_strictly(lambda: _problem(path, inputs or PathInputs()))
     return f"its policies cannot be read: {found.why}" if isinstance(found, Unparsable) else found
 
 
-def _problem(path: Sequence[x509.Certificate]) -> str | None:
+def _problem(path: Sequence[x509.Certificate], inputs: PathInputs) -> str | None:
     below = list(reversed(path[:-1]))
-    state = _State(len(below))
+    state = _State(inputs, len(below))
     for certificate in below[:-1]:
         problem = _step(state, certificate, is_leaf=False) or _prepare(state, certificate)
         if problem is not None:
@@ -55,16 +77,21 @@ def _step(state: _State, certificate: x509.Certificate, *, is_leaf: bool) -> str
     policies = _extension(certificate, x509.CertificatePolicies)
     stated = {each.policy_identifier.dotted_string for each in policies} if policies is not None else set()
     any_allowed = state.inhibit_any > 0 or (not is_leaf and _is_self_issued(certificate))
-    state.level = _next_level(state.level, stated, any_allowed=any_allowed)
-    return "no certificate policy is valid, but one is required" if state.explicit == 0 and not state.level else None
+    state.level = _next_level(state, stated, any_allowed=any_allowed)
+    return _NONE_VALID if state.explicit == 0 and not state.level else None
 
 
-def _next_level(level: _Level, stated: set[str], *, any_allowed: bool) -> _Level:
-    expected = set().union(*level.values())
-    found = {policy for policy in stated if policy != ANY_POLICY and (policy in expected or ANY_POLICY in level)}
-    if ANY_POLICY in stated and any_allowed:
-        found |= expected
-    return {policy: {policy} for policy in found}
+def _next_level(state: _State, stated: set[str], *, any_allowed: bool) -> _Level:
+    reached: dict[str, bool] = {}
+    for node in state.level.values():
+        for policy in node.expected:
+            reached[policy] = reached.get(policy, False) or node.wanted
+    take_all = ANY_POLICY in stated and any_allowed
+    kept = {policy: wanted for policy, wanted in reached.items() if take_all or policy in stated - {ANY_POLICY}}
+    level = {policy: _Node(expected=frozenset({policy}), wanted=wanted) for policy, wanted in kept.items()}
+    if ANY_POLICY in state.level:
+        level |= {each: state.node_below_any(each, {each}) for each in stated - {ANY_POLICY} - reached.keys()}
+    return level
 
 
 def _prepare(state: _State, certificate: x509.Certificate) -> str | None:
@@ -93,17 +120,21 @@ def _map(state: _State, mappings: list[tuple[str, str]]) -> None:
     for policy, subject_policies in targets.items():
         if state.mapping == 0:
             state.level.pop(policy, None)
-        elif policy in state.level or ANY_POLICY in state.level:
-            state.level[policy] = subject_policies
+        elif policy in state.level:
+            state.level[policy] = _Node(expected=frozenset(subject_policies), wanted=state.level[policy].wanted)
+        elif ANY_POLICY in state.level:
+            state.level[policy] = state.node_below_any(policy, subject_policies)
 
 
 def _wrap_up(state: _State, leaf: x509.Certificate) -> str | None:
-    """6.1.5 (a), (b) and (g)."""
+    """6.1.5 (a), (b) and (g): of the valid policies one must be the user's, if a policy is required."""
     constraints = _extension(leaf, x509.PolicyConstraints)
     required = constraints is not None and constraints.require_explicit_policy == 0
-    if (state.explicit <= 1 or required) and not state.level:
-        return "no certificate policy is valid, but one is required"
-    return None
+    if not required and state.explicit > 1:
+        return None
+    if not state.level:
+        return _NONE_VALID
+    return None if any(node.wanted for node in state.level.values()) else _NONE_WANTED
 
 
 def _least(current: int, given: int | None) -> int:
@@ -141,15 +172,16 @@ def _pair(content: bytes) -> tuple[str, str]:
 def _elements(content: bytes, tag: int) -> list[bytes]:
     """Return the contents of the DER elements that follow each other, each of this tag."""
     found: list[bytes] = []
-    while content:
-        size, start = content[1], 2
+    at = 0
+    while at < len(content):
+        size, start = content[at + 1], at + 2
         if size > 0x80:
-            start = 2 + size - 0x80
-            size = int.from_bytes(content[2:start], "big")
-        if content[0] != tag or size == 0x80 or start + size > len(content):
+            start += size - 0x80
+            size = int.from_bytes(content[at + 2 : start], "big")
+        if content[at] != tag or size == 0x80 or start + size > len(content):
             raise ValueError("the policy mappings are malformed")
-        found.append(content[start : start + size])
-        content = content[start + size :]
+        at = start + size
+        found.append(content[start:at])
     return found
 
 

@@ -7,25 +7,33 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 
+from pam_sc.decision.algorithms import curve_problem, dsa_problem, rsa_problem
 from pam_sc.decision.certificate import is_sound, signature_hash_of, weak_hash
 from pam_sc.decision.policy import Policy
 
-_EC_BITS_MIN = 224
-"""As strong as RSA 2048 (NIST SP 800-57, part 1, table 2)."""
+Signed = x509.Certificate | x509.CertificateRevocationList
 
 
-def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Say whether the issuer's key made the certificate's signature. Names and rights are not looked at."""
+def is_signed_by(signed: Signed, issuer: x509.Certificate, message: bytes | memoryview | None = None) -> bool:
+    """Say whether the issuer's key made the signature. Names, rights and strength are not looked at.
+
+    `message` is the signed part where the caller has it: the parser writes a large one out again.
+
+    Not with `is_signature_valid` of a CRL, which knows neither DSA nor SHA-1.
+    """
     try:
-        _verify(certificate, issuer)
+        _verify(signed, issuer, message if message is not None else _signed_part(signed))
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
 
 
-def _verify(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
-    key, algorithm = issuer.public_key(), certificate.signature_hash_algorithm
-    signature, message = certificate.signature, certificate.tbs_certificate_bytes
+def _signed_part(signed: Signed) -> bytes:
+    return signed.tbs_certificate_bytes if isinstance(signed, x509.Certificate) else signed.tbs_certlist_bytes
+
+
+def _verify(signed: Signed, issuer: x509.Certificate, message: bytes | memoryview) -> None:
+    key, algorithm, signature = issuer.public_key(), signed.signature_hash_algorithm, signed.signature
     match key:
         case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
             key.verify(signature, message)
@@ -33,7 +41,7 @@ def _verify(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
         case _ if algorithm is None:
             raise InvalidSignature
         case rsa.RSAPublicKey() if is_sound(key):
-            scheme = certificate.signature_algorithm_parameters or padding.PKCS1v15()  # none is given for MD5
+            scheme = signed.signature_algorithm_parameters or padding.PKCS1v15()  # none is given for MD5
             key.verify(signature, message, scheme, algorithm)  # type: ignore[arg-type]
         case ec.EllipticCurvePublicKey():
             key.verify(signature, message, ec.ECDSA(algorithm))
@@ -43,31 +51,26 @@ def _verify(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
             raise InvalidSignature
 
 
-def weak_signature(certificate: x509.Certificate | x509.CertificateRevocationList, policy: Policy) -> str | None:
+def weak_signature(certificate: Signed, policy: Policy) -> str | None:
     """Return what is wrong with the hash of its signature, None if nothing."""
     return weak_hash(signature_hash_of(certificate), policy)
 
 
 def weak_key(certificate: x509.Certificate, policy: Policy) -> str | None:
-    """Return what is wrong with the key of a certificate on a path, None if nothing. DSA is measured as RSA is."""
+    """Return what is wrong with the key of a certificate on a path, None if nothing."""
     try:
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
         return "its key cannot be used"
     match key:
-        case rsa.RSAPublicKey() if not is_sound(key):
-            return "its RSA key has an unsound modulus or public exponent"
-        case rsa.RSAPublicKey() | dsa.DSAPublicKey() if key.key_size < policy.min_rsa_bits:
-            return f"got a key of {key.key_size} bits, expected at least {policy.min_rsa_bits}"
-        case ec.EllipticCurvePublicKey() if key.key_size < _EC_BITS_MIN:
-            return f"got a curve of {key.key_size} bits, expected at least {_EC_BITS_MIN}"
-        case (
-            rsa.RSAPublicKey()
-            | dsa.DSAPublicKey()
-            | ec.EllipticCurvePublicKey()
-            | ed25519.Ed25519PublicKey()
-            | ed448.Ed448PublicKey()
-        ):
+        case rsa.RSAPublicKey():
+            unsound = None if is_sound(key) else "its RSA key has an unsound modulus or public exponent"
+            return unsound or rsa_problem(key.key_size, policy.algorithms)
+        case dsa.DSAPublicKey():
+            return dsa_problem(key.key_size, policy.algorithms)
+        case ec.EllipticCurvePublicKey():
+            return curve_problem(key.curve.name, policy.algorithms)
+        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
             return None
         case _:
             return f"got a key of kind {type(key).__name__}"

@@ -12,9 +12,9 @@ import pytest
 from tests.support.installation import PREFIX, module_in, worker_in
 from tests.support.namespace import is_available
 from tests.support.pam_world import World
-from tests.support.pki import DAY, CertificateAuthority, now
+from tests.support.pki import DAY, CertificateAuthority, Issued, now
 from tests.support.rig import Rig
-from tests.support.softhsm import PIN
+from tests.support.softhsm import PIN, Entry
 
 pytestmark = pytest.mark.root
 
@@ -89,6 +89,29 @@ def test_explain_gives_the_reason_that_a_login_would_log(rig: Rig, config: str, 
     refusals = {found["reason"], *(line.split(": ")[1] for line in steps["mapping"])}
     assert code == 1
     assert reason in refusals
+
+
+def test_explain_says_which_source_answered_for_each_certificate_and_how_old_it_is(rig: Rig) -> None:
+    authority = rig.setup.authority
+    issuing = authority.subordinate("Stale Issuing")
+    rig.world.put("/srv/stale/root.crl", authority.crl(this_update=now() - 3 * DAY))
+    rig.world.put("/srv/stale/issuing.crl", issuing.crl(this_update=now() - 9 * DAY, next_update=now() - 2 * DAY))
+    own = Issued(issuing.private_key, issuing.der)
+    card = rig.setup.card("stale", [Entry(issuing.issue(), id=b"\1"), Entry(own, id=b"\2", key=None)])
+    stale = rig.world.put(card, rig.world.path(card).read_text().replace("/srv/login/crls", "/srv/stale"))
+    code, found = asked(rig, "explain", "alice", "--config", stale)
+    assert (code, found["reason"]) == (1, "revocation-stale")
+    leaf, issuer = next(path for path in found["paths"] if len(path) == 2)
+    assert (leaf["situation"], leaf["mode"], leaf["decided"]) == ("stale", "named", "refused")
+    assert (issuer["situation"], issuer["mode"], issuer["decided"]) == ("good", "named", "accepted")
+    crl = next(answer for answer in issuer["answers"] if answer["kind"] == "crl")
+    assert "/srv/stale/root.crl" in (crl["source"] or "") + crl["detail"]
+    assert 0 <= crl["age_seconds"] - 3 * 86400 < 600
+    told = rig.world.run([*PAM_SC, "explain", "alice", "--config", stale]).stdout
+    assert "stale, refused (revocation-stale) by mode named" in told
+    assert "9 days old, the next one was due 2 days ago" in told
+    assert "3 days old, the next one is due in " in told
+    assert certificates(asked(rig, "inspect", "--config", stale)[1])[0]["path"][0]["situation"] == "stale"
 
 
 @pytest.mark.parametrize(("pin", "said"), [(PIN, "granted: alice"), ("0000", "refused: pin-wrong at step 10")])

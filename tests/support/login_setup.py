@@ -17,11 +17,13 @@ from tests.support.softhsm import Entry, SoftToken
 
 
 def configuration(*, module: str, folder: str, environment: Mapping[str, str] | None = None, top: str = "",
-                  more: str = "", run_as: str | None = None) -> str:
+                  more: str = "", run_as: str | None = None, revocation: str | None = None) -> str:
     """A configuration with anchors and CRLs under `folder` and the mapper cn.
 
-    `top` is put where keys without a table stand, `more` at the end.
+    `top` is put where keys without a table stand, `more` at the end; `revocation` is all that stands in that table
+    (else the CRLs of the folder).
     """
+    checked = f'crls = "{folder}/crls"' if revocation is None else revocation
     variables = ", ".join(f'{name} = "{value}"' for name, value in (environment or {}).items())
     token = f'[token]\nrun_as = "{run_as}"\n' if run_as else ""
     return f"""{top}
@@ -32,7 +34,7 @@ environment = {{ {variables} }}
 [trust]
 anchors = "{folder}/anchors"
 [revocation]
-crls = "{folder}/crls"
+{checked}
 [[mapper]]
 name = "cn"
 {more}
@@ -61,11 +63,12 @@ class LoginSetup:
         """Publish a CRL that lists these certificates and no others."""
         (self.folder / "crls" / "ca.crl").write_bytes(self.authority.crl(certificates))
 
-    def card(self, name: str, entries: Sequence[Entry | Issued], *, top: str = "", more: str = "") -> str:
+    def card(self, name: str, entries: Sequence[Entry | Issued], *, top: str = "", more: str = "",
+             revocation: str | None = None) -> str:
         """Make a SoftHSM token and a configuration that uses it; return the configuration's path for `config=`."""
         token = self.token(name, entries)
         return self.configure(name, module=softhsm.module_path(), environment={"SOFTHSM2_CONF": token.configuration},
-                              top=top, more=more)
+                              top=top, more=more, revocation=revocation)
 
     def token(self, name: str, entries: Sequence[Entry | Issued]) -> SoftToken:
         """Make a SoftHSM token with these certificates and their keys."""
@@ -75,9 +78,10 @@ class LoginSetup:
                                     owner=self.card_owner)
 
     def configure(self, name: str, *, module: str, environment: Mapping[str, str] | None = None, top: str = "",
-                  more: str = "") -> str:
+                  more: str = "", revocation: str | None = None) -> str:
         """Write a configuration that uses a PKCS#11 module; return its path as logins see it."""
-        text = configuration(module=module, folder=self.inside, environment=environment, top=top, more=more)
+        text = configuration(module=module, folder=self.inside, environment=environment, top=top, more=more,
+                             revocation=revocation)
         (self.folder / f"{name}.toml").write_text(text)
         (self.folder / f"{name}.toml").chmod(0o644)
         return f"{self.inside}/{name}.toml"

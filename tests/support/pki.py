@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from tests.support.keys import HASHES, PrivateKey, fresh_key, key_pem, shared_key, sign
-from tests.support.rewrite import rewrite
+from tests.support.rewrite import rewrite, rewrite_crl
 
 __all__ = [
     "ANY_PURPOSE", "CLIENT_AUTH", "DAY", "SERVER_AUTH", "SMARTCARD_LOGON", "CertificateAuthority", "Issued",
@@ -216,8 +216,11 @@ class CertificateAuthority:
             builder = builder.add_extension(extension, critical)
         for entry in revoked:
             builder = builder.add_revoked_certificate(_entry(entry))
-        crl = builder.sign(key, _hash_for(key, signature_hash))
-        return crl.public_bytes(serialization.Encoding.PEM if pem else serialization.Encoding.DER)
+        weak = signature_hash in ("md5", "sha1")
+        crl = builder.sign(key, _hash_for(key, "sha256" if weak else signature_hash))
+        der = crl.public_bytes(serialization.Encoding.DER)
+        der = rewrite_crl(der, key, signature_hash) if weak else der
+        return to_pem(der, "X509 CRL") if pem else der
 
     @staticmethod
     def _crl_extensions(

@@ -21,6 +21,7 @@ def rewrite(  # noqa: PLR0913 - every field may be replaced
     subject: bytes | None = None,
     serial: int | None = None,
     public_key: bytes | None = None,
+    validity: bytes | None = None,
     version: int | bytes | None = None,
     signature_hash: str | None = None,
 ) -> bytes:
@@ -36,6 +37,7 @@ def rewrite(  # noqa: PLR0913 - every field may be replaced
         0: tlv(0xA0, der_integer(version)) if isinstance(version, int) else version,
         1: None if serial is None else der_integer(serial),
         2: algorithm,
+        4: validity,
         5: subject,
         6: public_key,
     }
@@ -44,3 +46,12 @@ def rewrite(  # noqa: PLR0913 - every field may be replaced
             parts[index] = replacement
     tbs = tlv(0x30, b"".join(parts))
     return tlv(0x30, tbs + algorithm + tlv(0x03, b"\0" + sign(signer, tbs, signature_hash or "sha256")))
+
+
+def rewrite_crl(der: bytes, signer: PrivateKey, signature_hash: str) -> bytes:
+    """Sign a CRL of an RSA authority again with another hash."""
+    tbs, _algorithm, _signature = children(der)
+    parts = children(tbs)
+    parts[1] = tlv(0x30, SIGNATURE_OIDS[signature_hash] + b"\x05\x00")
+    tbs = tlv(0x30, b"".join(parts))
+    return tlv(0x30, tbs + parts[1] + tlv(0x03, b"\0" + sign(signer, tbs, signature_hash)))

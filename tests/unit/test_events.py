@@ -23,6 +23,7 @@ from pam_sc.decision.evidence import (
     RevocationFinding,
     Situation,
 )
+from pam_sc.decision.policy import RevocationMode
 from pam_sc.decision.reasons import REASONS, Reason, Severity
 from pam_sc.decision.verdict import Denied, Granted
 from pam_sc.events import LINE_MAX, EventLog, clean, pseudonym, quoted
@@ -80,10 +81,46 @@ def test_a_grant_is_one_line() -> None:
 
 
 def test_a_grant_with_unknown_revocation_says_so_and_is_louder() -> None:
-    unknown = replace(GOOD, situation=Situation.UNKNOWN)
+    assert granted_with(Situation.GOOD, Situation.UNKNOWN) == "revocation=unknown because=unknown"
+
+
+@pytest.mark.parametrize(
+    ("situations", "said"),
+    [
+        ((Situation.NO_SOURCE,), "revocation=unknown because=no-source"),
+        ((Situation.NOT_AT_HAND,), "revocation=unknown because=not-at-hand"),
+        ((Situation.STALE, Situation.GOOD), "revocation=unknown because=stale"),
+        ((Situation.STALE, Situation.NO_SOURCE, Situation.STALE), "revocation=unknown because=no-source+stale"),
+        ((Situation.STALE, Situation.REVOKED), "revocation=revoked"),
+    ],
+)
+def test_a_grant_names_every_situation_that_was_accepted(situations: tuple[Situation, ...], said: str) -> None:
+    assert granted_with(*situations) == said
+
+
+def granted_with(*situations: Situation) -> str:
+    """What is said at the end of the line about a grant with these on its path."""
     log, lines = logged()
-    log.granted(REQUEST, Granted("alice", REF), EVIDENCE.with_certificate(REF, revocation=(GOOD, unknown)))
-    assert lines == [(Severity.NOTICE, f"granted service=sudo account=alice certificate={NAME} revocation=unknown")]
+    findings = tuple(replace(GOOD, situation=situation) for situation in situations)
+    log.granted(REQUEST, Granted("alice", REF), EVIDENCE.with_certificate(REF, revocation=findings))
+    ((severity, line),) = lines
+    start = f"granted service=sudo account=alice certificate={NAME} "
+    assert (severity, line[: len(start)]) == (Severity.NOTICE, start)
+    return line.removeprefix(start)
+
+
+def test_a_grant_under_mode_off_says_so() -> None:
+    off = replace(GOOD, situation=Situation.UNKNOWN, mode=RevocationMode.OFF)
+    log, lines = logged()
+    log.granted(REQUEST, Granted("alice", REF), EVIDENCE.with_certificate(REF, revocation=(GOOD, off)))
+    assert lines[0][1].endswith(" revocation=unknown because=off")
+
+
+def test_a_grant_for_which_nothing_was_looked_up_says_so() -> None:
+    log, lines = logged()
+    evidence = replace(EVIDENCE, certificates={REF: replace(EVIDENCE.about(REF), revocation=None)})
+    log.granted(REQUEST, Granted("alice", REF), evidence)
+    assert lines[0][1].endswith(" revocation=unknown because=not-looked-up")
 
 
 def test_a_grant_without_evidence_still_names_service_and_account() -> None:

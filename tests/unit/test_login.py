@@ -36,13 +36,15 @@ from pam_sc.decision.evidence import (
     Request,
     Signed,
 )
+from pam_sc.decision.policy import RevocationRules
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.verdict import Denied, Granted, Needs
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded
-from pam_sc.login import Login, Material, Surroundings
+from pam_sc.login import Login, Surroundings
 from pam_sc.mapping import load_mappers
+from pam_sc.material import Material
 from pam_sc.trust.anchors import load_trust
-from pam_sc.trust.crl import CrlSource
+from pam_sc.trust.revocation import CaRules, RevocationSources
 from tests.support.pki import CertificateAuthority, Issued
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -111,7 +113,8 @@ def play(authority: CertificateAuthority, tmp_path: Path) -> Callable[..., Playe
         trust=TrustSettings(anchors=str(tmp_path / "ca.pem")), mappers=(mapper,),
     )
     material = Material(
-        trust=load_trust(str(tmp_path / "ca.pem"), None, TRUSTED), crls=CrlSource(),
+        trust=load_trust(str(tmp_path / "ca.pem"), None, TRUSTED),
+        revocation=RevocationSources(default=CaRules(rules=RevocationRules())),
         mappers=load_mappers([(mapper.name, mapper.table, mapper.where)], TRUSTED),
     )
 

@@ -51,7 +51,6 @@ def set_up(world: World, pcscd: Pcscd) -> VirtualCard:
     set_up_pam_p11(world, issued, "alice")
     world.pam_service("pam_p11", [f"required pam_p11.so {opensc_module()}"])
     set_up_pam_pkcs11(world, setup, opensc_module())
-    world.pam_service("pam_pkcs11", ["required pam_pkcs11.so"])
     card = pcscd.card(PivApplet({0x9A: issued}))
     card.insert()
     return card

@@ -66,8 +66,7 @@ def set_up(world: World) -> None:
         ours = setup.configure(f"alice{suffix}", module=module_path(),
                                environment={"SOFTHSM2_CONF": token.configuration})
         world.pam_service(f"pam_sc{suffix}", [f"required {module_in()} config={ours} worker={worker_in()}"])
-        world.pam_service(f"pam_pkcs11{suffix}", ["required pam_pkcs11.so"])
-    set_up_pam_pkcs11(world, setup, module_path())  # its token is named by the caller's environment
+        set_up_pam_pkcs11(world, setup, module_path(), f"pam_pkcs11{suffix}")  # the environment names its token
 
 
 def login(service: str, pin: str = PIN, card: str = "") -> tuple[bool, float]:

@@ -72,6 +72,14 @@ def test_a_check_names_a_mapper_that_does_not_exist(machine: RealMachine, file: 
     assert any(found.severity is Weight.ERROR and "'nc'" in found.text for found in machine.check(str(file)))
 
 
+def test_a_check_reads_the_certificates_that_cas_are_named_by(machine: RealMachine, file: Path) -> None:
+    (file.parent / "ca.pem").write_bytes(b"nothing")
+    ca = f'[[revocation.ca]]\nname = "partner"\ncertificate = "{file.parent}/ca.pem"\n'
+    file.write_text(file.read_text() + ca)
+    wheres = [found.where for found in machine.check(str(file)) if "holds no certificates" in found.text]
+    assert "revocation.ca[0].certificate" in wheres
+
+
 def test_a_check_reads_the_pam_stacks(machine: RealMachine, file: Path, pam_folder: Path) -> None:
     (pam_folder / "sudo").write_text("auth required pam_sc.so debgu\n")
     assert any(found.where == f"{pam_folder}/sudo:1" for found in machine.check(str(file)))

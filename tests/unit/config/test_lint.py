@@ -3,73 +3,24 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from pam_sc.config.finding import Finding, Weight
+from pam_sc.config.finding import Weight
 from pam_sc.config.lint import lint, uid_of
 from pam_sc.config.model import (
     AccountSettings,
     Configuration,
-    LookupSettings,
     MapperSettings,
     ModuleSettings,
-    RevocationSettings,
     TokenSettings,
     TrustSettings,
 )
-from pam_sc.decision.policy import RevocationMode
+from pam_sc.decision.policy import Algorithms
 from pam_sc.record import replace
 from tests.support.pki import DAY, CertificateAuthority, Wish, now
-
-UIDS = {"pam_sc": 990, "pam_sc_card": 991}
-
-
-@pytest.fixture(scope="module")
-def authority() -> CertificateAuthority:
-    return CertificateAuthority()
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that everybody can reach, which those of pytest are not."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
-@pytest.fixture
-def good(place: Path, authority: CertificateAuthority) -> Configuration:
-    """A configuration without findings."""
-    for name, content in (("anchors", authority.pem), ("crls", authority.crl())):
-        (place / name).mkdir()
-        (place / name).chmod(0o755)
-        write(place / name / "one.pem", content)
-    write(place / "map", b"Alice -> alice\n")
-    return Configuration(
-        source="/etc/pam_sc/pam_sc.toml",
-        token=TokenSettings(modules=(ModuleSettings(path="/m.so"),)),
-        trust=TrustSettings(anchors=str(place / "anchors")),
-        revocation=RevocationSettings(crls=str(place / "crls")),
-        mappers=(MapperSettings(name="cn", table={"mapfile": str(place / "map")}, where=""),),
-    )
-
-
-def write(path: Path, content: bytes, mode: int = 0o644) -> None:
-    path.write_bytes(content)
-    path.chmod(mode)
-
-
-def findings(configuration: Configuration, uids: Mapping[str, int] = UIDS) -> list[Finding]:
-    return list(lint(configuration, at=now(), find_uid=uids.get))
-
-
-def only(configuration: Configuration, uids: Mapping[str, int] = UIDS) -> tuple[Weight, str, str]:
-    (finding,) = findings(configuration, uids)
-    return finding.severity, finding.where, finding.text
+from tests.unit.config.findings import OWNERS, findings, only, write
 
 
 def test_a_good_configuration_has_no_findings(good: Configuration) -> None:
@@ -95,23 +46,20 @@ def test_a_service_that_is_never_reached_is_a_note(good: Configuration) -> None:
     assert found == (Weight.NOTE, "account.card_names_user", text)
 
 
-@pytest.mark.parametrize("mode", [RevocationMode.OFF, RevocationMode.PREFER])
-def test_lenient_revocation_is_a_warning(good: Configuration, mode: RevocationMode) -> None:
-    found = only(replace(good, revocation=replace(good.revocation, lookup=LookupSettings(mode=mode))))
-    assert found[:2] == (Weight.WARNING, "revocation.mode")
-    assert found[2].startswith(f"{mode.value}: ")
+@pytest.mark.parametrize("algorithms", [Algorithms.LEGACY, Algorithms.ANY])
+def test_old_algorithms_are_a_warning(good: Configuration, algorithms: Algorithms) -> None:
+    severity, where, text = only(replace(good, trust=replace(good.trust, algorithms=algorithms)))
+    assert (severity, where) == (Weight.WARNING, "trust.algorithms")
+    assert text.startswith(f"{algorithms.value}: ")
 
 
-def test_strict_revocation_with_a_crl_is_no_finding(good: Configuration) -> None:
-    assert findings(replace(good, revocation=replace(good.revocation, lookup=LookupSettings(mode=RevocationMode.REQUIRE)))) == []
+def test_rules_that_cas_need_not_keep_are_a_warning(good: Configuration) -> None:
+    assert only(replace(good, trust=replace(good.trust, strict=False)))[:2] == (Weight.WARNING, "trust.strict")
 
 
-@pytest.mark.parametrize("folder", ["empty", None])
-def test_strict_revocation_without_a_crl_is_an_error(good: Configuration, place: Path, folder: str | None) -> None:
-    (place / "empty").mkdir(mode=0o755)
-    crls = str(place / folder) if folder else None
-    found = only(replace(good, revocation=RevocationSettings(mode=RevocationMode.REQUIRE, crls=crls)))
-    assert found == (Weight.ERROR, "revocation.crls", "mode is require, but there is no CRL: every card is refused")
+def test_partial_paths_and_policies_are_no_finding(good: Configuration) -> None:
+    trust = replace(good.trust, partial_paths=True, policies=frozenset({"1.2.3"}))
+    assert findings(replace(good, trust=trust)) == []
 
 
 def test_an_opensc_conf_of_ones_own_is_a_warning(good: Configuration) -> None:
@@ -160,7 +108,7 @@ def test_accounts_that_no_login_can_use_are_an_error(
 
 
 def test_accounts_that_are_missing_are_a_note_where_only_programs_without_privilege_count(good: Configuration) -> None:
-    found = lint(good, at=now(), find_uid={}.get, privileged=False)
+    found = lint(good, at=now(), find_uid={}.get, privileged=False, owners=OWNERS)
     assert [finding.severity for finding in found] == [Weight.NOTE, Weight.NOTE]
 
 

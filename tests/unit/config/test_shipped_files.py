@@ -25,7 +25,9 @@ OPTION = "# "
 
 MAPPER_KEYS = {"mapper.mapfile", "mapper.ignore_case"}
 """Those of the mapper cn, which the schema leaves to it."""
-EXAMPLES = ("select", "intermediates", "crls", "services", "mapfile")
+EXAMPLES = (
+    "select", "intermediates", "policies", "crls", "ocsp_responder", "proxy", "services", "mapfile",
+)
 """Options whose default is that they are absent: what stands in the file is an example."""
 
 
@@ -38,7 +40,7 @@ def uncommented(text: str) -> str:
 
 def is_option(line: str) -> bool:
     name, equals, _value = line.removeprefix(OPTION).partition(" = ")
-    return line.startswith(OPTION) and bool(equals) and name.isidentifier()
+    return line.startswith(OPTION) and ((bool(equals) and name.isidentifier()) or name.startswith("[["))
 
 
 def is_repeated(line: str, following: list[str]) -> bool:
@@ -57,7 +59,7 @@ def keys_of(table: Table, prefix: str = "") -> Iterator[str]:
 def keys_in(table: dict[str, Any], prefix: str = "") -> Iterator[str]:
     for name, value in table.items():
         inner = value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else value
-        if isinstance(inner, dict) and name != "environment":
+        if isinstance(inner, dict) and name not in ("environment", "ocsp_responder"):
             yield from keys_in(inner, f"{prefix}{name}.")
         else:
             yield prefix + name
@@ -79,11 +81,19 @@ def test_the_shipped_file_loads_as_it_is(tmp_path: Path, module: Path) -> None:
 
 
 def test_the_defaults_that_the_shipped_file_shows_are_those_that_hold(tmp_path: Path, module: Path) -> None:
-    lines = [line for line in uncommented(SHIPPED).splitlines() if not line.startswith(EXAMPLES)]
+    before, found, after = uncommented(SHIPPED).partition("[[revocation.ca]]")
+    without_example = before + after[after.index("\n[account]"):]
+    lines = [line for line in without_example.splitlines() if not line.startswith(EXAMPLES)]
     shown = load_text(tmp_path, module, "\n".join(lines))
+    assert found
     as_it_is = load_text(tmp_path, module, SHIPPED)
     assert (shown.token, shown.trust, shown.revocation) == (as_it_is.token, as_it_is.trust, as_it_is.revocation)
     assert (shown.account, shown.pin, shown.card_required) == (as_it_is.account, as_it_is.pin, as_it_is.card_required)
+
+
+def test_the_example_of_a_ca_of_its_own_loads(tmp_path: Path, module: Path) -> None:
+    (partner,) = load_text(tmp_path, module, uncommented(SHIPPED)).revocation.authorities
+    assert (partner.name, partner.lookup.max_bytes, partner.lookup.loopback) == ("partner", 1 << 20, True)
 
 
 def test_every_key_of_the_schema_says_what_it_expects() -> None:

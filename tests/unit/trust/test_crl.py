@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,22 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pam_sc.decision.evidence import RevocationFinding, RevocationStatus, ValidPath
-from pam_sc.decision.policy import Policy
+from pam_sc.decision.evidence import RevocationFinding, Situation, ValidPath
+from pam_sc.decision.policy import Algorithms, Policy, RevocationMode, RevocationRules
 from pam_sc.errors import TrustError
 from pam_sc.trust.anchors import PathCertificate, Trust, read_path_certificate
-from pam_sc.trust.crl import CrlSource, find_revocation, load_crls
+from pam_sc.trust.crl import Conditions
+from pam_sc.trust.crl_file import FileCrls, load_crls
 from pam_sc.trust.path import find_path
+from pam_sc.trust.revocation import CaRules, RevocationSources, find_revocation
 from tests.support.pki import DAY, CertificateAuthority, Issued, Revoked, Wish, now
 
 AT = now()
 SECOND = datetime.timedelta(seconds=1)
 TRUSTED = frozenset({0, os.getuid()})
-GOOD, REVOKED, UNKNOWN = RevocationStatus.GOOD, RevocationStatus.REVOKED, RevocationStatus.UNKNOWN
+GOOD, REVOKED, UNKNOWN = Situation.GOOD, Situation.REVOKED, Situation.UNKNOWN
+STALE, NOT_AT_HAND, NO_SOURCE = Situation.STALE, Situation.NOT_AT_HAND, Situation.NO_SOURCE
+EXACT = RevocationRules(mode=RevocationMode.REQUIRE, clock_skew=datetime.timedelta(0))
 
 ROOT = CertificateAuthority("Root")
 ISSUING = ROOT.subordinate("Issuing")
@@ -42,10 +47,33 @@ def path_of(leaf: Issued, root: CertificateAuthority = ROOT, issuing: Certificat
     return found
 
 
-def source(folder: Path, *crls: bytes) -> CrlSource:
+def source(folder: Path, *crls: bytes) -> FileCrls:
     for index, crl in enumerate(crls):
         (folder / f"{index}.crl").write_bytes(crl)
     return load_crls(str(folder), TRUSTED)
+
+
+def found_on(
+    path: ValidPath,
+    crls: FileCrls,
+    at: datetime.datetime = AT,
+    policy: Policy | None = None,
+    *,
+    rules: RevocationRules = EXACT,
+    intermediates: Sequence[bytes] = (),
+) -> tuple[RevocationFinding, ...]:
+    """Return the findings about a path whose last certificate is the one anchor."""
+    anchor, *others = (parsed(der) for der in (path.certificates[-1], *intermediates))
+    conditions = Conditions(
+        trust=Trust(anchors=(anchor,), intermediates=tuple(others)), policy=policy or Policy(), at=at
+    )
+    return find_revocation(path, RevocationSources(crls=(crls,), default=CaRules(rules=rules)), conditions)
+
+
+def parsed(der: bytes) -> PathCertificate:
+    found = read_path_certificate(der)
+    assert isinstance(found, PathCertificate)
+    return found
 
 
 @pytest.fixture
@@ -59,15 +87,14 @@ def folder(tmp_path: Path) -> Path:
 def about_leaf(
     folder: Path, *crls: bytes, leaf: Issued = LEAF, at: datetime.datetime = AT, policy: Policy | None = None
 ) -> RevocationFinding:
-    found = find_revocation(path_of(leaf), source(folder, *crls), at, policy)
+    found = found_on(path_of(leaf), source(folder, *crls), at, policy)
     assert len(found) == 2
     return found[0]
 
 
-def expect(finding: RevocationFinding, status: RevocationStatus, detail: str = "", *, named: bool = True) -> None:
-    assert finding.status is status, finding
-    assert detail in finding.detail
-    assert finding.source_named is named
+def expect(finding: RevocationFinding, situation: Situation, detail: str = "") -> None:
+    assert finding.situation is situation, finding
+    assert detail in finding.detail, finding
 
 
 # ---------------------------------------------------------------- good and revoked
@@ -88,20 +115,20 @@ def test_certificate_with_the_next_serial_number_is_not_revoked(folder: Path) ->
 
 
 def test_each_certificate_but_the_anchor_has_a_finding(folder: Path) -> None:
-    found = find_revocation(path_of(LEAF), source(folder, ISSUING.crl(), ROOT.crl()), AT)
+    found = found_on(path_of(LEAF), source(folder, ISSUING.crl(), ROOT.crl()))
     assert [each.subject for each in found] == ["CN=alice,O=Example", "CN=Issuing,O=Example"]
-    assert [each.status for each in found] == [GOOD, GOOD]
+    assert [each.situation for each in found] == [GOOD, GOOD]
 
 
 def test_revoked_intermediate_is_found(folder: Path) -> None:
     serial = ISSUING.certificate.serial_number
-    found = find_revocation(path_of(LEAF), source(folder, ISSUING.crl(), ROOT.crl([serial])), AT)
-    assert [each.status for each in found] == [GOOD, REVOKED]
+    found = found_on(path_of(LEAF), source(folder, ISSUING.crl(), ROOT.crl([serial])))
+    assert [each.situation for each in found] == [GOOD, REVOKED]
 
 
 def test_serial_number_on_the_crl_of_another_authority_of_the_path_means_nothing(folder: Path) -> None:
-    found = find_revocation(path_of(LEAF), source(folder, ISSUING.crl(), ROOT.crl([LEAF.serial])), AT)
-    assert [each.status for each in found] == [GOOD, GOOD]
+    found = found_on(path_of(LEAF), source(folder, ISSUING.crl(), ROOT.crl([LEAF.serial])))
+    assert [each.situation for each in found] == [GOOD, GOOD]
 
 
 @pytest.mark.parametrize("reason", [REASONS.key_compromise, REASONS.certificate_hold, REASONS.superseded, None])
@@ -115,8 +142,8 @@ def test_entry_that_removes_from_the_crl_is_no_revocation(folder: Path) -> None:
 
 
 def test_several_crls_in_one_file_all_count(folder: Path) -> None:
-    found = find_revocation(path_of(LEAF), source(folder, ROOT.crl() + ISSUING.crl([LEAF])), AT)
-    assert [each.status for each in found] == [REVOKED, GOOD]
+    found = found_on(path_of(LEAF), source(folder, ROOT.crl() + ISSUING.crl([LEAF])))
+    assert [each.situation for each in found] == [REVOKED, GOOD]
 
 
 def test_newest_of_several_genuine_crls_speaks(folder: Path) -> None:
@@ -144,9 +171,9 @@ def test_crl_counts_from_its_first_second_to_its_last(folder: Path) -> None:
     expect(about_leaf(folder, crl, at=AT + DAY - SECOND), GOOD)
 
 
-def test_crl_one_second_past_its_next_update_is_unknown(folder: Path) -> None:
+def test_crl_one_second_past_its_next_update_is_stale(folder: Path) -> None:
     crl = ISSUING.crl(this_update=AT - 2 * DAY, next_update=AT - DAY)
-    expect(about_leaf(folder, crl, at=AT - DAY + SECOND), UNKNOWN, "it expired on ")
+    expect(about_leaf(folder, crl, at=AT - DAY + SECOND), STALE, "it expired on ")
 
 
 def test_crl_one_second_before_its_time_is_unknown(folder: Path) -> None:
@@ -156,7 +183,7 @@ def test_crl_one_second_before_its_time_is_unknown(folder: Path) -> None:
 
 def test_stale_crl_still_refuses_what_it_lists(folder: Path) -> None:
     crl = ISSUING.crl([LEAF], this_update=AT - 9 * DAY, next_update=AT - DAY)
-    expect(about_leaf(folder, crl), REVOKED, "though it is stale")
+    expect(about_leaf(folder, crl), REVOKED, "though it expired on ")
 
 
 def test_stale_forged_crl_revokes_nobody(folder: Path) -> None:
@@ -190,19 +217,19 @@ def test_revoked_user_stays_refused_when_the_crl_is_replaced_by_one_of_an_unrela
     """The authority was renewed under one name with a new key, and both its certificates are at hand."""
     renewed = ROOT.subordinate("Issuing")
     empty = renewed.crl(signing_key=CertificateAuthority("x").private_key, identifiers=False)
-    found = find_revocation(path_of(LEAF), source(folder, empty), AT)
+    found = found_on(path_of(LEAF), source(folder, empty))
     expect(found[0], UNKNOWN)
 
 
 def test_crl_with_a_name_but_for_one_letter_is_not_at_hand(folder: Path) -> None:
     other = CertificateAuthority("Issuinh", key=ISSUING.private_key)
-    expect(about_leaf(folder, other.crl()), UNKNOWN, "no CRL of 'CN=Issuing,O=Example' is at hand", named=False)
+    expect(about_leaf(folder, other.crl()), NO_SOURCE, "no CRL of 'CN=Issuing,O=Example' is at hand")
 
 
 def test_crl_whose_issuer_may_not_sign_crls_does_not_count(folder: Path) -> None:
     issuing = ROOT.subordinate("Issuing", key_usage=("keyCertSign",))
     path = path_of(issuing.issue(key="p256"), issuing=issuing)
-    expect(find_revocation(path, source(folder, issuing.crl()), AT)[0], UNKNOWN, "CRL")
+    expect(found_on(path, source(folder, issuing.crl()))[0], UNKNOWN, "CRL")
 
 
 def test_unknown_critical_extension_of_a_crl_does_not_count(folder: Path) -> None:
@@ -215,10 +242,25 @@ def test_unknown_extension_that_is_not_critical_is_passed_over(folder: Path) -> 
     expect(about_leaf(folder, ISSUING.crl(extensions=[(unknown, False)])), GOOD)
 
 
-def test_crl_signed_with_a_hash_that_the_policy_calls_weak_makes_nothing_good(folder: Path) -> None:
-    weak = Policy(weak_hashes=frozenset({"sha256"}))
-    expect(about_leaf(folder, ISSUING.crl(), policy=weak), UNKNOWN, "got a signature with sha256")
-    expect(about_leaf(folder, ISSUING.crl([LEAF]), policy=weak), REVOKED)
+@pytest.mark.parametrize(
+    ("name", "algorithms", "counts"),
+    [
+        ("sha1", Algorithms.CURRENT, False),
+        ("sha1", Algorithms.LEGACY, True),
+        ("md5", Algorithms.LEGACY, False),
+        ("sha256", Algorithms.CURRENT, True),
+    ],
+)
+def test_crl_signed_with_a_hash_that_the_policy_calls_weak_makes_nothing_good(
+    folder: Path, name: str, algorithms: Algorithms, counts: bool
+) -> None:
+    root, policy = CertificateAuthority("Root", "rsa2048"), Policy(algorithms=algorithms)
+    leaf = root.issue(key="p256")
+    path = ValidPath(certificates=(leaf.der, root.der), subjects=("alice", "Root"))
+    (found,) = found_on(path, source(folder, root.crl(signature_hash=name)), policy=policy)
+    expect(found, GOOD if counts else UNKNOWN, "" if counts else f"got a signature with {name}")
+    (found,) = found_on(path, source(folder, root.crl([leaf], signature_hash=name)), policy=policy)
+    expect(found, REVOKED)
 
 
 def point(*, user: bool = False, ca: bool = False, indirect: bool = False, url: str | None = None,
@@ -230,8 +272,8 @@ def point(*, user: bool = False, ca: bool = False, indirect: bool = False, url: 
 
 def test_crl_for_user_certificates_counts_for_the_leaf_only(folder: Path) -> None:
     crls = source(folder, ISSUING.crl(extensions=point(user=True)), ROOT.crl(extensions=point(user=True)))
-    found = find_revocation(path_of(LEAF), crls, AT)
-    assert [each.status for each in found] == [GOOD, UNKNOWN]
+    found = found_on(path_of(LEAF), crls)
+    assert [each.situation for each in found] == [GOOD, UNKNOWN]
 
 
 def test_crl_for_authorities_only_does_not_count_for_the_leaf(folder: Path) -> None:
@@ -240,11 +282,12 @@ def test_crl_for_authorities_only_does_not_count_for_the_leaf(folder: Path) -> N
 
 def test_crl_for_some_reasons_only_does_not_count(folder: Path) -> None:
     some = frozenset({REASONS.key_compromise})
-    expect(about_leaf(folder, ISSUING.crl(extensions=point(reasons=some))), UNKNOWN, "scope")
+    expect(about_leaf(folder, ISSUING.crl(extensions=point(reasons=some))), UNKNOWN, "covers only some reasons")
 
 
-def test_indirect_crl_does_not_count(folder: Path) -> None:
-    expect(about_leaf(folder, ISSUING.crl(extensions=point(indirect=True))), UNKNOWN, "scope")
+def test_indirect_crl_of_the_issuer_itself_counts(folder: Path) -> None:
+    expect(about_leaf(folder, ISSUING.crl(extensions=point(indirect=True))), GOOD)
+    expect(about_leaf(folder, ISSUING.crl([LEAF], extensions=point(indirect=True))), REVOKED)
 
 
 def test_crl_of_the_certificate_s_own_distribution_point_counts(folder: Path) -> None:
@@ -325,7 +368,7 @@ def test_delta_to_a_newer_complete_crl_hides_no_delta_to_an_older_one(folder: Pa
 
 
 def test_nothing_named_and_nothing_at_hand_is_unknown_without_a_source(folder: Path) -> None:
-    expect(about_leaf(folder), UNKNOWN, "no CRL of 'CN=Issuing,O=Example' is at hand", named=False)
+    expect(about_leaf(folder), NO_SOURCE, "no CRL of 'CN=Issuing,O=Example' is at hand")
 
 
 @pytest.mark.parametrize(
@@ -333,7 +376,7 @@ def test_nothing_named_and_nothing_at_hand_is_unknown_without_a_source(folder: P
     [{"crl_distribution_points": [DISTRIBUTION_POINT]}, {"ocsp": ["http://ocsp.example.test"]}],
 )
 def test_certificate_that_points_to_a_source_names_one(folder: Path, wishes: dict[str, object]) -> None:
-    expect(about_leaf(folder, leaf=ISSUING.issue(key="p256", **wishes)), UNKNOWN)
+    expect(about_leaf(folder, leaf=ISSUING.issue(key="p256", **wishes)), NOT_AT_HAND)
 
 
 def test_certificate_that_points_to_its_issuer_only_names_no_source(folder: Path) -> None:
@@ -341,7 +384,7 @@ def test_certificate_that_points_to_its_issuer_only_names_no_source(folder: Path
         AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier("http://ca.example.test")
     )
     leaf = ISSUING.issue(key="p256", extensions=[(x509.AuthorityInformationAccess([way]), False)])
-    expect(about_leaf(folder, leaf=leaf), UNKNOWN, named=False)
+    expect(about_leaf(folder, leaf=leaf), NO_SOURCE)
 
 
 def test_crl_with_the_issuer_s_name_in_other_case_is_a_source(folder: Path) -> None:
@@ -351,7 +394,7 @@ def test_crl_with_the_issuer_s_name_in_other_case_is_a_source(folder: Path) -> N
 
 @pytest.mark.parametrize("content", [b"", b"junk", ISSUING.crl(pem=False)[:-1], LEAF.pem, ISSUING.crl()[:-9]])
 def test_file_that_cannot_be_parsed_is_no_source_and_is_reported(folder: Path, content: bytes) -> None:
-    expect(about_leaf(folder, content), UNKNOWN, named=False)
+    expect(about_leaf(folder, content), NO_SOURCE)
     assert "0.crl'" in source(folder).problems[0]
 
 
@@ -363,7 +406,7 @@ def test_file_that_cannot_be_parsed_does_not_hide_the_others(folder: Path) -> No
 
 
 def test_no_configured_path_is_an_empty_source() -> None:
-    assert load_crls(None, TRUSTED) == CrlSource()
+    assert load_crls(None, TRUSTED) == FileCrls()
 
 
 def test_missing_path_is_an_error(folder: Path) -> None:
@@ -386,4 +429,13 @@ def test_no_mutation_of_a_crl_makes_it_raise_or_revoke_or_clear(
     crl = bytearray(LISTS_LEAF)
     crl[data.draw(st.integers(0, len(crl) - 1))] ^= data.draw(st.integers(1, 255))
     folder = tmp_path_factory.mktemp("crls")
-    assert about_leaf(folder, bytes(crl)).status is UNKNOWN
+    assert about_leaf(folder, bytes(crl)).situation in (UNKNOWN, STALE, NO_SOURCE)
+
+
+def test_a_crl_file_that_cannot_be_used_may_have_been_the_one_and_counts_as_a_source(folder: Path) -> None:
+    broken = source(folder, b"junk")
+    sources = RevocationSources(crls=(broken,), default=CaRules(rules=EXACT), problems=lambda: broken.problems)
+    path = path_of(LEAF)
+    conditions = Conditions(trust=Trust(anchors=(parsed(path.certificates[-1]),)), policy=Policy(), at=AT)
+    finding = find_revocation(path, sources, conditions)[0]
+    expect(finding, Situation.NOT_AT_HAND, "0.crl'")

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from cryptography import x509
 
 from pam_sc.decision.evidence import NoPath, ValidPath
-from pam_sc.decision.policy import Policy
+from pam_sc.decision.policy import PathInputs, Policy
 from pam_sc.decision.reasons import Reason
 from pam_sc.trust.anchors import PathCertificate, Trust, read_path_certificate
 from pam_sc.trust.path import find_path
@@ -47,9 +48,12 @@ def inhibit_any(skip: int) -> Extension:
     return x509.InhibitAnyPolicy(skip), True
 
 
-def problem(*levels: list[Extension], names: tuple[str, ...] = ("CA 0", "CA 1", "CA 2"), leaf: str = "alice") -> (
-    str | None
-):
+def problem(
+    *levels: list[Extension],
+    names: tuple[str, ...] = ("CA 0", "CA 1", "CA 2"),
+    leaf: str = "alice",
+    inputs: PathInputs | None = None,
+) -> str | None:
     """What is wrong with a path whose certificates, from below the anchor to the leaf, have these extensions."""
     authority = ROOT
     path = [ROOT.certificate]
@@ -57,7 +61,7 @@ def problem(*levels: list[Extension], names: tuple[str, ...] = ("CA 0", "CA 1", 
         authority = authority.subordinate(name, extensions=extensions)
         path.insert(0, authority.certificate)
     path.insert(0, authority.issue(common_name=leaf, key="p256", extensions=levels[-1]).certificate)
-    return policy_problem(path)
+    return policy_problem(path, inputs)
 
 
 def test_path_without_policies_is_fine_where_none_is_required() -> None:
@@ -159,6 +163,90 @@ def test_malformed_mappings_are_refused(value: bytes) -> None:
     found = problem([policies(P1), raw_mappings(value)], [policies(P1)])
     assert found is not None
     assert found.startswith("its policies cannot be read")
+
+
+# ---------------------------------------------------------------- what the administrator demands
+
+
+def demanding(*oids: str, **flags: bool) -> PathInputs:
+    """One of these policies is required."""
+    return PathInputs(policies=frozenset(oids), explicit_policy=True, **flags)
+
+
+NONE_WANTED = "none of the certificate policies that are asked for is valid, but one is required"
+NONE_VALID = "no certificate policy is valid, but one is required"
+
+
+def test_policy_that_is_asked_for_must_run_through_the_path() -> None:
+    levels = ([policies(P1, P2)], [policies(P1)])
+    assert problem(*levels, inputs=demanding(P1)) is None
+    assert problem(*levels, inputs=demanding(P1, P2)) is None
+    assert problem(*levels, inputs=demanding(P2)) == NONE_WANTED
+    assert problem(*levels, inputs=demanding(ANY)) is None
+    assert problem([policies(P1)], [policies(P2)], inputs=demanding(P1, P2)) == NONE_VALID
+    assert problem([], [], inputs=demanding(P1)) == NONE_VALID
+
+
+def test_no_policy_at_all_is_never_enough_where_one_is_required() -> None:
+    assert problem([policies(P1)], [policies(P1)], inputs=demanding()) == NONE_WANTED
+
+
+def test_policies_that_are_asked_for_are_no_matter_where_none_is_required() -> None:
+    assert problem([policies(P1)], [policies(P1)], inputs=PathInputs(policies=frozenset({P2}))) is None
+    assert problem([constraints(explicit=0), policies(P1)], [policies(P1)], inputs=PathInputs(policies=frozenset({P2}))) == (
+        NONE_WANTED
+    )
+
+
+def test_any_policy_down_to_the_leaf_is_whatever_is_asked_for() -> None:
+    assert problem([policies(ANY)], [policies(ANY)], inputs=demanding(P1)) is None
+    assert problem([policies(ANY)], [policies(P2)], inputs=demanding(P1)) == NONE_WANTED
+    assert problem([policies(P1)], [policies(ANY)], inputs=demanding(P2)) == NONE_WANTED
+
+
+def test_mapped_policy_is_asked_for_by_its_name_in_the_anchor_s_domain() -> None:
+    levels = ([policies(P1), mapped(P1_DER, P2_DER)], [policies(P2)])
+    assert problem(*levels, inputs=demanding(P1)) is None
+    assert problem(*levels, inputs=demanding(P2)) == NONE_WANTED
+
+
+def test_policy_below_any_policy_that_is_mapped_is_asked_for_by_its_first_name() -> None:
+    levels = ([policies(ANY), mapped(P1_DER, P2_DER)], [policies(P2)])
+    assert problem(*levels, inputs=demanding(P1)) is None
+    assert problem(*levels, inputs=demanding(P2)) == NONE_WANTED
+
+
+def test_two_policies_that_are_mapped_to_one_are_both_its_names() -> None:
+    both = raw_mappings(tlv(0x30, b"".join(
+        tlv(0x30, tlv(0x06, first) + tlv(0x06, second)) for first, second in ((P1_DER, P1_DER), (P2_DER, P1_DER))
+    )))  # fmt: skip
+    levels = ([policies(P1, P2), both], [policies(P1)])
+    assert problem(*levels, inputs=demanding(P1)) is None
+    assert problem(*levels, inputs=demanding(P2)) is None
+    assert problem(*levels, inputs=demanding("1.2.3")) == NONE_WANTED
+
+
+def test_mapping_that_the_administrator_inhibits_does_not_count() -> None:
+    levels = ([policies(P1), mapped(P1_DER, P2_DER)], [policies(P2)])
+    assert problem(*levels, inputs=demanding(P1, inhibit_policy_mapping=True)) == NONE_VALID
+    assert problem([policies(P1)], [policies(P1)], inputs=demanding(P1, inhibit_policy_mapping=True)) is None
+
+
+def test_any_policy_that_the_administrator_inhibits_does_not_count() -> None:
+    assert problem([policies(ANY)], [policies(P1)], inputs=demanding(P1, inhibit_any_policy=True)) == NONE_VALID
+    assert problem([policies(P1)], [policies(P1)], inputs=demanding(P1, inhibit_any_policy=True)) is None
+
+
+def test_web_of_mappings_costs_no_more_than_its_size() -> None:
+    """A policy tree would have 40 ** 8 leaves."""
+    names = [bytes.fromhex("2b06010401868d1f02") + bytes([number]) for number in range(40)]
+    pairs = b"".join(tlv(0x30, tlv(0x06, first) + tlv(0x06, second)) for first in names for second in names)
+    stated = policies(*(f"{P2}.{number}" for number in range(40)))
+    level = [stated, raw_mappings(tlv(0x30, pairs))]
+    start = time.monotonic()
+    assert problem(*[level] * 8, [stated], names=tuple(f"CA {n}" for n in range(8)), inputs=demanding(f"{P2}.7")) is None
+    assert problem(*[level] * 8, [stated], names=tuple(f"CA {n}" for n in range(8)), inputs=demanding(P1)) == NONE_WANTED
+    assert time.monotonic() - start < 2
 
 
 @pytest.mark.parametrize(("leaf", "valid"), [([policies(P1)], True), ([policies(P2)], False)])

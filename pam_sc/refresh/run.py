@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One run of `pam-sc refresh`: plan, fetch in the network process, verify, put into the store.
+
+This process opens no connection, and the network process sees neither store nor card. Only one run at a time writes into
+the store; whatever goes wrong with one source, the others are done, and what was at hand stays.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from pam_sc.config.model import Configuration, LookupSettings
+from pam_sc.config.model import Fetch as FetchSetting
+from pam_sc.errors import ConfigError, OwnershipError, PamScError, StoreError
+from pam_sc.material import load_revocation
+from pam_sc.network.client import NetworkClient, start_network_process
+from pam_sc.ownership import resolve_trusted
+from pam_sc.record import record, replace
+from pam_sc.refresh.answers import fetch_answers, remove_old_answers
+from pam_sc.refresh.crls import take_crl
+from pam_sc.refresh.files import index_files
+from pam_sc.refresh.model import Scene, Tell, WantedCrl
+from pam_sc.refresh.plan import Plan, Planner, Selection
+from pam_sc.transfer import Outcome, Transfer
+from pam_sc.trust.anchors import load_trust
+from pam_sc.trust.replacing import LOCK_WAIT_S, locked
+
+TOGETHER = 16
+"""CRLs that are fetched at the same time; they are put into the store before the next ones are fetched."""
+MEMORY_MAX = 256 << 20
+_GRACE_S = 5.0
+
+Progress = Callable[[int, int, int], None]
+"""Hears how many sources are done, how many there are, and how many bytes of those under way have come."""
+
+
+@record(kw_only=True)
+class Run:
+    """What one run needs."""
+
+    configuration: Configuration
+    selection: Selection
+    trusted_uids: frozenset[int]
+    worker: str
+    tell: Tell
+    progress: Progress = lambda _done, _of, _bytes: None
+    lock_wait_s: float = LOCK_WAIT_S
+
+
+def refresh(run: Run) -> tuple[str, ...]:
+    """Bring the store up to date, telling each source as it is done; return what could not be used, a sentence each.
+
+    ConfigError where the configuration lets nobody fetch; StoreError where the store cannot be written at all.
+    """
+    settings = run.configuration.revocation
+    _require_fetching(run.configuration)
+    _make_folder(settings.store, run.trusted_uids)
+    with locked(settings.store, run.lock_wait_s):
+        scene = _scene(run)
+        if run.selection == Selection():
+            skew = datetime.timedelta(seconds=settings.lookup.clock_skew_s)
+            index_files(settings.crls, scene, skew, run.tell)
+        plan = Planner(run.configuration, scene, run.selection).plan()
+        if plan.crls or plan.answers:
+            with _fetching(run, plan) as fetching:
+                fetching.crls()
+                fetching.answers()
+        remove_old_answers(plan.scene)
+        return (*scene.trust.problems, *plan.problems)
+
+
+def _require_fetching(configuration: Configuration) -> None:
+    settings = configuration.revocation
+    lookups = (settings.lookup, *(authority.lookup for authority in settings.authorities))
+    if all(lookup.fetch is FetchSetting.OFF for lookup in lookups):
+        raise ConfigError(
+            f'cannot refresh: {configuration.source}: [revocation] fetch is "off", so nobody may use the network; '
+            'expected "refresh" or "login"'
+        )
+
+
+def _make_folder(folder: str, trusted_uids: frozenset[int]) -> None:
+    try:
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        resolve_trusted(folder, trusted_uids)
+    except OSError as error:
+        raise StoreError(f"cannot make the store {folder!r}: {error.strerror}; run this command as root") from error
+    except OwnershipError as error:
+        raise StoreError(f"cannot use the store: {error}") from error
+
+
+def _scene(run: Run) -> Scene:
+    configuration = run.configuration
+    trust = configuration.trust
+    return Scene(
+        folder=configuration.revocation.store,
+        trusted_uids=run.trusted_uids,
+        trust=load_trust(trust.anchors, trust.intermediates, run.trusted_uids),
+        policy=configuration.policy(),
+        at=datetime.datetime.now(datetime.UTC),
+        sources=load_revocation(replace(configuration.revocation, crls=None), run.trusted_uids),
+    )
+
+
+@contextmanager
+def _fetching(run: Run, plan: Plan) -> Iterator[_Fetching]:
+    try:
+        started = start_network_process(run.worker)
+    except OSError as error:
+        raise PamScError(f"cannot start the network process: {run.worker}: {error.strerror}") from error
+    with started:
+        yield _Fetching(run, plan, started.client)
+
+
+class _Fetching:
+    """The fetching part of a run."""
+
+    def __init__(self, run: Run, plan: Plan, client: NetworkClient) -> None:
+        self._run = run
+        self._plan = plan
+        self._client = client
+        self._done = 0
+        self._all = len(plan.crls) + len(plan.answers)
+
+    def crls(self) -> None:
+        """Fetch the CRLs, some at a time, and put each group into the store before the next."""
+        for group in _groups(self._plan.crls):
+            outcomes = list(self.fetch([self._transfer(each) for each in group], group[0].lookup))
+            for wanted in group:
+                report = take_crl(wanted, outcomes.pop(0), self._plan.at_hand.get(wanted.url), self._plan.scene)
+                self._run.tell(report)
+
+    def answers(self) -> None:
+        """Ask the OCSP responders."""
+        fetch_answers(self._plan.answers, self._plan.scene, self.fetch, self._run.tell)
+
+    def fetch(self, wanted: Sequence[Transfer], lookup: LookupSettings) -> Sequence[Outcome]:
+        """Fetch at the same time, under the limits of these settings."""
+        turns = len(wanted) // TOGETHER + 1
+        arrived: dict[int, int] = {}
+
+        def on_progress(index: int, size: int) -> None:
+            arrived[index] = size
+            self._run.progress(self._done, self._all, sum(arrived.values()))
+
+        def on_done(index: int, outcome: Outcome) -> None:  # noqa: ARG001 - the client's signature
+            arrived.pop(index, None)
+            self._done = min(self._done + 1, self._all)
+            self._run.progress(self._done, self._all, sum(arrived.values()))
+
+        return self._client.transfer(
+            wanted, time.monotonic() + turns * lookup.timeout_s + _GRACE_S, proxy=lookup.proxy,
+            loopback=lookup.loopback, each_s=float(lookup.timeout_s), in_memory_max=MEMORY_MAX,
+            on_done=on_done, on_progress=on_progress,
+        )  # fmt: skip
+
+    def _transfer(self, wanted: WantedCrl) -> Transfer:
+        known = self._plan.at_hand.get(wanted.url)
+        return Transfer(
+            url=wanted.url,
+            etag=known.etag if known else None,
+            last_modified=known.last_modified if known else None,
+            max_bytes=wanted.lookup.max_bytes,
+            configured=wanted.configured,
+        )
+
+
+def _groups(wanted: Sequence[WantedCrl]) -> Iterator[list[WantedCrl]]:
+    """Yield those that are fetched together: of the same settings, and not too many."""
+    by_settings: dict[tuple[object, ...], list[WantedCrl]] = {}
+    for each in wanted:
+        settings = each.lookup
+        by_settings.setdefault((settings.proxy, settings.loopback, settings.timeout_s), []).append(each)
+    for group in by_settings.values():
+        for at in range(0, len(group), TOGETHER):
+            yield group[at : at + TOGETHER]
