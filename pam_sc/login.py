@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pam_sc import host
@@ -27,6 +27,7 @@ from pam_sc.decision.evidence import (
     Evidence,
     Locality,
     NotSigned,
+    PathFinding,
     Request,
     RevocationFinding,
     Signed,
@@ -44,8 +45,8 @@ from pam_sc.transfer import Outcome
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate
 from pam_sc.trust.crl import Conditions
 from pam_sc.trust.fetching import Wanted, plan_fetches, why_not_fetched, with_fetched
-from pam_sc.trust.path import find_path
-from pam_sc.trust.revocation import find_revocation
+from pam_sc.trust.path import find_paths
+from pam_sc.trust.revocation import choose_path, find_revocation
 
 
 class Card(Protocol):
@@ -91,6 +92,7 @@ class Login:
         self.policy = configuration.policy()
         self.material = material
         self._around = surroundings
+        self._other_paths: dict[CertificateRef, Iterator[PathFinding]] = {}
         self._parsed: dict[bytes, PathCertificate | Unparsable] = {}
         self._gatherers: dict[Step, Callable[[Needs], Evidence]] = {
             Step.REQUEST: self._gather_request,
@@ -156,10 +158,11 @@ class Login:
 
     def _gather_path(self, needs: Needs) -> Evidence:
         ref, report = self._certificate(needs)
-        found = find_path(
+        paths = find_paths(
             report.der, self._from_card(ref), self.material.trust, self.policy, self._around.at, self._require_time
         )
-        return self.evidence.with_certificate(ref, path=found)
+        self._other_paths[ref] = paths
+        return self.evidence.with_certificate(ref, path=next(paths))
 
     def _gather_revocation(self, needs: Needs) -> Evidence:
         self._require_time()
@@ -174,14 +177,18 @@ class Login:
             at=self._around.at,
             in_time=self._require_time,
         )
-        found = find_revocation(path, self.material.revocation, conditions)
-        return self.evidence.with_certificate(ref, revocation=self._fetch_missing(path, found, conditions))
+        chosen, found = choose_path(
+            path,
+            self._other_paths.get(ref, iter(())),
+            lambda one: self._look(one, conditions),
+            self.policy.revocation.mode,
+        )
+        return self.evidence.with_certificate(ref, path=chosen, revocation=found)
 
-    def _fetch_missing(
-        self, path: ValidPath, found: tuple[RevocationFinding, ...], conditions: Conditions
-    ) -> tuple[RevocationFinding, ...]:
-        """Fetch what is not known, where this login may, and look again; leave word for who fetches later."""
+    def _look(self, path: ValidPath, conditions: Conditions) -> tuple[RevocationFinding, ...]:
+        """Look at what is at hand; fetch what is not known, where this login may, and leave word for who fetches later."""
         fetch, sources = self._around.fetch, self.material.revocation
+        found = find_revocation(path, sources, conditions)
         wanted = plan_fetches(path, found, sources, self._around.random) if fetch is not None else ()
         if wanted and fetch is not None:
             outcomes = fetch(wanted, self._around.deadline())

@@ -8,13 +8,13 @@ configuration.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from pam_sc.cli.given_files import read_crls, read_leaf, read_trust
 from pam_sc.decision.card_report import Failure
 from pam_sc.decision.certificate import read_facts
 from pam_sc.decision.decide import judge_trust
-from pam_sc.decision.evidence import CertificateEvidence, RevocationFinding, ValidPath
+from pam_sc.decision.evidence import CertificateEvidence, PathFinding, RevocationFinding, ValidPath
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Step
 from pam_sc.errors import TrustError
@@ -22,8 +22,8 @@ from pam_sc.record import record, replace
 from pam_sc.trust.anchors import Trust
 from pam_sc.trust.crl import Conditions
 from pam_sc.trust.crl_file import FileCrls
-from pam_sc.trust.path import find_path
-from pam_sc.trust.revocation import CaRules, RevocationSources, find_revocation
+from pam_sc.trust.path import find_paths
+from pam_sc.trust.revocation import CaRules, RevocationSources, choose_path, find_revocation
 
 
 @record(kw_only=True)
@@ -79,12 +79,11 @@ def _read(question: Question) -> _Material:
 
 
 def _gather(question: Question, material: _Material) -> tuple[CertificateEvidence, Failure | None]:
+    paths = find_paths(material.leaf, (), material.trust, question.policy, question.at)
     gatherers: dict[Step, Callable[[CertificateEvidence], CertificateEvidence]] = {
         Step.SUITABLE: lambda known: replace(known, facts=read_facts(material.leaf)),
-        Step.PATH: lambda known: replace(
-            known, path=find_path(material.leaf, (), material.trust, question.policy, question.at)
-        ),
-        Step.REVOCATION: lambda known: replace(known, revocation=_revocation(known, question, material)),
+        Step.PATH: lambda known: replace(known, path=next(paths)),
+        Step.REVOCATION: lambda known: _with_revocation(known, paths, question, material),
     }
     known = CertificateEvidence()
     while isinstance(judged := judge_trust(known, question.policy, question.at), Step):
@@ -92,11 +91,17 @@ def _gather(question: Question, material: _Material) -> tuple[CertificateEvidenc
     return known, judged
 
 
-def _revocation(
-    known: CertificateEvidence, question: Question, material: _Material
-) -> tuple[RevocationFinding, ...]:
+def _with_revocation(
+    known: CertificateEvidence, paths: Iterator[PathFinding], question: Question, material: _Material
+) -> CertificateEvidence:
     if not isinstance(known.path, ValidPath):
         raise ValueError("revocation was asked for a certificate without a path")
     sources = RevocationSources(crls=(material.crls,), default=CaRules(rules=question.policy.revocation))
     conditions = Conditions(trust=material.trust, policy=question.policy, at=question.at)
-    return find_revocation(known.path, sources, conditions)
+    chosen, found = choose_path(
+        known.path,
+        paths,
+        lambda path: find_revocation(path, sources, conditions),
+        question.policy.revocation.mode,
+    )
+    return replace(known, path=chosen, revocation=found)

@@ -109,6 +109,7 @@ def _judge(wanted: WantedAnswer, message: OcspMessage, scene: Scene) -> SourceAn
         responder=wanted.responder,
         nonce_required=wanted.lookup.ocsp_nonce is OcspNonce.REQUIRED,
         judge_signer=lambda _certificate, _issuers: Situation.GOOD,
+        named=True,
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import os
 import stat
-from collections.abc import Iterator
 
 from pam_sc.decision.evidence import Unparsable
 from pam_sc.errors import OwnershipError, StoreError, TrustError
@@ -26,25 +25,18 @@ from pam_sc.trust.store import LARGE_FILE_BYTES, StoredCrl, identify, open_store
 
 def index_files(crls: str | None, scene: Scene, skew: datetime.timedelta, tell: Tell) -> None:
     """Index every large file of the configured CRLs that has no index or was changed, and remove those of lost files."""
-    files = list(_large_files(crls)) if crls is not None else []
+    files: list[tuple[str, os.stat_result]] = []
+
+    def note(path: str, status: os.stat_result) -> bool:
+        if stat.S_ISREG(status.st_mode) and status.st_size >= LARGE_FILE_BYTES:
+            files.append((path, status))
+        return True
+
+    if crls is not None:
+        read_files(crls, CRLS, scene.trusted_uids, note)
     for path, status in files:
         tell(_index_file(path, status, scene, skew))
     _remove_lost(frozenset(path for path, _ in files), scene)
-
-
-def _large_files(crls: str) -> Iterator[tuple[str, os.stat_result]]:
-    try:
-        names = sorted(os.listdir(crls)) if os.path.isdir(crls) else [""]
-    except OSError as error:
-        raise TrustError(f"cannot read {crls!r}: {error.strerror}") from error
-    for name in names:
-        path = os.path.join(crls, name) if name else crls
-        try:
-            status = os.stat(path)
-        except OSError:
-            continue
-        if stat.S_ISREG(status.st_mode) and status.st_size > LARGE_FILE_BYTES:
-            yield path, status
 
 
 def _index_file(path: str, status: os.stat_result, scene: Scene, skew: datetime.timedelta) -> SourceReport:

@@ -18,10 +18,9 @@ from pam_sc.decision.evidence import Unparsable
 from pam_sc.decision.names import NameKey, name_key
 from pam_sc.decision.parsing import read_strictly
 from pam_sc.errors import StoreError
+from pam_sc.trust.crl_der import INTEGER, SEQUENCE, TIMES, entries_span, long_size
 from pam_sc.trust.index_format import ENTRIES_PER_BUCKET, NO_REASON, OTHER_ISSUER, OWN_ISSUER, issuer_digest
 
-_SEQUENCE, _INTEGER, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0x02, 0x17, 0x18
-_TIMES: Final = (_UTC_TIME, _GENERALIZED_TIME)
 _KNOWN_ENDINGS_MAX: Final = 10_000
 
 _COMMON_EXTENSIONS = re.compile(
@@ -46,7 +45,7 @@ def pack_entries(der: bytes, count: int, issuer: NameKey, *, indirect: bool) -> 
     buckets = [bytearray() for _ in range(count // ENTRIES_PER_BUCKET + 1)]
     endings = _Endings(issuer, indirect=indirect)
     try:
-        start, end = _entries_span(der)
+        start, end = entries_span(der)
         found = _pack(der, start, end, buckets, endings)
     except (IndexError, ValueError) as error:
         raise StoreError(f"cannot index a CRL: {error}") from error
@@ -61,11 +60,11 @@ def _pack(der: bytes, start: int, end: int, buckets: list[bytearray], endings: _
     while at < end:
         size, body = der[at + 1], at + 2
         if size >= 0x80:
-            body, size = _long_size(der, at + 1)
+            body, size = long_size(der, at + 1)
         after = body + size
         serial_end = body + 2 + der[body + 1]
         date_end = serial_end + 2 + der[serial_end + 1]
-        if der[at] != _SEQUENCE or der[body] != _INTEGER or der[serial_end] not in _TIMES or date_end > after:
+        if der[at] != SEQUENCE or der[body] != INTEGER or der[serial_end] not in TIMES or date_end > after:
             raise ValueError(f"entry {found} is malformed")
         if after > end or der[body + 1] > 0x7F:
             raise ValueError(f"entry {found} is too long")
@@ -131,43 +130,6 @@ class _Endings:
         self.current = OWN_ISSUER if issuer == self.issuer else OTHER_ISSUER + issuer_digest(issuer)
 
 
-# ---------------------------------------------------------------- just enough DER
-
-
-def _entries_span(der: bytes) -> tuple[int, int]:
-    """Return where the entries begin and end (RFC 5280, section 5.1)."""
-    _, inner, _ = _element(der, 0)
-    _, at, tbs_end = _element(der, inner)
-    if der[at] == _INTEGER:
-        at = _element(der, at)[2]
-    for _ in ("signature", "issuer", "thisUpdate"):
-        at = _element(der, at)[2]
-    if at < tbs_end and der[at] in _TIMES:
-        at = _element(der, at)[2]
-    if at >= tbs_end or der[at] != _SEQUENCE:
-        return at, at
-    _, start, end = _element(der, at)
-    return start, end
-
-
-def _element(der: bytes, at: int) -> tuple[int, int, int]:
-    """Return tag, start of the contents and end of the element at an offset."""
-    size, body = der[at + 1], at + 2
-    if size >= 0x80:
-        body, size = _long_size(der, at + 1)
-    if body + size > len(der):
-        raise ValueError("it ends early")
-    return der[at], body, body + size
-
-
-def _long_size(der: bytes, at: int) -> tuple[int, int]:
-    """Return where the contents start and their size, for a size in the long form at an offset."""
-    octets = der[at] & 0x7F
-    if not 1 <= octets <= 4:
-        raise ValueError("a size is malformed")
-    return at + 1 + octets, int.from_bytes(der[at + 1 : at + 1 + octets], "big")
-
-
 def _one_entry_crl(extensions: bytes) -> x509.CertificateRevocationList:
     """Return an unsigned CRL whose only entry has these extensions: how a single entry gets to the parser."""
     moment = b"\x17\x0d700101000000Z"
@@ -180,6 +142,6 @@ def _one_entry_crl(extensions: bytes) -> x509.CertificateRevocationList:
 def _wrap(content: bytes) -> bytes:
     size = len(content)
     if size < 0x80:
-        return bytes([_SEQUENCE, size]) + content
+        return bytes([SEQUENCE, size]) + content
     octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes([_SEQUENCE, 0x80 | len(octets)]) + octets + content
+    return bytes([SEQUENCE, 0x80 | len(octets)]) + octets + content

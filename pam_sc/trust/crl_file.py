@@ -19,6 +19,7 @@ from pam_sc.decision.names import NameKey, general_name_keys, name_key, relative
 from pam_sc.decision.parsing import name_text, read_strictly
 from pam_sc.record import field, record
 from pam_sc.trust.anchors import PathCertificate
+from pam_sc.trust.crl_der import signed_part
 from pam_sc.trust.files import CRLS, FileContent, read_files
 from pam_sc.trust.locations import reason_name, reason_names
 from pam_sc.trust.sources import Crl
@@ -36,23 +37,28 @@ _UNDERSTOOD = (
 _UNDERSTOOD_OF_ENTRIES = (x509.CRLReason, x509.InvalidityDate)
 INDEXED_BYTES = 1 << 20
 """From this size on a file is looked for in the store (`pam-sc refresh` indexes it there)."""
-_CRITICAL = b"\x01\x01\xff"
-"""BOOLEAN TRUE in DER: what makes an extension critical."""
+_CRITICAL = b"\x01\x01\xff\x04"
+"""What makes an extension critical in DER: BOOLEAN TRUE, then the OCTET STRING. In random serials it is rare."""
 
 
 class FileCrl:
     """One parsed CRL."""
 
-    def __init__(self, parsed: x509.CertificateRevocationList, source: str) -> None:
-        self.parsed = parsed
-        self.header = _header(parsed, source)
+    def __init__(self, der: bytes, source: str) -> None:
+        """Parse a CRL; raises what the parser raises."""
+        self.parsed = parsed = x509.load_der_x509_crl(der)
+        self.header = _header(parsed, der, source)
+        self._der = der
         self._by_issuer: dict[tuple[NameKey, int], CrlEntry] | None = None
         self._signed: dict[bytes, bool] = {}
 
     def is_signed_by(self, signer: PathCertificate) -> bool:
         """Say whether this certificate's key made the signature."""
         if signer.public_key not in self._signed:
-            self._signed[signer.public_key] = is_signed_by(self.parsed, signer.parsed)
+            part = read_strictly(lambda: signed_part(self._der))
+            self._signed[signer.public_key] = not isinstance(part, Unparsable) and is_signed_by(
+                self.parsed, signer.parsed, part
+            )
         return self._signed[signer.public_key]
 
     def entry(self, certificate_issuer: NameKey, serial: int) -> CrlEntry | None:
@@ -123,7 +129,7 @@ def by_issuer(crls: Sequence[Crl]) -> dict[NameKey, tuple[Crl, ...]]:
 
 def read_crl(der: bytes, source: str) -> FileCrl | Unparsable:
     """Return the CRL; `source` names it for people. Never raises."""
-    return read_strictly(lambda: FileCrl(x509.load_der_x509_crl(der), source))
+    return read_strictly(lambda: FileCrl(der, source))
 
 
 def issuers_of_entries(crl: x509.CertificateRevocationList) -> Iterator[tuple[NameKey, x509.RevokedCertificate]]:
@@ -152,7 +158,7 @@ def _of_file(content: FileContent) -> dict[bytes, Crl] | str:
     return found
 
 
-def _header(crl: x509.CertificateRevocationList, source: str) -> CrlHeader:
+def _header(crl: x509.CertificateRevocationList, der: bytes, source: str) -> CrlHeader:
     values = {extension.oid: extension.value for extension in crl.extensions}
     number, base = values.get(x509.CRLNumber.oid), values.get(x509.DeltaCRLIndicator.oid)
     authority = values.get(x509.AuthorityKeyIdentifier.oid)
@@ -168,7 +174,7 @@ def _header(crl: x509.CertificateRevocationList, source: str) -> CrlHeader:
         base_number=base.crl_number if isinstance(base, x509.DeltaCRLIndicator) else None,
         scope=scope,
         signature_hash=signature_hash_of(crl),
-        unusable=_unusable(crl, indirect=scope.indirect),
+        unusable=_unusable(crl, der, indirect=scope.indirect),
     )
 
 
@@ -188,7 +194,7 @@ def _scope(value: x509.ExtensionType | None, issuer: x509.Name) -> CrlScope:
     )
 
 
-def _unusable(crl: x509.CertificateRevocationList, *, indirect: bool) -> str | None:
+def _unusable(crl: x509.CertificateRevocationList, der: bytes, *, indirect: bool) -> str | None:
     """Return which critical extension nobody here understands (RFC 5280, sections 5.2 and 5.3), None if none is there.
 
     The entries are only walked where the bytes show more critical extensions than the CRL itself has.
@@ -197,7 +203,7 @@ def _unusable(crl: x509.CertificateRevocationList, *, indirect: bool) -> str | N
     for extension in critical:
         if not isinstance(extension.value, _UNDERSTOOD):
             return f"it has an unknown critical extension {extension.oid.dotted_string}"
-    if crl.tbs_certlist_bytes.count(_CRITICAL) <= len(critical):
+    if der.count(_CRITICAL) <= len(critical):
         return None
     understood = (*_UNDERSTOOD_OF_ENTRIES, x509.CertificateIssuer) if indirect else _UNDERSTOOD_OF_ENTRIES
     for entry in crl:

@@ -33,25 +33,42 @@ def find_path(
     at: datetime.datetime,
     in_time: Callable[[], None] = lambda: None,
 ) -> PathFinding:
-    """Return the first path to an anchor that is valid at `at` and strong enough for `policy`, else why there is none.
+    """Return the first path of `find_paths`, or why there is none."""
+    return next(find_paths(leaf_der, from_card, trust, policy, at, in_time))
+
+
+def find_paths(
+    leaf_der: bytes,
+    from_card: Sequence[bytes],
+    trust: Trust,
+    policy: Policy,
+    at: datetime.datetime,
+    in_time: Callable[[], None] = lambda: None,
+) -> Iterator[PathFinding]:
+    """Yield each path to an anchor that is valid at `at` and strong enough for `policy`; if there is none, why.
 
     Of several refused candidates the first one's reason is told. Never raises on any certificate; but `in_time` is
     called before each piece of work, and what it raises comes through.
     """
     leaf = read_path_certificate(leaf_der)
     if isinstance(leaf, Unparsable):
-        return NoPath(Reason.UNTRUSTED, f"the certificate cannot be parsed: {leaf.why}")
+        yield NoPath(Reason.UNTRUSTED, f"the certificate cannot be parsed: {leaf.why}")
+        return
     if any(leaf.der == anchor.der for anchor in trust.anchors):
-        return NoPath(Reason.UNTRUSTED, "the certificate is itself a trust anchor, expected one issued under an anchor")
-    refusals: list[NoPath] = []
+        yield NoPath(Reason.UNTRUSTED, "the certificate is itself a trust anchor, expected one issued under an anchor")
+        return
+    found, refusals = False, list[NoPath]()
     pool = Pool(trust, _read(from_card, in_time), leaf, at, in_time)
     for candidate in islice(candidates(pool, (leaf,)), CANDIDATES_MAX):
         in_time()
         refusal = _refusal(candidate, policy, at) or _login_refusal(candidate, policy.path)
         if refusal is None:
-            return _valid(candidate)
-        refusals.append(refusal)
-    return refusals[0] if refusals else NoPath(Reason.UNTRUSTED, pool.why_nothing(leaf))
+            found = True
+            yield _valid(candidate)
+        else:
+            refusals.append(refusal)
+    if not found:
+        yield refusals[0] if refusals else NoPath(Reason.UNTRUSTED, pool.why_nothing(leaf))
 
 
 def find_issuer_paths(

@@ -8,17 +8,30 @@ decision/revocation.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 
-from pam_sc.decision.evidence import RevocationFinding, Situation, SourceAnswer, Unparsable, ValidPath
+from pam_sc.decision.evidence import (
+    PathFinding,
+    RevocationFinding,
+    Situation,
+    SourceAnswer,
+    Unparsable,
+    ValidPath,
+)
 from pam_sc.decision.parsing import name_text
 from pam_sc.decision.policy import RevocationMode, RevocationRules, RevocationSource
+from pam_sc.decision.revocation import judge_revocation
 from pam_sc.record import record
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate
 from pam_sc.trust.crl import Conditions, Members, ask_crls
 from pam_sc.trust.locations import crl_urls, names_source, ocsp_urls
 from pam_sc.trust.sources import CrlSet, OcspSet
 
+OTHER_PATHS_MAX = 8
+"""Paths of one certificate that are looked at where revocation refuses the first."""
 _UNKNOWN_FIRST = (Situation.STALE, Situation.UNKNOWN, Situation.NOT_AT_HAND, Situation.NO_SOURCE)
 """Of several ways not to know, the one that is told: what is nearest to an answer."""
 
@@ -85,13 +98,67 @@ def find_revocation(
     return tuple(found)
 
 
+def choose_path(
+    first: ValidPath,
+    others: Iterable[PathFinding],
+    look: Callable[[ValidPath], tuple[RevocationFinding, ...]],
+    mode: RevocationMode,
+) -> tuple[ValidPath, tuple[RevocationFinding, ...]]:
+    """Return the first of the valid paths of a certificate that revocation does not refuse, with its findings.
+
+    A cross-certificate that was revoked, or about which nothing is known, must not lock out who has another path. If
+    every path is refused the first one is returned, and a leaf that is revoked has no other path.
+    """
+    found = look(first)
+    if _is_final(found, mode):
+        return first, found
+    for other in islice(others, OTHER_PATHS_MAX):
+        if isinstance(other, ValidPath):
+            elsewhere = look(other)
+            if judge_revocation(elsewhere, mode) is None:
+                return other, elsewhere
+    return first, found
+
+
+def _is_final(found: tuple[RevocationFinding, ...], mode: RevocationMode) -> bool:
+    return judge_revocation(found, mode) is None or (bool(found) and found[0].situation is Situation.REVOKED)
+
+
+class _Asked:
+    """Those whose revocation is being looked up at the moment, because they signed what was found about another."""
+
+    def __init__(self) -> None:
+        self._stack: list[tuple[bytes, RevocationSource]] = []
+
+    def circle(self, certificate: PathCertificate, kind: RevocationSource) -> Situation | None:
+        """Return what a circle of signers comes to, None if there is none.
+
+        A CRL may cover its own signer, and two signers may be covered by each other's: nobody else can speak about
+        them, and that counts as good (PKITS 4.14.30). An OCSP responder that vouches for itself does not.
+        """
+        places = [place for place, (sha256, _kind) in enumerate(self._stack) if sha256 == certificate.sha256]
+        if not places:
+            return None
+        kinds = {kind, *(each for _sha256, each in self._stack[places[0] + 1 :])}
+        return Situation.GOOD if kinds == {RevocationSource.CRL} else Situation.UNKNOWN
+
+    @contextmanager
+    def while_asked(self, certificate: PathCertificate, kind: RevocationSource) -> Iterator[None]:
+        """Inside, the certificate is being asked about because of what it signed."""
+        self._stack.append((certificate.sha256, kind))
+        try:
+            yield
+        finally:
+            self._stack.pop()
+
+
 class _Lookup:
     """One lookup, and the signers whose own revocation is being looked up at the moment."""
 
     def __init__(self, sources: RevocationSources, conditions: Conditions) -> None:
         self._sources = sources
         self._conditions = conditions
-        self._asked: set[bytes] = set()
+        self._asked = _Asked()
 
     def find(self, certificate: PathCertificate, issuers: Members) -> RevocationFinding:
         """Return what is known about one certificate with this path above it."""
@@ -107,19 +174,13 @@ class _Lookup:
             subject=certificate.text, situation=situation, detail=detail, mode=ca.rules.mode, answers=answers
         )
 
-    def judge_signer(self, certificate: PathCertificate, issuers: Members) -> Situation:
-        """Say what is known about the certificate of somebody who signed revocation data.
-
-        A signer may be covered by the very CRL that it signs, and two signers by each other's: that circle counts as
-        good, because nobody else can speak about them (PKITS 4.14.30).
-        """
-        if certificate.sha256 in self._asked:
-            return Situation.GOOD
-        self._asked.add(certificate.sha256)
-        try:
+    def judge_signer(self, kind: RevocationSource, certificate: PathCertificate, issuers: Members) -> Situation:
+        """Say what is known about the certificate of somebody who signed this kind of revocation data."""
+        circle = self._asked.circle(certificate, kind)
+        if circle is not None:
+            return circle
+        with self._asked.while_asked(certificate, kind):
             return self.find(certificate, issuers).situation
-        finally:
-            self._asked.discard(certificate.sha256)
 
     def _ask(self, certificate: PathCertificate, issuers: Members, ca: CaRules) -> tuple[SourceAnswer, ...]:
         """Ask the kinds of source in their order, until one answers that leaves the others nothing to say.
@@ -137,9 +198,10 @@ class _Lookup:
     def _ask_kind(
         self, kind: RevocationSource, certificate: PathCertificate, issuers: Members, ca: CaRules
     ) -> SourceAnswer:
+        judge_signer = partial(self.judge_signer, kind)
         if kind is RevocationSource.CRL:
             found = ask_crls(
-                certificate, issuers, self._sources.crls, self._conditions, ca.rules, self.judge_signer
+                certificate, issuers, self._sources.crls, self._conditions, ca.rules, judge_signer
             )  # fmt: skip
             return found or _nothing(kind, certificate, ca)
         messages = [
@@ -160,7 +222,7 @@ class _Lookup:
             at=self._conditions.at,
             responder=ca.responder,
             nonce_required=ca.nonce_required,
-            judge_signer=self.judge_signer,
+            judge_signer=judge_signer,
             named=True,
         )
 

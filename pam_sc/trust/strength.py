@@ -14,21 +14,26 @@ from pam_sc.decision.policy import Policy
 Signed = x509.Certificate | x509.CertificateRevocationList
 
 
-def is_signed_by(signed: Signed, issuer: x509.Certificate) -> bool:
+def is_signed_by(signed: Signed, issuer: x509.Certificate, message: bytes | memoryview | None = None) -> bool:
     """Say whether the issuer's key made the signature. Names, rights and strength are not looked at.
+
+    `message` is the signed part where the caller has it: the parser writes a large one out again.
 
     Not with `is_signature_valid` of a CRL, which knows neither DSA nor SHA-1.
     """
     try:
-        _verify(signed, issuer)
+        _verify(signed, issuer, message if message is not None else _signed_part(signed))
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
 
 
-def _verify(signed: Signed, issuer: x509.Certificate) -> None:
+def _signed_part(signed: Signed) -> bytes:
+    return signed.tbs_certificate_bytes if isinstance(signed, x509.Certificate) else signed.tbs_certlist_bytes
+
+
+def _verify(signed: Signed, issuer: x509.Certificate, message: bytes | memoryview) -> None:
     key, algorithm, signature = issuer.public_key(), signed.signature_hash_algorithm, signed.signature
-    message = signed.tbs_certificate_bytes if isinstance(signed, x509.Certificate) else signed.tbs_certlist_bytes
     match key:
         case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
             key.verify(signature, message)

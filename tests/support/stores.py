@@ -69,15 +69,16 @@ def crl_with_entries(authority: CertificateAuthority, entries: bytes, number: in
 
 
 def large_crl(authority: CertificateAuthority, count: int, number: int = 1, listed: tuple[int, ...] = ()) -> bytes:
-    """A genuine CRL (DER) of `count` entries with random serials of 15 octets, four reasons or none, and of `listed`."""
+    """A genuine CRL (DER) of `large_entries`."""
+    return crl_with_entries(authority, large_entries(count, listed), number)
+
+
+def large_entries(count: int, listed: tuple[int, ...] = ()) -> bytes:
+    """Encoded entries: `listed`, and random serials of 15 octets up to `count`, with four reasons or none."""
     chance = random.Random(count)
     reasons = [tlv(0x30, tlv(0x30, bytes.fromhex("0603551d1504030a01") + bytes([each]))) for each in (1, 3, 4, 5)]
     serials = [*listed, *(chance.getrandbits(118) | 1 << 118 for _ in range(count - len(listed)))]
     dates = [tlv(0x17, b"25%02d01120000Z" % month) for month in range(1, 13)]
-    return crl_with_entries(
-        authority,
-        b"".join(
-            tlv(0x30, der_integer(serial) + chance.choice(dates) + chance.choice([*reasons, b""])) for serial in serials
-        ),
-        number,
+    return b"".join(
+        tlv(0x30, der_integer(serial) + chance.choice(dates) + chance.choice([*reasons, b""])) for serial in serials
     )
