@@ -74,6 +74,8 @@ def _read(question: Question) -> _Material:
         )
     except OSError as error:
         raise TrustError(f"cannot read {error.filename!r}: {error.strerror}") from error
+    except ValueError as error:  # a name that no file can have
+        raise TrustError(f"cannot read what is named: {error}") from error
 
 
 def _gather(question: Question, material: _Material) -> tuple[CertificateEvidence, Failure | None]:

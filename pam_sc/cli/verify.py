@@ -59,16 +59,11 @@ def verify(*, batch: bool, as_json: bool, **given: Any) -> int:
     It is the code of a login, without a configuration, a card, the network or the store: only what is named here
     counts. A login demands that its files belong to root; here they may belong to anybody. PEM and DER are read.
     """
-    try:
-        return _verify_batch(given) if batch else _verify_one(given, as_json=as_json)
-    except PamScError:
-        raise
-    except Exception as error:  # every other end of this command is exit code 2 as well
-        raise PamScError(f"internal error: {type(error).__name__}: {error}") from error
+    return _verify_batch(given) if batch else _verify_one(given, as_json=as_json)
 
 
 def _verify_one(given: Mapping[str, Any], *, as_json: bool) -> int:
-    found = verify_certificate(_question(given))
+    found = _verified(_question(given))
     if as_json:
         print_json(_as_json(found))
         return 0 if found.failure is None else 1
@@ -79,6 +74,16 @@ def _verify_one(given: Mapping[str, Any], *, as_json: bool) -> int:
         return 0
     print_line(f"refused: {found.failure.reason.value}: {found.failure.detail}")
     return 1
+
+
+def _verified(question: Question) -> Verification:
+    """Return the verdict. Here even a defect is only an error: exit code 1 is for refusals, 2 for all else."""
+    try:
+        return verify_certificate(question)
+    except PamScError:
+        raise
+    except Exception as error:
+        raise PamScError(f"internal error: {type(error).__name__}: {error}") from error
 
 
 def _as_json(found: Verification) -> dict[str, Any]:
@@ -117,7 +122,7 @@ def _answer(entry: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the verdict on one entry; `trusted` is None where a single certificate would end with exit code 2."""
     name = entry.get("id") if isinstance(entry, dict) else None
     try:
-        found = verify_certificate(_question(_merged(entry, given)))
+        found = _verified(_question(_merged(entry, given)))
     except (PamScError, click.UsageError) as error:
         return {"id": name, "trusted": None, "reason": str(error)}
     if found.failure is None:

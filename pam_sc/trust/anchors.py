@@ -7,6 +7,7 @@ an anchor because of the folder it lies in and for no other reason; the system's
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -38,6 +39,8 @@ class PathCertificate:
     issuer_key_identifier: bytes | None
     extended_key_usage: frozenset[str] | None
     """Dotted object identifiers; None where the extension is absent."""
+    not_before: datetime.datetime
+    not_after: datetime.datetime
     is_authority: bool
     """basicConstraints says so."""
     sha256: bytes
@@ -77,7 +80,7 @@ def make_trust(
 ) -> Trust:
     """Sort out which of the certificates in the anchors' place, called `where`, may end a path; TrustError if none."""
     ending = [each for each in anchors if partial or each.subject == each.issuer]
-    demoted = [each for each in anchors if each not in ending]
+    demoted = [each for each in anchors if not (partial or each.subject == each.issuer)]
     problems = (*problems, *(_demotion(each, where) for each in demoted))
     if not ending:
         found = "no certificate" if not anchors else "none that may end a path"
@@ -144,6 +147,8 @@ def _path_certificate(der: bytes) -> PathCertificate:
         key_identifier=own.digest if own else None,
         issuer_key_identifier=authority.key_identifier if authority else None,
         extended_key_usage=None if purposes is None else frozenset(oid.dotted_string for oid in purposes),
+        not_before=parsed.not_valid_before_utc,
+        not_after=parsed.not_valid_after_utc,
         is_authority=constraints is not None and constraints.ca,
         sha256=hashlib.sha256(der).digest(),
         public_key=read_key(parsed)[3],

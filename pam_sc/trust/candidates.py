@@ -95,8 +95,7 @@ class Pool:
 
 def _is_promising(certificate: PathCertificate, at: datetime.datetime) -> bool:
     """Say whether it is an authority's and valid now. Only the order of trying depends on this."""
-    own = certificate.parsed
-    return certificate.is_authority and own.not_valid_before_utc <= at <= own.not_valid_after_utc
+    return certificate.is_authority and certificate.not_before <= at <= certificate.not_after
 
 
 def _identifiers_agree(child: PathCertificate, issuer: PathCertificate) -> bool:

@@ -25,10 +25,11 @@ _TEXT_MAX = 253
 """Of a host (RFC 1035)."""
 
 _GRAMMAR = {
-    x509.DNSName: re.compile(rf"(?:\*\.)?{_HOST}"),
-    x509.RFC822Name: re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_HOST}"),
-    x509.UniformResourceIdentifier: re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*://{_HOST}(?::[0-9]{{1,5}})?(?:/[!-~]*)?"),
+    x509.DNSName: rf"(?:\*\.)?{_HOST}",
+    x509.RFC822Name: rf"{_ATOM}(?:\.{_ATOM})*@{_HOST}",
+    x509.UniformResourceIdentifier: rf"[A-Za-z][A-Za-z0-9+.-]*://{_HOST}(?::[0-9]{{1,5}})?(?:/[!-~]*)?",
 }
+"""Compiled where they are used: most paths have no name constraints."""
 _CALLED = {
     x509.DNSName: "dNSName",
     x509.RFC822Name: "rfc822Name",
@@ -92,7 +93,7 @@ def _alternative_names(certificate: x509.Certificate) -> Iterator[x509.GeneralNa
 
 
 def _keeps_to_grammar(kind: _Kind, text: str) -> bool:
-    if len(text) > _URI_MAX or _GRAMMAR[kind].fullmatch(text) is None:
+    if len(text) > _URI_MAX or re.fullmatch(_GRAMMAR[kind], text) is None:
         return False
     host = text.removeprefix("*.") if kind is x509.DNSName else re.split(r"@|://", text, maxsplit=1)[1]
     return len(host.partition("/")[0].partition(":")[0]) <= _TEXT_MAX

@@ -55,7 +55,10 @@ class FileCrl:
     def is_signed_by(self, signer: PathCertificate) -> bool:
         """Say whether this certificate's key made the signature."""
         if signer.public_key not in self._signed:
-            self._signed[signer.public_key] = is_signed_by(self.parsed, signer.parsed, signed_part(self._der))
+            part = read_strictly(lambda: signed_part(self._der))
+            self._signed[signer.public_key] = not isinstance(part, Unparsable) and is_signed_by(
+                self.parsed, signer.parsed, part
+            )
         return self._signed[signer.public_key]
 
     def entry(self, certificate_issuer: NameKey, serial: int) -> CrlEntry | None:

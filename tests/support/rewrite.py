@@ -21,6 +21,7 @@ def rewrite(  # noqa: PLR0913 - every field may be replaced
     subject: bytes | None = None,
     serial: int | None = None,
     public_key: bytes | None = None,
+    validity: bytes | None = None,
     version: int | bytes | None = None,
     signature_hash: str | None = None,
 ) -> bytes:
@@ -36,6 +37,7 @@ def rewrite(  # noqa: PLR0913 - every field may be replaced
         0: tlv(0xA0, der_integer(version)) if isinstance(version, int) else version,
         1: None if serial is None else der_integer(serial),
         2: algorithm,
+        4: validity,
         5: subject,
         6: public_key,
     }

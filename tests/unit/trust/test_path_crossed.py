@@ -18,7 +18,8 @@ from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason
 from pam_sc.trust.anchors import PathCertificate, Trust, read_path_certificate
 from pam_sc.trust.path import find_path
-from tests.support.pki import DAY, CertificateAuthority, Issued, now
+from tests.support.der import tlv
+from tests.support.pki import DAY, CertificateAuthority, Issued, now, rewrite
 
 AT = now()
 ROOT, OTHER = CertificateAuthority("Root"), CertificateAuthority("Other Root")
@@ -142,6 +143,15 @@ def test_order_of_anchors_does_not_change_the_path() -> None:
     leaf, link = issuing.issue(key="p256"), crossed(issuing, OTHER)
     found = {find(leaf, anchors, card=[issuing.der, link]) for anchors in itertools.permutations([ROOT.der, OTHER.der])}
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("moment", [b"00000101000000Z", b"99991231235959Z", b"20260230000000Z", b"2026", b""])
+def test_authority_with_an_odd_time_on_the_card_hides_no_other(moment: bytes) -> None:
+    issuing = ROOT.subordinate("Issuing")
+    odd = rewrite(issuing.der, ROOT.private_key, validity=tlv(0x30, tlv(0x18, moment) * 2))
+    leaf = issuing.issue(key="p256")
+    assert isinstance(find(leaf, [ROOT.der], card=[odd]), NoPath)
+    assert only([find(leaf, [ROOT.der], card=[odd, issuing.der])]) == ("alice", "Issuing", "Root")
 
 
 # ---------------------------------------------------------------- crowds of one name
