@@ -95,9 +95,8 @@ class Planner:
             self._add_authorities()
             self._add_requests()
         for header in self._indexes():
-            if header.url is not None:
-                at_hand[header.url] = header
-                self._add_known(header)
+            at_hand |= {origin.url: header for origin in header.origins}
+            self._add_known(header)
         return Plan(
             scene=self._scene,
             crls=tuple(self._crls.values()),
@@ -171,8 +170,8 @@ class Planner:
     def _add_known(self, header: IndexHeader) -> None:
         """What was fetched once is kept fresh as long as its signer is trusted, also when its request is gone."""
         lookup = self._lookup_of_key(header.crl.issuer, header.signer)
-        if self._selection.leaves is None and self._selection.ca is None and header.url is not None:
-            self._add_urls((header.url,), lookup)
+        if self._selection == Selection():
+            self._add_urls((origin.url for origin in header.origins), lookup)
 
     # ------------------------------------------------------------ what they are
 

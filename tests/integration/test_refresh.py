@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from pam_sc.decision.names import name_key
@@ -256,6 +257,54 @@ def test_where_nobody_may_fetch_that_is_said(site: Site) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert 'fetch is "off"' in done.stderr
     assert site.server.statuses == []
+
+
+def test_where_nobody_may_fetch_large_files_are_indexed_all_the_same(site: Site) -> None:
+    site.world.put("/srv/site/crls/large.crl", large_crl(site.authority, 40_000))
+    site.configure('fetch = "off"')
+    done = site.run("refresh")
+    assert done.returncode == 0
+    assert done.stdout.startswith("fresh     file  /srv/site/crls/large.crl, ")
+    assert "nothing is fetched" in done.stderr
+    assert site.server.statuses == []
+
+
+def test_only_what_concerns_one_ca_is_fetched(site: Site) -> None:
+    site.publish(path="/mine.crl")
+    site.publish()
+    more = f"""[[revocation.ca]]
+name = "mine"
+certificate = "/srv/site/anchors/ca.pem"
+sources = ["{site.server.url('/mine.crl')}"]"""
+    site.configure(more=more)
+    code, found = site.refresh("--ca", "mine")
+    assert (code, list(found)) == (0, [site.server.url("/mine.crl")])
+    assert site.server.statuses == [("/mine.crl", 200)]
+
+
+def test_two_urls_of_one_crl_are_each_asked_whether_it_is_new(site: Site) -> None:
+    site.publish(LISTED)
+    site.server.files["/mirror.crl"] = site.server.files["/ca.crl"]
+    site.configure(sources=[site.server.url(), site.server.url("/mirror.crl")])
+    assert [each["state"] for each in site.refresh()[1].values()] == ["fresh", "unchanged"]
+    assert [each["state"] for each in site.refresh()[1].values()] == ["unchanged", "unchanged"]
+    assert sorted(site.server.statuses) == [("/ca.crl", 200), ("/ca.crl", 304), ("/mirror.crl", 200), ("/mirror.crl", 304)]
+    site.publish(LISTED, 5, number=2)
+    code, found = site.refresh()
+    assert (code, found[site.server.url()]["state"]) == (0, "fresh"), "the mirror is behind, which harms nobody"
+    assert site.says(5) == "listed"
+    assert site.run("store").returncode == 0
+
+
+def test_a_terminal_shows_what_is_going_on_while_it_lasts(site: Site) -> None:
+    site.publish(LISTED)
+    child = site.world.spawn([*PAM_SC, "refresh", "--config", site.config], env={"TERM": "xterm"})
+    child.expect("fetching")
+    child.expect("fresh")
+    child.expect("1 entry")
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 0
 
 
 def test_a_ca_that_is_not_configured_is_an_error_that_names_those_that_are(site: Site) -> None:
@@ -512,6 +561,21 @@ def test_a_request_asks_the_responder_with_the_serial_alone_and_stays_for_the_ne
     done = site.run("refresh")
     assert "nothing to fetch" in done.stderr, "nobody has used that card for a month"
     assert os.listdir(folder) == []
+
+
+def test_what_the_certificates_on_a_card_name_is_fetched(namespaces: None, tmp_path: Path) -> None:
+    with World.create(tmp_path / "world") as world, CrlServer() as server:
+        card = world.account("pam_sc_card")
+        setup = LoginSetup(world.path("/srv/login"), "/srv/login", (card.uid, card.gid))
+        server.files["/ca.crl"] = setup.authority.crl([], pem=False)
+        leaf = setup.authority.issue(common_name="alice", crl_distribution_points=[server.url()])
+        config = setup.card("alice", [leaf])
+        text = world.path(config).read_text().replace("[revocation]", '[revocation]\nloopback = "allow"')
+        world.put(config, text)
+        done = world.run([*PAM_SC, "refresh", "--from-card", "--json", "--config", config])
+        assert (done.returncode, done.stderr) == (0, "")
+        (report,) = json.loads(done.stdout)["sources"]
+        assert (report["source"], report["state"]) == (server.url(), "fresh")
 
 
 def test_a_large_file_is_indexed_while_it_is_the_same_and_its_index_goes_with_it(site: Site) -> None:
