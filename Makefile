@@ -38,8 +38,8 @@ check: build
 bench: build
 	@$(VENV)/bin/python -P tools/bench.py $(BENCH)
 
-fuzz:
-	@tools/fuzz $(SECONDS)
+fuzz: build
+	@tools/fuzz $(VENV) $(SECONDS)
 
 install: build
 	@tools/install $(VENV) $(PREFIX)

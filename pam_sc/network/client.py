@@ -30,6 +30,7 @@ IN_MEMORY_MAX = 256 * 1024 * 1024
 TIME_OVER = "the time for it was over"
 _WINDOW = 16
 """Orders that are out at once; the network process carries out fewer."""
+_LONGEST_S = 86400.0
 _FRAME_S = 0.2
 """How long a frame that has begun to arrive may take beyond the deadline."""
 
@@ -57,9 +58,10 @@ class NetworkClient:
         `on_done` hears index and outcome as they come, `on_progress` index and bytes so far; what these two raise
         goes through, and the transfers that are under way then are given up.
         """
+        deadline = min(deadline, time.monotonic() + _LONGEST_S)
         arrivals = Arrivals(self._next, wanted, in_memory_max, on_done, on_progress)
         self._next += len(wanted)
-        limit_ms = 0 if each_s is None else max(1, int(each_s * 1000))
+        limit_ms = 0 if each_s is None else max(1, int(min(each_s, _LONGEST_S) * 1000))
         try:
             if self._lost is None:
                 self._run(arrivals, deadline, lambda number, one: Order(

@@ -49,9 +49,8 @@ def _first_that_answers(addresses: Sequence[Address], job: Job) -> socket.socket
             sock.settimeout(job.remaining() / left)
             sock.connect(address)
             return sock
-        except BaseException as error:
-            sock.close()
-            if left == 1 or not isinstance(error, OSError):
+        except OSError:
+            if left == 1:
                 raise
     raise TransferError("the name of its server has no address")
 

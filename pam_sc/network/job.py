@@ -18,6 +18,8 @@ from pam_sc.frames import Channel
 from pam_sc.network.messages import PIECE_MAX, Answer, Done, Failed, Head, Order, Piece, answer_frame, plain_header
 
 TIME_OVER = "the time for it was over"
+WAIT_MAX_S = 3600.0
+"""The longest single wait, which every clock and every system call can take."""
 _SEND_S = 60.0
 
 
@@ -47,6 +49,7 @@ class Job:
         self._over = False
         self._size = 0
         self._socket: socket.socket | None = None
+        self._used: list[socket.socket] = []
 
     def start(self) -> None:
         """Begin to count the limit of this transfer alone."""
@@ -58,13 +61,13 @@ class Job:
         left = self.deadline - time.monotonic()
         if left <= 0 or self._over:
             raise TransferError(TIME_OVER)
-        return left
+        return min(left, WAIT_MAX_S)
 
     def use(self, sock: socket.socket) -> None:
-        """Work on this socket from now on: it is shut down when the time is over."""
-        with self._outbox.lock:
-            self._socket = sock
-        self.remaining()
+        """Work on this socket from now on: it is shut down when the time is over, and closed by `close`."""
+        self._used.append(sock)
+        self._socket = sock
+        self.remaining()  # after that: give_up sets what this reads before it looks for the socket
 
     def begin(self, *, not_modified: bool = False, etag: str | None = None, last_modified: str | None = None) -> None:
         """Say what is known before the body."""
@@ -94,14 +97,18 @@ class Job:
             self.give_up()
 
     def give_up(self) -> None:
-        """Nobody waits for it any longer."""
-        with self._outbox.lock:
-            self._over = True
-            sock, self._socket = self._socket, None
+        """Nobody waits for it any longer. Takes no lock: the thread that reads the channel calls it too."""
+        self._over = True
+        sock = self._socket
         if sock is not None:
             with contextlib.suppress(OSError):  # not connected, or broken already
                 # by the class, because that of a TLS socket changes what another thread may be reading from
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close every socket; only for the thread that worked on them."""
+        for sock in self._used:
+            sock.close()
 
     def _say(self, answer: Answer) -> None:
         with self._outbox.lock:

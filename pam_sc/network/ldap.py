@@ -8,7 +8,9 @@ size is bounded before it is in memory. What is not checked: what the value mean
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import ldap3
@@ -46,8 +48,27 @@ class _Messages:
         self._sock = sock
         self._job = job
         self._left = job.order.transfer.max_bytes + BESIDE_VALUE
+        self.error: Exception | None = None
+        """What went wrong here, which ldap3 turns into an exception of its own."""
 
     def recv(self, _size: int) -> bytes:
+        with self._remembered():
+            return self._message()
+
+    def sendall(self, data: bytes) -> None:
+        with self._remembered():
+            self._sock.settimeout(self._job.remaining())
+            self._sock.sendall(data)
+
+    @contextlib.contextmanager
+    def _remembered(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.error = error
+            raise
+
+    def _message(self) -> bytes:
         head = self._exactly(2)
         if head[0] != 0x30 or head[1] == 0x80 or head[1] > 0x84:
             raise TransferError("its server's answer is not LDAP")
@@ -71,10 +92,6 @@ class _Messages:
             rest = rest[got:]
         return bytes(data)
 
-    def sendall(self, data: bytes) -> None:
-        self._sock.settimeout(self._job.remaining())
-        self._sock.sendall(data)
-
     def shutdown(self, _how: int) -> None:
         """Nothing: the job does it in the end."""
 
@@ -92,6 +109,8 @@ def _search(messages: _Messages, query: LdapQuery, host: str) -> bytes:
             raise TransferError(f"the directory does not answer the search: {_outcome(connection)}")
         return _value(connection.response, query.attribute)
     except LDAPException as error:
+        if messages.error is not None:
+            raise messages.error from error
         raise TransferError(f"the directory cannot be asked: {type(error).__name__}") from error
 
 

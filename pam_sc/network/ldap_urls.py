@@ -38,8 +38,15 @@ def parse_ldap_query(rest: str) -> LdapQuery:
     attribute = _decoded(attributes) or DEFAULT_ATTRIBUTE
     return LdapQuery(
         name=_decoded(name), attribute=attribute.lower().removesuffix(BINARY),
-        search_filter=_decoded(search_filter) or "(objectClass=*)",
+        search_filter=_whole_filter(_decoded(search_filter)),
     )
+
+
+def _whole_filter(text: str) -> str:
+    """Active Directory writes the filter of its CRL URLs without the parentheses that RFC 4515 asks for."""
+    if not text:
+        return "(objectClass=*)"
+    return text if text.startswith("(") else f"({text})"
 
 
 def _decoded(part: str) -> str:

@@ -30,6 +30,8 @@ def sentence(error: Exception) -> str:
         if isinstance(error, kind):
             return text
     if isinstance(error, ssl.SSLError):
+        if error.reason == "UNEXPECTED_EOF_WHILE_READING":
+            return "its server closed the connection early"
         return f"TLS with its server failed: {_reason(error.reason)}"
     if isinstance(error, OSError):
         return f"its server cannot be reached: {error.strerror or type(error).__name__}"

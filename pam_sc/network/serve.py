@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from pam_sc.errors import ChannelClosed, DeadlineExceeded, ProtocolError, TransferError
 from pam_sc.frames import Channel, Frame
-from pam_sc.network.job import TIME_OVER, Job, Outbox
+from pam_sc.network.job import TIME_OVER, WAIT_MAX_S, Job, Outbox
 from pam_sc.network.messages import Kind, read_cancel, read_order
 from pam_sc.network.problems import sentence
 
@@ -100,7 +100,7 @@ class NetworkServer:
 
     def _until_next(self) -> float | None:
         ends = [job.deadline for job in (*self._queue, *self._running)]
-        return max(0.0, min(ends) - time.monotonic()) if ends else None
+        return min(max(0.0, min(ends) - time.monotonic()), WAIT_MAX_S) if ends else None
 
     def _start(self, job: Job) -> None:
         with self._changed:
@@ -123,6 +123,7 @@ class NetworkServer:
             job.fail(sentence(error))
         finally:
             job.give_up()
+            job.close()
             with self._changed:
                 self._threads -= 1
                 self._forget(job)

@@ -7,7 +7,7 @@ A URL may come from a certificate or a server. Nothing is guessed, repaired or s
 from __future__ import annotations
 
 import re
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from pam_sc.errors import TransferError
 from pam_sc.record import record
@@ -58,17 +58,10 @@ def parse_url(text: str) -> Url:
         raise TransferError("the URL cannot be used: it has a fragment")
     if not text[scheme.end() :].startswith("//"):
         raise TransferError("the URL cannot be used: it names no server")
-    netloc = _netloc(text)
+    netloc = re.split("[/?]", text[scheme.end() + 2 :], maxsplit=1)[0]
     host, port = _authority(netloc, DEFAULT_PORTS[scheme[1].lower()])
     rest = text[scheme.end() + 2 + len(netloc) :]
     return Url(scheme=scheme[1].lower(), host=host, port=port, rest=rest if rest.startswith("/") else f"/{rest}")
-
-
-def _netloc(text: str) -> str:
-    try:
-        return urlsplit(text).netloc
-    except ValueError as error:
-        raise TransferError("the URL cannot be used: its host or port is malformed") from error
 
 
 def _authority(netloc: str, default_port: int) -> tuple[str, int]:

@@ -193,7 +193,7 @@ class _Lookup:
             known = answers[-1].situation
             if known is Situation.REVOKED or (not ca.rules.either and known is not Situation.NO_SOURCE):
                 break
-        return tuple(answers) or (_nothing(RevocationSource.CRL, certificate, ca),)
+        return tuple(answers) or (_nothing(RevocationSource.CRL, certificate, ca, self._sources.problems()),)
 
     def _ask_kind(
         self, kind: RevocationSource, certificate: PathCertificate, issuers: Members, ca: CaRules
@@ -203,14 +203,14 @@ class _Lookup:
             found = ask_crls(
                 certificate, issuers, self._sources.crls, self._conditions, ca.rules, judge_signer
             )  # fmt: skip
-            return found or _nothing(kind, certificate, ca)
+            return found or _nothing(kind, certificate, ca, self._sources.problems())
         messages = [
             message
             for each in self._sources.answers
             for message in each.about(issuers[0], certificate.parsed.serial_number)
         ]
         if not messages:
-            return _nothing(kind, certificate, ca)
+            return _nothing(kind, certificate, ca, self._sources.problems())
         from pam_sc.trust.ocsp import ask_ocsp  # only where there is an answer to look at
 
         return ask_ocsp(
@@ -244,15 +244,21 @@ def _as_recent(other: SourceAnswer, first: SourceAnswer) -> bool:
     return other.as_of is None or first.as_of is None or other.as_of >= first.as_of
 
 
-def _nothing(kind: RevocationSource, certificate: PathCertificate, ca: CaRules) -> SourceAnswer:
-    """Nothing of this kind is at hand: because nobody names a source, or because nobody fetched what is named."""
+def _nothing(
+    kind: RevocationSource, certificate: PathCertificate, ca: CaRules, problems: Sequence[str]
+) -> SourceAnswer:
+    """Nothing of this kind is at hand: because nobody names a source, or because nobody fetched what is named.
+
+    A CRL file that cannot be used may be the one about this certificate: it counts as a source that is not at hand.
+    """
     if kind is RevocationSource.CRL:
         urls = (*ca.crl_urls, *crl_urls(certificate.parsed))
         detail = f"no CRL of {name_text(certificate.parsed.issuer)!r} is at hand"
+        detail += f" ({problems[0]})" if problems else ""
     else:
         urls = (ca.responder_url,) if ca.responder_url else ocsp_urls(certificate.parsed)
         detail = "no OCSP answer is at hand" if urls else ""
-    named = bool(urls) or (kind is RevocationSource.CRL and names_source(certificate.parsed))
+    named = bool(urls) or (kind is RevocationSource.CRL and (bool(problems) or names_source(certificate.parsed)))
     return SourceAnswer(
         kind=kind,
         situation=Situation.NOT_AT_HAND if named else Situation.NO_SOURCE,

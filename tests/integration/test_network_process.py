@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 import pam_sc
-from pam_sc.transfer import TransferFailed, Transferred
+from pam_sc.frames import Frame, encode
+from pam_sc.network.messages import Done, Kind, Order, answer_frame, cancel_frame, order_frame
+from pam_sc.transfer import Transfer, TransferFailed, Transferred
 from tests.support.network_process import (
     Network,
     by_certificate,
@@ -30,6 +32,8 @@ BODY = bytes(range(256)) * 1024
 """256 KiB: several pieces."""
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 SHORT = 0.4
+ORDER = order_frame(Order(number=1, transfer=Transfer(url="http://nothing.invalid/", max_bytes=1), end_ms=0, limit_ms=0,
+                          proxy=None, loopback=False))
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +156,18 @@ def test_outcomes_stand_in_the_order_of_the_wishes_and_are_told_as_they_come(net
 def test_hundred_transfers_are_carried_out(network: Network) -> None:
     with serving(answers(ok(b"x" * 1000))) as server:
         assert set(network.fetch_all([server.url()] * 100)) == {Transferred(body=b"x" * 1000)}
+
+
+def test_transfers_leave_no_descriptor_behind(network: Network) -> None:
+    folder = Path(f"/proc/{network.process.pid}/fd")
+    with serving(answers(ok(b"x"))) as good, serving(answers(redirect("/again"))) as bad, serving(answers(b"?")) as ugly:
+        network.fetch_all([good.url(), bad.url(), ugly.url()] * 100)
+        assert len(os.listdir(folder)) <= 4 + 8  # of the threads that are ending
+
+
+def test_deadline_may_be_as_far_as_one_likes(network: Network) -> None:
+    with serving(answers(ok(b"x"))) as server:
+        assert network.body(server.url(), seconds=float("inf"), each_s=float("inf")) == b"x"
 
 
 def test_nothing_wanted_is_nothing_fetched(network: Network) -> None:
@@ -480,6 +496,32 @@ def test_process_ends_when_its_channel_closes(network: Network) -> None:
         assert network.failure(server.url(), seconds=SHORT) == "the time for it was over"
     network.client.close()
     assert network.process.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        encode(Frame(0x03, ()), 100),
+        encode(answer_frame(Done(1, 1)), 100),
+        encode(Frame(Kind.TRANSFER, (b"x",)), 100),
+        encode(Frame(Kind.CANCEL, (b"x",)), 100),
+        b"\1\0\0\0\xff\xff\xff\xff",
+        b"\1\1\0\0\0\0\0\0",
+        encode(ORDER, 1000) * 2,
+    ],
+    ids=["unknown", "an answer", "fields", "cancel", "too long", "header", "a number twice"],
+)
+def test_process_ends_at_an_order_that_the_protocol_does_not_allow(network: Network, sent: bytes) -> None:
+    with socket.socket(fileno=os.dup(network.client.fileno())) as channel:
+        channel.sendall(sent)
+        assert network.process.wait(10) == 1
+
+
+def test_process_goes_on_after_a_cancel_of_what_it_does_not_know(network: Network) -> None:
+    with socket.socket(fileno=os.dup(network.client.fileno())) as channel:
+        channel.sendall(encode(cancel_frame(77), 100))
+    with serving(answers(ok(b"x"))) as server:
+        assert network.body(server.url()) == b"x"
 
 
 def test_sandbox_is_entered_before_an_order_is_read(network: Network) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from tests.support import rig as codes
 from tests.support.loopback import Loopback, http_answer
 from tests.support.namespace import is_available
+from tests.support.ocsp_answer import Response, Single, ocsp_response
 from tests.support.pam_world import World
 from tests.support.peers import PamPkcs11
 from tests.support.pki import SERVER_AUTH, CertificateAuthority, Issued
@@ -25,6 +27,8 @@ from tests.support.softhsm import Entry, SoftToken, module_path
 pytestmark = pytest.mark.root
 
 GRANTED, REFUSED, CRASHED = 0, 1, -signal.SIGSEGV
+FETCH = 'fetch = "login"\nloopback = "allow"\ntimeout = 1'
+"""Lets a login of ours use the network as the peer does."""
 ONLINE = "ca,crl_online,signature"
 PATIENCE_S = 5.0
 """How long the peer is watched while it hangs."""
@@ -113,15 +117,19 @@ def test_a_revoked_intermediate_is_accepted_by_the_peer(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("name", "theirs", "ours"), [("own-crl", REFUSED, "certificate-revoked"), ("other-crl", GRANTED, "revocation-not-at-hand")]
 )
+@pytest.mark.parametrize("settings", ["", FETCH], ids=["from-a-folder", "fetched"])
 def test_a_revocation_is_hidden_from_the_peer_by_the_crl_of_any_other_ca_it_trusts(
-    rig: Rig, name: str, theirs: int, ours: str
+    rig: Rig, name: str, theirs: int, ours: str, settings: str
 ) -> None:
     root, other = CertificateAuthority("Its own"), CertificateAuthority("Any other")
     with Loopback(b"") as server:
         revoked = root.issue(crl_distribution_points=[server.url()])
         crl = root.crl([revoked]) if name == "own-crl" else other.crl()
         server.answer = http_answer(crl)
-        pair = Pair(rig, name, [revoked], authorities=[root, other], crls=[crl], policy=ONLINE)
+        at_hand = [] if settings else [crl]
+        title = f"{name}-fetched" if settings else name
+        pair = Pair(rig, title, [revoked], authorities=[root, other], crls=at_hand, policy=ONLINE,
+                    settings=settings)  # fmt: skip
         assert pair.theirs() == theirs
         assert server.connections > 0
         assert pair.ours() == (codes.AUTH_ERR, ours)
@@ -132,30 +140,39 @@ def test_a_crl_of_a_few_bytes_crashes_the_peer(rig: Rig, size: int) -> None:
     root = CertificateAuthority("Crashing")
     with Loopback(http_answer(b"0123456789abcdefghijklmnop"[:size])) as server:
         leaf = root.issue(crl_distribution_points=[server.url()])
-        pair = Pair(rig, f"bytes-{size}", [leaf], authorities=[root], policy=ONLINE)
+        pair = Pair(rig, f"bytes-{size}", [leaf], authorities=[root], policy=ONLINE, settings=FETCH)
         assert pair.theirs() == CRASHED
+        before = server.connections
         assert pair.ours() == (codes.AUTH_ERR, "revocation-not-at-hand")
+        assert server.connections > before
 
 
 def test_the_peer_waits_for_a_crl_server_that_never_answers(rig: Rig) -> None:
     root = CertificateAuthority("Waiting")
     with Loopback(None) as server:
         leaf = root.issue(crl_distribution_points=[server.url()])
-        pair = Pair(rig, "hanging", [leaf], authorities=[root], policy=ONLINE)
+        pair = Pair(rig, "hanging", [leaf], authorities=[root], policy=ONLINE, settings=FETCH)
         with pytest.raises(subprocess.TimeoutExpired):
             pair.theirs(timeout=PATIENCE_S)
-        assert server.connections > 0
+        before, began = server.connections, time.monotonic()
         assert pair.ours() == (codes.AUTH_ERR, "revocation-not-at-hand")
+        assert time.monotonic() - began < PATIENCE_S
+        assert server.connections > before > 0
 
 
-def test_ocsp_on_asks_nobody_at_the_peer(rig: Rig) -> None:
+@pytest.mark.parametrize(("status", "ours"), [("revoked", "certificate-revoked"), ("good", None)])
+def test_ocsp_on_asks_nobody_at_the_peer(rig: Rig, status: str, ours: str | None) -> None:
     root = CertificateAuthority("Asked")
-    with Loopback(http_answer(b"", "application/ocsp-response")) as server:
+    with Loopback(b"") as server:
         leaf = root.issue(ocsp=[server.url("/ocsp")])
-        pair = Pair(rig, "ocsp", [leaf], authorities=[root], policy="ca,ocsp_on,signature")
+        single = Single(certificate=leaf, issuer=root, status=status)
+        response = ocsp_response(Response(singles=[single], signer=root))
+        server.answer = http_answer(response, "application/ocsp-response")
+        pair = Pair(rig, f"ocsp-{status}", [leaf], authorities=[root], policy="ca,ocsp_on,signature", settings=FETCH)
         assert pair.theirs() == GRANTED
         assert server.connections == 0
-        assert pair.ours() == (codes.AUTH_ERR, "revocation-not-at-hand")
+        assert pair.ours() == (codes.AUTH_ERR if ours else codes.SUCCESS, ours)
+        assert server.connections > 0
 
 
 def test_a_servers_certificate_logs_in_at_the_peer(rig: Rig) -> None:

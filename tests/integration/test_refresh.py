@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from pam_sc.decision.names import name_key
 from pam_sc.errors import StoreError
-from pam_sc.trust.requests import Request, leave_request
 from pam_sc.trust.store import Store, open_store
 from tests.support.crl_server import CrlServer
 from tests.support.installation import PREFIX
@@ -259,6 +259,54 @@ def test_where_nobody_may_fetch_that_is_said(site: Site) -> None:
     assert site.server.statuses == []
 
 
+def test_where_nobody_may_fetch_large_files_are_indexed_all_the_same(site: Site) -> None:
+    site.world.put("/srv/site/crls/large.crl", large_crl(site.authority, 40_000))
+    site.configure('fetch = "off"')
+    done = site.run("refresh")
+    assert done.returncode == 0
+    assert done.stdout.startswith("fresh     file  /srv/site/crls/large.crl, ")
+    assert "nothing is fetched" in done.stderr
+    assert site.server.statuses == []
+
+
+def test_only_what_concerns_one_ca_is_fetched(site: Site) -> None:
+    site.publish(path="/mine.crl")
+    site.publish()
+    more = f"""[[revocation.ca]]
+name = "mine"
+certificate = "/srv/site/anchors/ca.pem"
+sources = ["{site.server.url('/mine.crl')}"]"""
+    site.configure(more=more)
+    code, found = site.refresh("--ca", "mine")
+    assert (code, list(found)) == (0, [site.server.url("/mine.crl")])
+    assert site.server.statuses == [("/mine.crl", 200)]
+
+
+def test_two_urls_of_one_crl_are_each_asked_whether_it_is_new(site: Site) -> None:
+    site.publish(LISTED)
+    site.server.files["/mirror.crl"] = site.server.files["/ca.crl"]
+    site.configure(sources=[site.server.url(), site.server.url("/mirror.crl")])
+    assert [each["state"] for each in site.refresh()[1].values()] == ["fresh", "unchanged"]
+    assert [each["state"] for each in site.refresh()[1].values()] == ["unchanged", "unchanged"]
+    assert sorted(site.server.statuses) == [("/ca.crl", 200), ("/ca.crl", 304), ("/mirror.crl", 200), ("/mirror.crl", 304)]
+    site.publish(LISTED, 5, number=2)
+    code, found = site.refresh()
+    assert (code, found[site.server.url()]["state"]) == (0, "fresh"), "the mirror is behind, which harms nobody"
+    assert site.says(5) == "listed"
+    assert site.run("store").returncode == 0
+
+
+def test_a_terminal_shows_what_is_going_on_while_it_lasts(site: Site) -> None:
+    site.publish(LISTED)
+    child = site.world.spawn([*PAM_SC, "refresh", "--config", site.config], env={"TERM": "xterm"})
+    child.expect("fetching")
+    child.expect("fresh")
+    child.expect("1 entry")
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 0
+
+
 def test_a_ca_that_is_not_configured_is_an_error_that_names_those_that_are(site: Site) -> None:
     site.configure(more='[[revocation.ca]]\nname = "mine"\ncertificate = "/srv/site/anchors/ca.pem"')
     done = site.run("refresh", "--ca", "yours")
@@ -384,6 +432,17 @@ def test_two_runs_at_once_come_one_after_the_other(site: Site) -> None:
 # ---------------------------------------------------------------- requests, OCSP, files
 
 
+LEAVE = """
+import json, sys
+from pam_sc.trust.anchors import read_path_certificate
+from pam_sc.trust.requests import Request, leave_request
+asked = json.loads(sys.argv[2])
+issuers = tuple(read_path_certificate(bytes.fromhex(each)) for each in asked.pop("issuers"))
+request = Request(issuers=issuers, **{name: tuple(v) if isinstance(v, list) else v for name, v in asked.items()})
+leave_request(sys.argv[1], request)
+"""
+
+
 def requests_folder(site: Site) -> Path:
     """The folder that tmpfiles.d makes, of the verifier's account."""
     folder = site.folder / "requests"
@@ -394,41 +453,42 @@ def requests_folder(site: Site) -> Path:
     return folder
 
 
-def leave(site: Site, issuer: CertificateAuthority, serial: int, **urls: tuple[str, ...]) -> Path:
+def leave(site: Site, *issuers: CertificateAuthority, user: str = "pam_sc", **asked: Any) -> None:
     """Leave a request as a login does, as its account."""
-    request = Request(issuers=(path_certificate(issuer.der), path_certificate(site.authority.der)), serial=serial, **urls)
-    folder, account = site.folder / "requests", site.world.account("pam_sc")
-    os.seteuid(account.uid)
-    try:
-        leave_request(str(site.folder), request)
-    finally:
-        os.seteuid(0)
-    return folder / request.name
+    values = json.dumps({"issuers": [issuer.der.hex() for issuer in issuers], **asked})
+    done = site.world.run([f"{PREFIX}/bin/python3", "-I", "-c", LEAVE, STORE, values], user=user)
+    assert done.returncode == 0, done.stderr
 
 
-def test_what_a_login_asked_for_is_fetched_and_kept_fresh(site: Site, tmp_path: Path) -> None:
-    site.folder.mkdir()
-    requests_folder(site)
+def test_what_a_login_asked_for_is_fetched_and_kept_fresh_when_its_request_is_gone(site: Site) -> None:
+    folder = requests_folder(site)
     site.configure('loopback = "allow"', 'ocsp = "off"', sources=[])
-    issuing = site.authority.subordinate("Issuing")
+    issuing, url = site.authority.subordinate("Issuing"), site.server.url("/issuing.crl")
     site.server.files["/issuing.crl"] = issuing.crl([LISTED], pem=False)
-    site.server.files["/root.crl"] = site.authority.crl([], pem=False)
-    path = leave(site, issuing, LISTED, crl_urls=(site.server.url("/issuing.crl"),))
-    assert path.exists()
+    leave(site, issuing, site.authority, serial=LISTED, crl_urls=[url])
+    assert len(os.listdir(folder)) == 1
     code, found = site.refresh()
-    assert (code, found[site.server.url("/issuing.crl")]["state"]) == (0, "fresh")
+    assert (code, found[url]["state"]) == (0, "fresh")
     assert site.says(issuer=name_key(issuing.subject)) == "listed"
-    path.unlink(missing_ok=True)
-    site.world.put("/srv/site/anchors/issuing.pem", issuing.pem)
-    assert site.refresh()[1][site.server.url("/issuing.crl")]["state"] == "unchanged"
+    (request,) = folder.iterdir()
+    os.utime(request, (time.time() - 31 * 86_400,) * 2)
+    site.server.files["/issuing.crl"] = issuing.crl([LISTED, 1], number=2, pem=False)
+    for state in ("fresh", "unchanged"):
+        assert site.refresh()[1][url]["state"] == state, "the store knows the issuers that the card had brought"
+        assert os.listdir(folder) == [], "nobody has used that card for a month"
+
+
+def test_another_user_can_leave_nothing(site: Site) -> None:
+    folder = requests_folder(site)
+    leave(site, site.authority, user="alice", serial=LISTED, crl_urls=[site.server.url()])
+    assert os.listdir(folder) == []
 
 
 def test_a_request_of_issuers_without_a_valid_path_is_removed_and_asks_nobody(site: Site) -> None:
-    site.folder.mkdir()
     folder = requests_folder(site)
     site.configure('loopback = "allow"', sources=[])
     site.publish(path="/stranger.crl")
-    leave(site, CertificateAuthority("Stranger"), 5, crl_urls=(site.server.url("/stranger.crl"),))
+    leave(site, CertificateAuthority("Stranger"), serial=5, crl_urls=[site.server.url("/stranger.crl")])
     assert len(os.listdir(folder)) == 1
     done = site.run("refresh")
     assert "nothing to fetch" in done.stderr
@@ -484,25 +544,38 @@ def test_the_next_responder_is_asked_where_the_first_gives_no_answer(site: Site,
     assert (code, list(found)) == (0, [responder.url])
 
 
-def test_a_request_asks_the_responder_with_the_serial_alone(site: Site, responder: OcspResponder) -> None:
-    site.folder.mkdir()
-    requests_folder(site)
+def test_a_request_asks_the_responder_with_the_serial_alone_and_stays_for_the_next_answer(
+    site: Site, responder: OcspResponder
+) -> None:
+    folder = requests_folder(site)
     leaf = site.authority.issue(ocsp=[responder.url])
-    request = Request(issuers=(path_certificate(site.authority.der),), serial=leaf.serial, ocsp_urls=(responder.url,))
-    path = site.folder / "requests" / request.name
-    leave_request_as_root(site, request)
     site.configure('loopback = "allow"', sources=[])
-    code, found = site.refresh()
-    assert (code, found[responder.url]["state"]) == (0, "fresh"), found
-    assert len(site.store().about(path_certificate(site.authority.der), leaf.serial)) == 1
-    assert path.exists(), "it stays, so that the answer is renewed"
+    leave(site, site.authority, serial=leaf.serial, ocsp_urls=[responder.url])
+    for _ in range(2):
+        code, found = site.refresh()
+        assert (code, found[responder.url]["state"]) == (0, "fresh"), found
+        assert len(site.store().about(path_certificate(site.authority.der), leaf.serial)) == 1
+    assert len(os.listdir(folder)) == 1
+    (request,) = folder.iterdir()
+    os.utime(request, (time.time() - 31 * 86_400,) * 2)
+    done = site.run("refresh")
+    assert "nothing to fetch" in done.stderr, "nobody has used that card for a month"
+    assert os.listdir(folder) == []
 
 
-def leave_request_as_root(site: Site, request: Request) -> None:
-    """Leave a request where the test process is no account of the world."""
-    folder = site.folder / "requests"
-    os.chown(folder, 0, 0)
-    leave_request(str(site.folder), request)
+def test_what_the_certificates_on_a_card_name_is_fetched(namespaces: None, tmp_path: Path) -> None:
+    with World.create(tmp_path / "world") as world, CrlServer() as server:
+        card = world.account("pam_sc_card")
+        setup = LoginSetup(world.path("/srv/login"), "/srv/login", (card.uid, card.gid))
+        server.files["/ca.crl"] = setup.authority.crl([], pem=False)
+        leaf = setup.authority.issue(common_name="alice", crl_distribution_points=[server.url()])
+        config = setup.card("alice", [leaf])
+        text = world.path(config).read_text().replace("[revocation]", '[revocation]\nloopback = "allow"')
+        world.put(config, text)
+        done = world.run([*PAM_SC, "refresh", "--from-card", "--json", "--config", config])
+        assert (done.returncode, done.stderr) == (0, "")
+        (report,) = json.loads(done.stdout)["sources"]
+        assert (report["source"], report["state"]) == (server.url(), "fresh")
 
 
 def test_a_large_file_is_indexed_while_it_is_the_same_and_its_index_goes_with_it(site: Site) -> None:

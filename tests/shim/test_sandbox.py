@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -296,6 +297,17 @@ def test_card_process_writes_files_and_the_others_do_not(tree: WorkerTree) -> No
         shared.chmod(0o777)
         assert run(tree, role, paths=[["it", str(shared / "new"), "w"]])[0]["paths"]["it"] == expected
         assert run(tree, role, paths=[["it", str(shared / "new"), "w"]], confined=False)[0]["paths"]["it"] == 0
+
+
+def landlock_abi() -> int:
+    """The version of the kernel's Landlock; less than 1 where there is none."""
+    return ctypes.CDLL(None).syscall(444, None, 0, 1)
+
+
+@pytest.mark.skipif(landlock_abi() < 4, reason="this kernel's Landlock knows no ports; listen is denied all the same")
+def test_network_process_binds_no_port(tree: WorkerTree) -> None:
+    assert run(tree, "network", facts=True)[0]["bind"] == errno.EACCES
+    assert run(tree, "network", facts=True, confined=False)[0]["bind"] == 0
 
 
 @pytest.fixture

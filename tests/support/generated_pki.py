@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -52,6 +52,11 @@ class BuiltCrl:
     def parsed(self) -> x509.CertificateRevocationList:
         """The CRL, parsed."""
         return x509.load_der_x509_crl(self.der)
+
+    @property
+    def number(self) -> int:
+        """Its cRLNumber."""
+        return self.parsed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,7 @@ class _Builder:
 
     def _crls(self, plan: CrlPlan, serials: Sequence[int]) -> Iterator[BuiltCrl]:
         self.number += 10
+        plan = replace(plan, of=0) if plan.indirect else plan
         complete = self._counts(plan, plan.signer, plan.time)
         delta = plan.delta is not None and complete and self._counts(plan, plan.delta, plan.delta_time)
         delta = delta and plan.delta == plan.signer

@@ -55,6 +55,20 @@ def _change(function: str, *paths: str) -> int:
     return 0
 
 
+def _bind() -> int:
+    """Return 0 or the errno of binding a TCP port; -1 if there is not even a socket."""
+    try:
+        sock = socket.socket(socket.AF_INET)
+    except OSError:
+        return -1
+    with sock:
+        try:
+            sock.bind(("127.0.0.1", 0))
+        except OSError as error:
+            return error.errno or -2
+    return 0
+
+
 def _facts() -> dict[str, object]:
     with open("/proc/self/status", encoding="ascii") as file:
         status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
@@ -129,6 +143,7 @@ def main() -> int:
         answer["changes"] = [_change(*change) for change in order["changes"]]
         if order["facts"]:
             answer["facts"] = _facts()
+            answer["bind"] = _bind()
             answer["work"] = _ordinary_work()
     print(json.dumps(answer), flush=True)
     _die(order.get("last", ""))

@@ -430,3 +430,12 @@ def test_no_mutation_of_a_crl_makes_it_raise_or_revoke_or_clear(
     crl[data.draw(st.integers(0, len(crl) - 1))] ^= data.draw(st.integers(1, 255))
     folder = tmp_path_factory.mktemp("crls")
     assert about_leaf(folder, bytes(crl)).situation in (UNKNOWN, STALE, NO_SOURCE)
+
+
+def test_a_crl_file_that_cannot_be_used_may_have_been_the_one_and_counts_as_a_source(folder: Path) -> None:
+    broken = source(folder, b"junk")
+    sources = RevocationSources(crls=(broken,), default=CaRules(rules=EXACT), problems=lambda: broken.problems)
+    path = path_of(LEAF)
+    conditions = Conditions(trust=Trust(anchors=(parsed(path.certificates[-1]),)), policy=Policy(), at=AT)
+    finding = find_revocation(path, sources, conditions)[0]
+    expect(finding, Situation.NOT_AT_HAND, "0.crl'")
