@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from pam_sc.trust.crl import Conditions
 from pam_sc.trust.crl_file import load_crls
 from pam_sc.trust.path import find_path
 from pam_sc.trust.revocation import CaRules, RevocationSources, find_revocation
+from pam_sc.trust.sources import CrlSet
 
 STRICT = Policy(revocation=RevocationRules(mode=RevocationMode.REQUIRE, clock_skew=datetime.timedelta(0)))
 
@@ -55,11 +56,12 @@ def verdict_on(  # noqa: PLR0913 - everything that the answer depends on
     anchors: Iterable[bytes],
     intermediates: Iterable[bytes] = (),
     from_card: Iterable[bytes] = (),
-    crls: Iterable[bytes],
+    crls: Iterable[bytes] = (),
+    more: Sequence[CrlSet] = (),
     at: datetime.datetime,
     policy: Policy = STRICT,
 ) -> Verdict:
-    """Find a path and what the CRLs say about each certificate on it, and judge that."""
+    """Find a path and what the CRLs, in files or in `more`, say about each certificate on it, and judge that."""
     trust, card = trust_of(anchors, intermediates), tuple(from_card)
     path = find_path(leaf, card, trust, policy, at)
     if isinstance(path, NoPath):
@@ -68,7 +70,7 @@ def verdict_on(  # noqa: PLR0913 - everything that the answer depends on
         for index, der in enumerate(crls):
             (Path(folder) / f"{index:02}.crl").write_bytes(der)
         source = load_crls(folder, frozenset({0, Path(folder).stat().st_uid}))
-    sources = RevocationSources(crls=(source,), default=CaRules(rules=policy.revocation))
+    sources = RevocationSources(crls=(source, *more), default=CaRules(rules=policy.revocation))
     conditions = Conditions(trust=trust, others=tuple(map(_readable, card)), policy=policy, at=at)
     findings = find_revocation(path, sources, conditions)
     failure: Failure | None = judge_revocation(findings, policy.revocation.mode)

@@ -24,7 +24,7 @@ from tests.support.openssl_oracle import OpenSslQuestion, ask_command, ask_libra
 from tests.support.pki_plan import CrlPlan, Flaw, Plan, Renewal, Scope, Signer, Time, Twin
 from tests.support.revocation_verdict import Verdict, verdict_on
 
-EXAMPLES = int(os.environ.get("PAM_SC_EXAMPLES", "250"))
+EXAMPLES = int(os.environ.get("PAM_SC_EXAMPLES", "150"))
 """`make fuzz` asks for more."""
 bounded = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 

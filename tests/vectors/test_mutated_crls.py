@@ -14,7 +14,7 @@ from tests.support.generated_pki import Pki, build
 from tests.support.pki_plan import CrlPlan, Plan, Scope, Signer
 from tests.support.revocation_verdict import Verdict, verdict_on
 
-EXAMPLES = int(os.environ.get("PAM_SC_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("PAM_SC_EXAMPLES", "150"))
 bounded = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 SHAPES = {
     "plain": CrlPlan(),
