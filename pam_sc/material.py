@@ -7,7 +7,15 @@ reported.
 
 from __future__ import annotations
 
-from pam_sc.config.model import CaSettings, Configuration, Fetch, LookupSettings, OcspNonce, RevocationSettings
+from pam_sc.config.model import (
+    CaSettings,
+    Configuration,
+    Fetch,
+    LookupSettings,
+    OcspNonce,
+    RevocationSettings,
+    TrustSettings,
+)
 from pam_sc.errors import TrustError
 from pam_sc.mapping import LoadedMapper, load_mappers
 from pam_sc.record import record
@@ -34,15 +42,15 @@ class Material:
 def load_material(configuration: Configuration, trusted_uids: frozenset[int]) -> Material:
     """Read what the configuration names; TrustError or ConfigError where that cannot be used at all."""
     return Material(
-        trust=load_trust(
-            configuration.trust.anchors,
-            configuration.trust.intermediates,
-            trusted_uids,
-            partial=configuration.trust.partial_paths,
-        ),
+        trust=load_configured_trust(configuration.trust, trusted_uids),
         revocation=load_revocation(configuration.revocation, trusted_uids),
         mappers=load_mappers([(m.name, m.table, m.where) for m in configuration.mappers], trusted_uids),
     )
+
+
+def load_configured_trust(settings: TrustSettings, trusted_uids: frozenset[int]) -> Trust:
+    """Read the anchors and intermediates."""
+    return load_trust(settings.anchors, settings.intermediates, trusted_uids, partial=settings.partial_paths)
 
 
 def load_revocation(settings: RevocationSettings, trusted_uids: frozenset[int]) -> RevocationSources:

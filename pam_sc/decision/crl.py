@@ -54,6 +54,9 @@ class CrlHeader:
     unusable: str | None
     """Why RFC 5280 forbids to use it at all: an unknown critical extension of the CRL or of an entry. None: nothing."""
 
+    delta_urls: tuple[str, ...] = ()
+    """Where it says that deltas to it are to be had (freshestCRL, RFC 5280, section 5.2.6)."""
+
     @property
     def is_delta(self) -> bool:
         """It lists only what changed."""

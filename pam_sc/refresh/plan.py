@@ -168,10 +168,15 @@ class Planner:
         self._problems += store.problems
 
     def _add_known(self, header: IndexHeader) -> None:
-        """What was fetched once is kept fresh as long as its signer is trusted, also when its request is gone."""
+        """What was fetched once is kept fresh as long as its signer is trusted, also when its request is gone.
+
+        With a complete CRL come the deltas that it names.
+        """
         lookup = self._lookup_of_key(header.crl.issuer, header.signer)
         if self._selection == Selection():
             self._add_urls((origin.url for origin in header.origins), lookup)
+        if any(origin.url in self._crls for origin in header.origins):
+            self._add_urls(header.crl.delta_urls, lookup)
 
     # ------------------------------------------------------------ what they are
 

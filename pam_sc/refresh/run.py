@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pam_sc.config.model import Configuration, LookupSettings
 from pam_sc.config.model import Fetch as FetchSetting
 from pam_sc.errors import ConfigError, OwnershipError, PamScError, StoreError
-from pam_sc.material import load_revocation
+from pam_sc.material import load_configured_trust, load_revocation
 from pam_sc.network.client import NetworkClient, start_network_process
 from pam_sc.ownership import resolve_trusted
 from pam_sc.record import record, replace
@@ -26,7 +26,6 @@ from pam_sc.refresh.files import index_files
 from pam_sc.refresh.model import Scene, Tell, WantedCrl
 from pam_sc.refresh.plan import Plan, Planner, Selection
 from pam_sc.transfer import Outcome, Transfer
-from pam_sc.trust.anchors import load_trust
 from pam_sc.trust.replacing import LOCK_WAIT_S, locked
 
 TOGETHER = 16
@@ -75,6 +74,8 @@ def refresh(run: Run) -> tuple[str, ...]:
         if plan.crls or plan.answers:
             with _fetching(run, plan) as fetching:
                 fetching.crls()
+                fetching.turn_to(Planner(run.configuration, scene, run.selection).plan())
+                fetching.crls()
                 fetching.answers()
         remove_old_answers(plan.scene)
         return (*scene.trust.problems, *plan.problems)
@@ -105,11 +106,10 @@ def _make_folder(folder: str, trusted_uids: frozenset[int]) -> None:
 
 def _scene(run: Run) -> Scene:
     configuration = run.configuration
-    trust = configuration.trust
     return Scene(
         folder=configuration.revocation.store,
         trusted_uids=run.trusted_uids,
-        trust=load_trust(trust.anchors, trust.intermediates, run.trusted_uids),
+        trust=load_configured_trust(configuration.trust, run.trusted_uids),
         policy=configuration.policy(),
         at=datetime.datetime.now(datetime.UTC),
         sources=load_revocation(replace(configuration.revocation, crls=None), run.trusted_uids),
@@ -133,12 +133,22 @@ class _Fetching:
         self._run = run
         self._plan = plan
         self._client = client
+        self._fetched: set[str] = set()
         self._done = 0
         self._all = len(plan.crls) + len(plan.answers)
 
+    def turn_to(self, plan: Plan) -> None:
+        """Go on with a plan that knows what was fetched by now: a complete CRL may name deltas."""
+        self._plan = plan
+        self._all = self._done + len(self._left()) + len(plan.answers)
+
+    def _left(self) -> list[WantedCrl]:
+        return [each for each in self._plan.crls if each.url not in self._fetched]
+
     def crls(self) -> None:
-        """Fetch the CRLs, some at a time, and put each group into the store before the next."""
-        for group in _groups(self._plan.crls):
+        """Fetch the CRLs, some at a time, and put each group into the store before the next; each URL once."""
+        for group in _groups(self._left()):
+            self._fetched |= {each.url for each in group}
             outcomes = list(self.fetch([self._transfer(each) for each in group], group[0].lookup))
             for wanted in group:
                 report = take_crl(wanted, outcomes.pop(0), self._plan.at_hand.get(wanted.url), self._plan.scene)

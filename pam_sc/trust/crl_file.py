@@ -21,7 +21,7 @@ from pam_sc.record import field, record
 from pam_sc.trust.anchors import PathCertificate
 from pam_sc.trust.crl_der import signed_part
 from pam_sc.trust.files import CRLS, FileContent, read_files
-from pam_sc.trust.locations import reason_name, reason_names
+from pam_sc.trust.locations import delta_urls, reason_name, reason_names
 from pam_sc.trust.sources import Crl
 from pam_sc.trust.strength import is_signed_by
 
@@ -175,6 +175,7 @@ def _header(crl: x509.CertificateRevocationList, der: bytes, source: str) -> Crl
         scope=scope,
         signature_hash=signature_hash_of(crl),
         unusable=_unusable(crl, der, indirect=scope.indirect),
+        delta_urls=delta_urls(crl),
     )
 
 

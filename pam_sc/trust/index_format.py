@@ -248,6 +248,7 @@ def read_header(values: object) -> IndexHeader:
     scope |= {name: None if scope[name] is None else frozenset(scope[name]) for name in ("names", "reasons")}
     crl |= {name: _time(crl[name]) for name in ("this_update", "next_update")}
     identifier = crl["authority_key_identifier"]
+    crl["delta_urls"] = tuple(crl["delta_urls"])
     crl |= {"authority_key_identifier": bytes.fromhex(identifier) if identifier else None, "scope": CrlScope(**scope)}
     values |= {name: _time(values[name]) for name in ("indexed_at", "checked_at")}
     values |= {"path": tuple(values["path"]), "origins": tuple(Origin(**each) for each in values["origins"])}

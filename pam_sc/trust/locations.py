@@ -50,6 +50,11 @@ def crl_urls(certificate: x509.Certificate) -> tuple[str, ...]:
     return _fetchable(name for point in _all_points(certificate) for name in point.full_name or ())
 
 
+def delta_urls(crl: x509.CertificateRevocationList) -> tuple[str, ...]:
+    """Return the URLs of the deltas that a CRL names in freshestCRL, in their order; at most URLS_MAX."""
+    return _fetchable(name for point in _points(crl, x509.FreshestCRL) for name in point.full_name or ())
+
+
 def ocsp_urls(certificate: x509.Certificate) -> tuple[str, ...]:
     """Return the URLs of the OCSP responders (authorityInfoAccess), in their order; at most URLS_MAX."""
     return _fetchable(_responders(certificate))
@@ -86,9 +91,10 @@ def _all_points(certificate: x509.Certificate) -> list[x509.DistributionPoint]:
 
 
 def _points(
-    certificate: x509.Certificate, kind: type[x509.CRLDistributionPoints] | type[x509.FreshestCRL]
+    named: x509.Certificate | x509.CertificateRevocationList,
+    kind: type[x509.CRLDistributionPoints] | type[x509.FreshestCRL],
 ) -> Iterator[x509.DistributionPoint]:
-    for extension in certificate.extensions:
+    for extension in named.extensions:
         if isinstance(extension.value, kind):
             yield from extension.value
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pexpect
 import pytest
+from cryptography import x509
 
 from tests.support.pki import DAY, CertificateAuthority, now
 from tests.support.refresh_site import LISTED, PAM_SC, Site
@@ -96,6 +97,32 @@ def test_a_distribution_point_on_the_loopback_interface_is_not_asked_unless_allo
     assert site.server.statuses == []
     site.configure('loopback = "allow"', sources=[])
     assert site.refresh("--cert", "/srv/site/leaf.pem")[0] == 0
+
+
+def test_the_delta_that_a_complete_crl_names_is_fetched_with_it(site: Site) -> None:
+    delta = site.server.url("/delta.crl")
+    point = x509.DistributionPoint([x509.UniformResourceIdentifier(delta)], None, None, None)
+    site.publish(12, extensions=[(x509.FreshestCRL([point]), False)])
+    site.publish(LISTED, path="/delta.crl", number=2, extensions=[(x509.DeltaCRLIndicator(1), True)])
+    site.configure('loopback = "allow"')
+    code, found = site.refresh()
+    assert (code, found[site.server.url()]["state"], found[delta]["state"]) == (0, "fresh", "fresh")
+    assert [path for path, _status in site.server.statuses] == ["/ca.crl", "/delta.crl"]
+    assert site.says() == "listed"
+
+
+def test_an_anchor_that_is_not_self_signed_signs_crls_only_where_partial_paths_are_allowed(site: Site) -> None:
+    issuing = CertificateAuthority("Root").subordinate("Issuing")
+    site.world.put("/srv/site/anchors/issuing.pem", issuing.pem)
+    site.server.files["/ca.crl"] = issuing.crl(pem=False)
+    done = site.run("refresh", "--json")
+    (report,) = json.loads(done.stdout)["sources"]
+    assert (done.returncode, report["state"]) == (1, "failed")
+    assert "has no valid path to a trust anchor" in report["why"]
+    text = site.world.path(site.config).read_text().replace("[revocation]", "partial_paths = true\n[revocation]")
+    site.world.put(site.config, text)
+    code, found = site.refresh()
+    assert (code, found[site.server.url()]["state"]) == (0, "fresh")
 
 
 # ---------------------------------------------------------------- what is refused
