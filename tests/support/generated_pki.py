@@ -39,7 +39,7 @@ _R = x509.ReasonFlags
 
 @dataclass(frozen=True, slots=True)
 class BuiltCrl:
-    """A CRL, what it was planned to be, and whether a relying party may believe it for the certificate at `about`."""
+    """A CRL, what it was planned to be, and whether a relying party may believe it."""
 
     der: bytes = field(repr=False)
     plan: CrlPlan
@@ -74,7 +74,7 @@ class Pki:
     @property
     def anchors(self) -> tuple[bytes, ...]:
         """All trusted roots."""
-        return (self.path[-1], *self.other_anchors)
+        return self.path[-1], *self.other_anchors
 
     def is_covered(self, place: int) -> bool:
         """Say whether CRLs that may be believed speak about this certificate for every reason."""
@@ -153,9 +153,11 @@ class _Builder:
         if plan.twin is Twin.OTHER_ANCHOR:
             anchors.append(self.other_root.der)
             others.append(self._below(self.other_root, name, TWIN_KEY).der)
+        elif plan.twin is Twin.ANCHOR:
+            anchors.append(self._authority(name, TWIN_KEY).der)
         elif plan.twin is Twin.SQUATTER:
-            squatters_parent = self._below(self.root, "Squatter", STRANGER_KEY)
-            others += [squatters_parent.der, self._below(squatters_parent, name, TWIN_KEY).der]
+            parent = self._below(self.root, "Squatter", STRANGER_KEY)
+            others += [parent.der, self._below(parent, name, TWIN_KEY).der]
         if plan.cross and plan.depth:
             anchors.append(self.other_root.der)
             below = self.authorities[-2]
@@ -182,7 +184,7 @@ class _Builder:
             yield self._built(
                 plan, plan.delta, plan.delta_time, self._listed(plan, counts=delta), held, serials, counts=delta,
                 is_delta=True,
-            )
+            )  # fmt: skip
 
     def _listed(self, plan: CrlPlan, *, counts: bool) -> list[int]:
         """The places that a CRL lists: all of its scope in truth; what does not count may be silent."""
@@ -241,17 +243,13 @@ class _Builder:
         key = self._key(plan, signer)
         named = self._key(plan, Signer.OWN) if signer is Signer.STRANGER else key  # who forges copies the identifier too
         authority = self._indirect() if plan.indirect else self.authorities[plan.of]
-        first, last = {
-            Time.PRESENT: (-1, 9), Time.STALE: (-9, -1), Time.FUTURE: (1, 9),
-        }[time]  # fmt: skip
+        first, last = {Time.PRESENT: (-1, 9), Time.STALE: (-9, -1), Time.FUTURE: (1, 9)}[time]
         builder = x509.CertificateRevocationListBuilder().issuer_name(authority.subject)
         builder = builder.last_update(self.at + first * DAY).next_update(self.at + last * DAY)
         for extension, critical in _crl_extensions(plan, named, self.number, is_delta=is_delta):
             builder = builder.add_extension(extension, critical)
-        for place in listed:
-            builder = builder.add_revoked_certificate(self._entry(plan, serials[place], self.plan.reason))
-        for place in held:
-            reason = _R.remove_from_crl if is_delta else _R.certificate_hold
+        hold = _R.remove_from_crl if is_delta else _R.certificate_hold
+        for place, reason in [(each, self.plan.reason) for each in listed] + [(each, hold) for each in held]:
             builder = builder.add_revoked_certificate(self._entry(plan, serials[place], reason))
         if plan.flaw is Flaw.ENTRY_EXTENSION:
             builder = builder.add_revoked_certificate(self._entry(plan, 99, None, flawed=True))

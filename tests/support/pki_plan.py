@@ -70,6 +70,7 @@ class Twin(enum.Enum):
 
     NONE = "none"
     OTHER_ANCHOR = "under another anchor, which is trusted too"
+    ANCHOR = "another anchor itself"
     SQUATTER = "under another authority of the same anchor"
 
 
