@@ -94,15 +94,15 @@ def leave_request(store: str, request: Request) -> None:
 
 
 def _leave(folder: int, request: Request) -> None:
-    try:
+    """Write the request; one that is there and not new is made anew, because a confined login may not set a time."""
+    with suppress(FileNotFoundError):
         left_at = os.stat(request.name, dir_fd=folder, follow_symlinks=False).st_mtime
-    except FileNotFoundError:
-        content = _written(request)
-        if len(content) <= REQUEST_BYTES_MAX and len(os.listdir(folder)) < REQUESTS_MAX:
-            _write(folder, request.name, content)
-        return
-    if not 0 <= time.time() - left_at < _RENEWED_S:
-        os.utime(request.name, dir_fd=folder, follow_symlinks=False)
+        if 0 <= time.time() - left_at < _RENEWED_S:
+            return
+        os.unlink(request.name, dir_fd=folder)
+    content = _written(request)
+    if len(content) <= REQUEST_BYTES_MAX and len(os.listdir(folder)) < REQUESTS_MAX:
+        _write(folder, request.name, content)
 
 
 def _written(request: Request) -> bytes:
