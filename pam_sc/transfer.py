@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from pam_sc.record import field, record
 
+REQUESTS_FOLDER = "requests"
+"""In the store, and the verifier's own: where logins leave word of what should be fetched for their certificates."""
+
 
 @record(kw_only=True)
 class Transfer:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from pam_sc import host
 from pam_sc.card.client import CardClient, ModuleSetup, RunAs
-from pam_sc.config.model import DEFAULT_PATH, REQUESTS_FOLDER, VERIFIER_ACCOUNT, Configuration
+from pam_sc.config.model import DEFAULT_PATH, VERIFIER_ACCOUNT, Configuration
 from pam_sc.config.toml import load
 from pam_sc.conversation import Conversation, Function, MachineClock, MessageKind, ShimRequest, read_request
 from pam_sc.decision.card_report import TokenReport
@@ -31,6 +31,7 @@ from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, Dea
 from pam_sc.events import EventLog
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
 from pam_sc.record import record
+from pam_sc.transfer import REQUESTS_FOLDER
 
 if TYPE_CHECKING:
     from pam_sc.network.client import NetworkClient

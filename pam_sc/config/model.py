@@ -25,8 +25,6 @@ DEFAULT_PATH = "/etc/pam_sc/pam_sc.toml"
 DEFAULT_RUN_AS = "pam_sc_card"
 VERIFIER_ACCOUNT = "pam_sc"
 DEFAULT_STORE = "/var/lib/pam_sc/revocation"
-REQUESTS_FOLDER = "requests"
-"""In the store, and the verifier's own: where logins leave word of what they would have needed."""
 
 
 @record(kw_only=True)

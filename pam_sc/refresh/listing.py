@@ -10,7 +10,8 @@ import os
 
 from pam_sc.errors import StoreError
 from pam_sc.record import record
-from pam_sc.trust.index_format import CRL_PREFIX, FILE_PREFIX, OCSP_PREFIX, OCSP_SUFFIX, REQUESTS_FOLDER, IndexHeader
+from pam_sc.transfer import REQUESTS_FOLDER
+from pam_sc.trust.index_format import CRL_PREFIX, FILE_PREFIX, OCSP_PREFIX, OCSP_SUFFIX, IndexHeader
 from pam_sc.trust.replacing import LOCK_NAME, UNFINISHED_PREFIX
 from pam_sc.trust.store import Store, StoredAnswer, open_store
 

@@ -14,6 +14,7 @@ from cryptography import x509
 
 from pam_sc.decision.certificate import signature_hash_of
 from pam_sc.decision.crl import CrlEntry, CrlHeader, CrlScope
+from pam_sc.decision.crl_status import REMOVE_FROM_CRL
 from pam_sc.decision.evidence import Unparsable
 from pam_sc.decision.names import NameKey, general_name_keys, name_key, relative_name_key
 from pam_sc.decision.parsing import name_text, read_strictly
@@ -62,20 +63,26 @@ class FileCrl:
         return self._signed[signer.public_key]
 
     def entry(self, certificate_issuer: NameKey, serial: int) -> CrlEntry | None:
-        """Return the entry about this serial of this issuer."""
+        """Return the entry about this serial of this issuer; of several one that revokes."""
         if self.header.scope.indirect:
             return self._indirect().get((certificate_issuer, serial))
         if certificate_issuer != self.header.issuer:
             return None
         found = self.parsed.get_revoked_certificate_by_serial_number(serial)
-        return None if found is None else _entry(found)
+        first = None if found is None else _entry(found)
+        if first is None or first.reason != REMOVE_FROM_CRL:
+            return first
+        same = (_entry(each) for each in self.parsed if each.serial_number == serial)
+        return next((each for each in same if each.reason != REMOVE_FROM_CRL), first)
 
     def _indirect(self) -> Mapping[tuple[NameKey, int], CrlEntry]:
         """All entries by issuer and serial: an entry without certificateIssuer has that of the one before it."""
         if self._by_issuer is None:
             found: dict[tuple[NameKey, int], CrlEntry] = {}
             for issuer, entry in issuers_of_entries(self.parsed):
-                found.setdefault((issuer, entry.serial_number), _entry(entry))
+                known = found.get((issuer, entry.serial_number))
+                if known is None or known.reason == REMOVE_FROM_CRL:
+                    found[issuer, entry.serial_number] = _entry(entry)
             self._by_issuer = found
         return self._by_issuer
 

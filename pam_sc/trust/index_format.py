@@ -39,7 +39,6 @@ FILE_PREFIX: Final = "file-"
 OCSP_PREFIX: Final = "ocsp-"
 INDEX_SUFFIX: Final = ".sqlite"
 OCSP_SUFFIX: Final = ".answer"
-REQUESTS_FOLDER: Final = "requests"
 
 REASONS: Final[Mapping[int, str]] = {
     0: "unspecified", 1: "keyCompromise", 2: "cACompromise", 3: "affiliationChanged", 4: "superseded",

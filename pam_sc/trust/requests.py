@@ -24,8 +24,8 @@ from typing import Any, Final
 
 from pam_sc.decision.evidence import Unparsable
 from pam_sc.record import record
+from pam_sc.transfer import REQUESTS_FOLDER
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate
-from pam_sc.trust.index_format import REQUESTS_FOLDER
 from pam_sc.trust.locations import URLS_MAX, is_fetchable
 
 REQUESTS_MAX: Final = 1_000

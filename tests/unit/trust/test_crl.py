@@ -141,6 +141,12 @@ def test_entry_that_removes_from_the_crl_is_no_revocation(folder: Path) -> None:
     expect(about_leaf(folder, ISSUING.crl([entry])), GOOD)
 
 
+def test_entry_that_revokes_counts_beside_one_that_removes(folder: Path) -> None:
+    held, removed = (Revoked(serial=LEAF.serial, reason=reason) for reason in (None, REASONS.remove_from_crl))
+    expect(about_leaf(folder, ISSUING.crl([removed, held])), REVOKED)
+    expect(about_leaf(folder, ISSUING.crl([held, removed])), REVOKED)
+
+
 def test_several_crls_in_one_file_all_count(folder: Path) -> None:
     found = found_on(path_of(LEAF), source(folder, ROOT.crl() + ISSUING.crl([LEAF])))
     assert [each.situation for each in found] == [REVOKED, GOOD]
