@@ -21,6 +21,7 @@ from tests.support import namespace
 if TYPE_CHECKING:
     from tests.support.pam_world import World
     from tests.support.pcscd import Pcscd
+    from tests.support.refresh_site import Site
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,6 +50,15 @@ def namespaces() -> None:
     """Needs root and mount namespaces; elsewhere the test is skipped and says so."""
     if not namespace.is_available():
         pytest.skip("needs root and the right to make mount namespaces")
+
+
+@pytest.fixture
+def site(world: World) -> Iterator[Site]:
+    """A fresh machine with a CA, and the server of its CRL."""
+    from tests.support.crl_server import CrlServer
+    from tests.support.refresh_site import Site
+    with CrlServer() as server:
+        yield Site(world, server)
 
 
 @pytest.fixture

@@ -19,10 +19,12 @@ from pam_sc.errors import StoreError
 from pam_sc.record import replace
 from pam_sc.refresh.model import Kind, Scene, SourceReport, State, WantedCrl, report_of_index
 from pam_sc.transfer import Outcome, TransferFailed, Transferred
+from pam_sc.trust.anchors import PathCertificate
 from pam_sc.trust.crl import find_crl_signer
 from pam_sc.trust.crl_file import read_crl
-from pam_sc.trust.index import Provenance, RolledBack, index_crl, touch_index
-from pam_sc.trust.index_format import IndexHeader
+from pam_sc.trust.index import Provenance, RolledBack, index_at_hand, index_crl, touch_index
+from pam_sc.trust.index_format import IndexHeader, Origin
+from pam_sc.trust.path import find_issuer_paths
 
 
 def take_crl(wanted: WantedCrl, outcome: Outcome, at_hand: IndexHeader | None, scene: Scene) -> SourceReport:
@@ -52,7 +54,8 @@ def _take(
         case Transferred(not_modified=True):
             if at_hand is None:
                 raise _Refused("the server says that nothing changed, but nothing is at hand")
-            return State.UNCHANGED, touch_index(scene.folder, at_hand, scene.at)
+            known = at_hand.origin(wanted.url) or Origin(url=wanted.url)
+            return State.UNCHANGED, touch_index(scene.folder, at_hand, known, scene.at)
         case _:
             return _index(wanted, outcome, at_hand, scene, skew)
 
@@ -61,9 +64,10 @@ def _index(
     wanted: WantedCrl, fetched: Transferred, at_hand: IndexHeader | None, scene: Scene, skew: datetime.timedelta
 ) -> tuple[State, IndexHeader]:
     der = _der(fetched.body)
-    if at_hand is not None and hashlib.sha256(der).hexdigest() == at_hand.digest:
-        known = replace(at_hand, etag=fetched.etag, last_modified=fetched.last_modified)
-        return State.UNCHANGED, touch_index(scene.folder, known, scene.at)
+    origin = Origin(url=wanted.url, etag=fetched.etag, last_modified=fetched.last_modified)
+    digest = hashlib.sha256(der).hexdigest()
+    if at_hand is not None and digest == at_hand.digest:
+        return State.UNCHANGED, touch_index(scene.folder, at_hand, origin, scene.at)
     crl = read_crl(der, wanted.url)
     if isinstance(crl, Unparsable):
         raise _Refused(f"what came is not a CRL: {crl.why}")
@@ -72,8 +76,16 @@ def _index(
         raise _Refused(f"the CRL does not count: {signer}")
     if crl.header.this_update > scene.at + skew:
         raise _Refused(f"the CRL is from the future: found thisUpdate {time_text(crl.header.this_update)}")
-    provenance = Provenance(url=wanted.url, etag=fetched.etag, last_modified=fetched.last_modified)
+    other = index_at_hand(scene.folder, crl.header, signer)
+    if other is not None and other.digest == digest:  # another URL has the same
+        return State.UNCHANGED, touch_index(scene.folder, other, origin, scene.at)
+    provenance = Provenance(origin=origin, path=_path_of(signer, scene))
     return State.FRESH, index_crl(der, crl, signer, scene.folder, provenance, scene.at)
+
+
+def _path_of(signer: PathCertificate, scene: Scene) -> tuple[str, ...]:
+    paths = find_issuer_paths(signer, scene.trust, scene.policy, scene.at, scene.others)
+    return tuple(each.der.hex() for each in next(iter(paths), (signer,))[:-1])
 
 
 def _der(body: bytes) -> bytes:

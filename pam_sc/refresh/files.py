@@ -23,8 +23,11 @@ from pam_sc.trust.index_format import FILE_PREFIX, FileIdentity, IndexHeader
 from pam_sc.trust.store import LARGE_FILE_BYTES, StoredCrl, identify, open_store
 
 
-def index_files(crls: str | None, scene: Scene, skew: datetime.timedelta, tell: Tell) -> None:
-    """Index every large file of the configured CRLs that has no index or was changed, and remove those of lost files."""
+def index_files(crls: str | None, scene: Scene, skew: datetime.timedelta, tell: Tell) -> int:
+    """Index every large file of the configured CRLs that has no index or was changed; return how many large ones are there.
+
+    Indexes of files that are there no longer are removed.
+    """
     files: list[tuple[str, os.stat_result]] = []
 
     def note(path: str, status: os.stat_result) -> bool:
@@ -37,6 +40,7 @@ def index_files(crls: str | None, scene: Scene, skew: datetime.timedelta, tell: 
     for path, status in files:
         tell(_index_file(path, status, scene, skew))
     _remove_lost(frozenset(path for path, _ in files), scene)
+    return len(files)
 
 
 def _index_file(path: str, status: os.stat_result, scene: Scene, skew: datetime.timedelta) -> SourceReport:

@@ -95,9 +95,8 @@ class Planner:
             self._add_authorities()
             self._add_requests()
         for header in self._indexes():
-            if header.url is not None:
-                at_hand[header.url] = header
-                self._add_known(header)
+            at_hand |= {origin.url: header for origin in header.origins}
+            self._add_known(header)
         return Plan(
             scene=self._scene,
             crls=tuple(self._crls.values()),
@@ -159,18 +158,20 @@ class Planner:
 
     def _indexes(self) -> Iterator[IndexHeader]:
         """Yield what is in the store and still signed by somebody with a valid path."""
-        scene = self._scene
-        store = open_store(scene.folder, scene.trusted_uids)
+        store = open_store(self._scene.folder, self._scene.trusted_uids)
         for crl in store.crls_named(CRL_PREFIX):
+            read = [read_path_certificate(bytes.fromhex(each)) for each in crl.index.path]
+            scene = self._scene.with_others([each for each in read if isinstance(each, PathCertificate)])
             if not isinstance(find_crl_signer(crl, scene.trust, scene.policy, scene.at, scene.others), str):
+                self._scene = scene
                 yield crl.index
         self._problems += store.problems
 
     def _add_known(self, header: IndexHeader) -> None:
         """What was fetched once is kept fresh as long as its signer is trusted, also when its request is gone."""
         lookup = self._lookup_of_key(header.crl.issuer, header.signer)
-        if self._selection.leaves is None and self._selection.ca is None and header.url is not None:
-            self._add_urls((header.url,), lookup)
+        if self._selection == Selection():
+            self._add_urls((origin.url for origin in header.origins), lookup)
 
     # ------------------------------------------------------------ what they are
 

@@ -54,16 +54,23 @@ class Run:
 def refresh(run: Run) -> tuple[str, ...]:
     """Bring the store up to date, telling each source as it is done; return what could not be used, a sentence each.
 
-    ConfigError where the configuration lets nobody fetch; StoreError where the store cannot be written at all.
+    ConfigError where the configuration lets nobody fetch and no large file is there to be indexed; StoreError where the
+    store cannot be written at all.
     """
     settings = run.configuration.revocation
-    _require_fetching(run.configuration)
+    may_fetch = _may_fetch(run.configuration)
+    if not may_fetch and settings.crls is None:
+        raise ConfigError(f"cannot refresh: {_off(run.configuration)}")
     _make_folder(settings.store, run.trusted_uids)
     with locked(settings.store, run.lock_wait_s):
         scene = _scene(run)
         if run.selection == Selection():
             skew = datetime.timedelta(seconds=settings.lookup.clock_skew_s)
-            index_files(settings.crls, scene, skew, run.tell)
+            indexed = index_files(settings.crls, scene, skew, run.tell)
+            if indexed and not may_fetch:
+                return (*scene.trust.problems, f"nothing is fetched: {_off(run.configuration)}")
+        if not may_fetch:
+            raise ConfigError(f"cannot refresh: {_off(run.configuration)}")
         plan = Planner(run.configuration, scene, run.selection).plan()
         if plan.crls or plan.answers:
             with _fetching(run, plan) as fetching:
@@ -73,14 +80,17 @@ def refresh(run: Run) -> tuple[str, ...]:
         return (*scene.trust.problems, *plan.problems)
 
 
-def _require_fetching(configuration: Configuration) -> None:
+def _may_fetch(configuration: Configuration) -> bool:
     settings = configuration.revocation
     lookups = (settings.lookup, *(authority.lookup for authority in settings.authorities))
-    if all(lookup.fetch is FetchSetting.OFF for lookup in lookups):
-        raise ConfigError(
-            f'cannot refresh: {configuration.source}: [revocation] fetch is "off", so nobody may use the network; '
-            'expected "refresh" or "login"'
-        )
+    return any(lookup.fetch is not FetchSetting.OFF for lookup in lookups)
+
+
+def _off(configuration: Configuration) -> str:
+    return (
+        f'{configuration.source}: [revocation] fetch is "off", so nobody may use the network; '
+        'expected "refresh" or "login"'
+    )
 
 
 def _make_folder(folder: str, trusted_uids: frozenset[int]) -> None:
@@ -159,7 +169,8 @@ class _Fetching:
         )  # fmt: skip
 
     def _transfer(self, wanted: WantedCrl) -> Transfer:
-        known = self._plan.at_hand.get(wanted.url)
+        at_hand = self._plan.at_hand.get(wanted.url)
+        known = at_hand.origin(wanted.url) if at_hand else None
         return Transfer(
             url=wanted.url,
             etag=known.etag if known else None,

@@ -24,7 +24,7 @@ from pam_sc.trust import index_format as layout
 from pam_sc.trust.anchors import PathCertificate
 from pam_sc.trust.crl_entries import pack_entries
 from pam_sc.trust.crl_file import FileCrl
-from pam_sc.trust.index_format import FileIdentity, IndexHeader
+from pam_sc.trust.index_format import FileIdentity, IndexHeader, Origin
 from pam_sc.trust.replacing import replacing
 from pam_sc.trust.store import Store, StoredCrl
 
@@ -35,16 +35,17 @@ _PAGES = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mo
 class Provenance:
     """How a CRL came here."""
 
-    url: str | None = None
-    etag: str | None = None
-    last_modified: str | None = None
+    origin: Origin | None = None
     file: FileIdentity | None = None
+    path: tuple[str, ...] = ()
+    """As in IndexHeader."""
 
 
 class RolledBack(StoreError):
     """A CRL is older than the one at hand, which therefore stays."""
 
 
+ORIGINS_MAX = 16
 _OWN = frozenset({0, os.geteuid()})
 
 
@@ -70,13 +71,26 @@ def index_name(header: IndexHeader) -> str:
     return layout.crl_file_name(header.crl, header.signer)
 
 
-def touch_index(folder: str, header: IndexHeader, at: datetime.datetime) -> IndexHeader:
-    """Note that the server still has just this CRL; StoreError if that cannot be written.
+def index_at_hand(folder: str, crl: CrlHeader, signer: PathCertificate) -> IndexHeader | None:
+    """Return what has the place of such a CRL in the store; None if nothing that counts has."""
+    found = _at_hand(folder, layout.crl_file_name(crl, layout.signer_hash(signer.public_key)))
+    return None if found is None else found.index
 
-    The index is copied, changed and put in place, because a header written half would lose the last good state.
+
+def touch_index(folder: str, header: IndexHeader, origin: Origin, at: datetime.datetime) -> IndexHeader:
+    """Note that a server still has just this CRL, and return the header; StoreError if that cannot be written.
+
+    If another CRL has its place by now, nothing is noted, and that one's header is returned. The index is copied,
+    changed and put in place, because a header written half would lose the last good state.
     """
-    changed = replace(header, checked_at=at)
     name = index_name(header)
+    known = _at_hand(folder, name)
+    if known is None:
+        raise StoreError(f"cannot use {os.path.join(folder, name)!r}: it was removed or damaged just now")
+    if known.index.digest != header.digest:
+        return known.index
+    others = tuple(each for each in known.index.origins if each.url != origin.url)
+    changed = replace(known.index, checked_at=at, origins=(*others, origin)[-ORIGINS_MAX:])
     with replacing(folder, name) as unfinished:
         _copy(os.path.join(folder, name), unfinished)
         database = _connect(unfinished)
@@ -103,7 +117,9 @@ def _header(
         size=len(der),
         indexed_at=at,
         checked_at=at if provenance.file is None else None,
-        **vars(provenance),
+        origins=(provenance.origin,) if provenance.origin else (),
+        file=provenance.file,
+        path=provenance.path,
     )
 
 

@@ -60,6 +60,15 @@ class FileIdentity:
 
 
 @record(kw_only=True)
+class Origin:
+    """A URL that has this CRL, and what its server wants to hear when it is asked whether that is still so."""
+
+    url: str
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@record(kw_only=True)
 class IndexHeader:
     """The header piece of an index: of the CRL, of its signer, and of how it came here."""
 
@@ -73,14 +82,24 @@ class IndexHeader:
     size: int
     """Bytes of the CRL."""
     indexed_at: datetime.datetime
-    url: str | None = None
-    """Where it was fetched; None for a file."""
-    etag: str | None = None
-    last_modified: str | None = None
+    origins: tuple[Origin, ...] = ()
+    """Where just this CRL was fetched, the first one first; none for a file."""
     checked_at: datetime.datetime | None = None
     """When the server last said that this is what it has. None for a file."""
     file: FileIdentity | None = None
     """The file of the administrator that was indexed; None for what was fetched."""
+    path: tuple[str, ...] = ()
+    """The signer's certificate and those above it but the anchor, DER in hexadecimal: where to begin when its path is
+    looked for again, because a card that brought them may never come back. Nobody believes them for being here."""
+
+    @property
+    def url(self) -> str | None:
+        """Where it was fetched first; None for a file."""
+        return self.origins[0].url if self.origins else None
+
+    def origin(self, url: str) -> Origin | None:
+        """Return what this URL said of it, if it was fetched there."""
+        return next((each for each in self.origins if each.url == url), None)
 
 
 # ---------------------------------------------------------------- names of files
@@ -203,6 +222,7 @@ def header_values(header: IndexHeader) -> dict[str, Any]:
     """Return the header as what JSON can hold."""
     crl = header.crl
     values = {**vars(header), "version": VERSION, "file": vars(header.file) if header.file else None}
+    values["origins"] = [vars(each) for each in header.origins]
     values |= {name: _time_text(values[name]) for name in ("indexed_at", "checked_at")}
     values["crl"] = {
         **vars(crl),
@@ -230,6 +250,7 @@ def read_header(values: object) -> IndexHeader:
     identifier = crl["authority_key_identifier"]
     crl |= {"authority_key_identifier": bytes.fromhex(identifier) if identifier else None, "scope": CrlScope(**scope)}
     values |= {name: _time(values[name]) for name in ("indexed_at", "checked_at")}
+    values |= {"path": tuple(values["path"]), "origins": tuple(Origin(**each) for each in values["origins"])}
     header = IndexHeader(**values | {"crl": CrlHeader(**crl)})
     if header.file is not None:
         header = replace(header, file=FileIdentity(**values["file"]))

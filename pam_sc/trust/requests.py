@@ -32,7 +32,8 @@ REQUESTS_MAX: Final = 1_000
 REQUEST_BYTES_MAX: Final = 64 << 10
 ISSUERS_MAX: Final = 10
 KEPT_S: Final = 30 * 86_400
-"""A request that no login has left again for so long is removed."""
+"""A request that no login has left again for so long is removed; till then its OCSP answers are renewed. A CRL that it
+made known is kept fresh also after that."""
 UNREADABLE_KEPT_S: Final = 3_600
 """One that cannot be read may still be being written."""
 _RENEWED_S: Final = 3_600

@@ -111,7 +111,8 @@ def test_explain_says_which_source_answered_for_each_certificate_and_how_old_it_
     assert "stale, refused (revocation-stale) by mode named" in told
     assert "9 days old, the next one was due 2 days ago" in told
     assert "3 days old, the next one is due in " in told
-    assert certificates(asked(rig, "inspect", "--config", stale)[1])[0]["path"][0]["situation"] == "stale"
+    seen = next(each for each in certificates(asked(rig, "inspect", "--config", stale)[1]) if each["path"])
+    assert seen["path"][0]["situation"] == "stale"
 
 
 @pytest.mark.parametrize(("pin", "said"), [(PIN, "granted: alice"), ("0000", "refused: pin-wrong at step 10")])

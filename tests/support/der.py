@@ -15,7 +15,7 @@ def tlv(tag: int, body: bytes) -> bytes:
 
 def der_integer(value: int) -> bytes:
     """An INTEGER, two's complement."""
-    return tlv(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    return tlv(0x02, value.to_bytes((value if value >= 0 else ~value).bit_length() // 8 + 1, "big", signed=True))
 
 
 def body_of(element: bytes) -> bytes:

@@ -11,7 +11,7 @@ from pam_sc.decision.evidence import Unparsable
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate
 from pam_sc.trust.crl_file import FileCrl, read_crl
 from pam_sc.trust.index import Provenance, index_crl, index_name
-from pam_sc.trust.index_format import IndexHeader
+from pam_sc.trust.index_format import IndexHeader, Origin
 from pam_sc.trust.store import Store, StoredCrl, open_store
 from tests.support.der import children, der_integer, tlv
 from tests.support.pki import CertificateAuthority, now, sign
@@ -36,7 +36,7 @@ def parsed_crl(der: bytes, source: str = URL) -> FileCrl:
 
 def put(folder: Path, der: bytes, authority: CertificateAuthority, **provenance: object) -> IndexHeader:
     """Put a CRL into the store, as signed by this authority."""
-    where = Provenance(**({"url": URL} | provenance))  # type: ignore[arg-type]
+    where = Provenance(**({"origin": Origin(url=URL)} | provenance))  # type: ignore[arg-type]
     return index_crl(der, parsed_crl(der), path_certificate(authority.der), str(folder), where, now())
 
 

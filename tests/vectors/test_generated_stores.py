@@ -32,7 +32,7 @@ def store_of(pki: Pki, ders: Iterable[bytes], folder: str) -> Store:
         if isinstance(signer, str):
             continue
         try:
-            index_crl(der, crl, signer, folder, Provenance(url="http://example.test/any.crl"), pki.at)
+            index_crl(der, crl, signer, folder, Provenance(), pki.at)
         except StoreError:
             continue
     return open_store(folder, TRUSTED)

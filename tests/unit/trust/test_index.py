@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 from pam_sc.decision.names import name_key
 from pam_sc.errors import StoreError
 from pam_sc.trust.index import RolledBack, touch_index
+from pam_sc.trust.index_format import Origin
 from pam_sc.trust.replacing import UNFINISHED_PREFIX, locked, replacing
 from tests.support.der import children, der_integer, tlv
 from tests.support.pki import DAY, CertificateAuthority, Revoked, name_of, now, sign
 from tests.support.stores import (
+    URL,
     crl_with_entries,
     index_path,
     large_crl,
@@ -94,10 +96,11 @@ def test_the_header_of_the_index_is_that_of_the_crl(tmp_path: Path) -> None:
         only_contains_attribute_certs=False,
     )  # fmt: skip
     der = ROOT.crl([1], number=2**150, extensions=[(scope, True), (x509.DeltaCRLIndicator(7), True)], pem=False)
-    put(tmp_path, der, ROOT, etag='"a"', last_modified="Sat, 01 Nov 2025 00:00:00 GMT")
+    origin = Origin(url=URL, etag='"a"', last_modified="Sat, 01 Nov 2025 00:00:00 GMT")
+    put(tmp_path, der, ROOT, origin=origin, path=(ROOT.der.hex(),))
     index = only_crl(tmp_path, der).index
     assert index.crl == parsed_crl(der).header
-    assert (index.etag, index.last_modified) == ('"a"', "Sat, 01 Nov 2025 00:00:00 GMT")
+    assert (index.origins, index.path, index.url) == ((origin,), (ROOT.der.hex(),), URL)
     assert (index.entries, index.size) == (1, len(der))
 
 
@@ -243,12 +246,24 @@ def test_only_the_key_that_signed_is_the_signer(tmp_path: Path) -> None:
 def test_noting_that_nothing_changed_changes_the_time_and_nothing_else(tmp_path: Path) -> None:
     der = ROOT.crl([1], pem=False)
     header = put(tmp_path, der, ROOT)
-    touch_index(str(tmp_path), header, now() + DAY)
+    later, mirror = now() + DAY, Origin(url="http://mirror.example.test/")
+    touch_index(str(tmp_path), header, mirror, later)
     stored = only_crl(tmp_path, der)
-    assert stored.index.checked_at == now() + DAY or stored.index.checked_at > header.checked_at  # type: ignore[operator]
+    assert stored.index.checked_at == later
+    assert stored.index.origins == (*header.origins, mirror)
     assert stored.index.crl == header.crl
     stored.check()
     assert stored.entry(ISSUER, 1) is not None
+
+
+def test_noting_that_an_older_crl_is_unchanged_leaves_the_newer_in_its_place(tmp_path: Path) -> None:
+    old = put(tmp_path, ROOT.crl([1], pem=False), ROOT)
+    newer = ROOT.crl([1, 2], number=2, pem=False)
+    put(tmp_path, newer, ROOT)
+    assert touch_index(str(tmp_path), old, old.origins[0], now() + DAY).crl.number == 2
+    stored = only_crl(tmp_path, newer)
+    assert stored.entry(ISSUER, 2) is not None
+    stored.check()
 
 
 # ---------------------------------------------------------------- how it is written
@@ -300,7 +315,7 @@ def test_a_million_entries_are_indexed_in_bounded_memory_and_one_lookup_reads_li
         "der, ca = (folder / 'big.crl').read_bytes(), read_path_certificate((folder / 'ca.crt').read_bytes())\n"
         "crl = read_crl(der, 'big')\n"
         "assert crl.is_signed_by(ca)\n"
-        "index_crl(der, crl, ca, str(folder / 'store'), Provenance(url='x'), datetime.datetime.now(datetime.UTC))\n"
+        "index_crl(der, crl, ca, str(folder / 'store'), Provenance(), datetime.datetime.now(datetime.UTC))\n"
         "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])\n"
     )
     root = str(Path(__file__).resolve().parents[3])

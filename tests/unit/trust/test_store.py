@@ -227,7 +227,7 @@ def test_the_index_of_a_file_is_found_while_the_file_is_the_same(tmp_path: Path)
     store, file = tmp_path / "store", tmp_path / "big.crl"
     store.mkdir(mode=0o755)
     file.write_bytes(FEW)
-    put(store, FEW, ROOT, url=None, file=identify(str(file), file.stat()))
+    put(store, FEW, ROOT, origin=None, file=identify(str(file), file.stat()))
     found = opened(store).index_of_file(str(file), file.stat())
     assert found is not None
     assert found.header == parsed_crl(FEW).header
