@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A program that logs in over and over and tells how long each login took and how much memory: standard library only.
 
-Reads JSON on standard input: `rounds`, and `logins`, each [name, PAM service, SOFTHSM2_CONF, whether it is granted];
-writes {name: [[milliseconds, KiB], ...]}. The logins of one round follow each other, so that whatever else the machine
-does hits all of them. Memory is the greatest resident set of any one process of a login. A login that does not end as
-it should makes all of it fail: a measurement of something that does not decide rightly means nothing.
+Reads JSON on standard input: `sound`, each [PAM service, SOFTHSM2_CONF, whether it is granted], tried once; and
+`logins`, each [name, PAM service, SOFTHSM2_CONF, how often], which are to be granted. Writes {name: [[milliseconds,
+KiB], ...]}. The logins of one round follow each other, so that whatever else the machine does hits all of them. Memory
+is the greatest resident set of any one process of a login. A login that does not end as it should makes all of it fail:
+a measurement of something that does not decide rightly means nothing.
 """
 
 from __future__ import annotations
@@ -47,20 +48,27 @@ def _memory_of_the_rest() -> int:
             return greatest
 
 
-def measure(rounds: int, logins: list[tuple[str, str, str, bool]]) -> dict[str, list[tuple[float, int]]]:
-    """Log in; SystemExit if a login does not end as it should."""
+def require(service: str, token: str, expected: bool) -> tuple[float, int]:
+    """Log in once; SystemExit if that does not end as it should."""
+    granted, took, memory = log_in(service, token)
+    if granted is not expected:
+        raise SystemExit(f"cannot measure: {service} with {token} is {'granted' if granted else 'refused'}")
+    return took, memory
+
+
+def measure(logins: list[tuple[str, str, str, int]]) -> dict[str, list[tuple[float, int]]]:
+    """Log in as often as is wanted of each, in turn."""
     found: dict[str, list[tuple[float, int]]] = {name: [] for name, *_rest in logins}
-    for _ in range(rounds):
-        for name, service, token, expected in logins:
-            granted, took, memory = log_in(service, token)
-            if granted is not expected:
-                raise SystemExit(f"cannot measure: {name} is {'granted' if granted else 'refused'}")
-            found[name].append((took, memory))
+    for turn in range(max(rounds for *_rest, rounds in logins)):
+        for name, service, token, rounds in logins:
+            if turn < rounds:
+                found[name].append(require(service, token, True))
     return found
 
 
 if __name__ == "__main__":
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     order = json.load(sys.stdin)
-    measure(1, [(f"{service} with {token}", service, token, expected) for service, token, expected in order["sound"]])
-    print(json.dumps(measure(order["rounds"], order["logins"])))
+    for one in order["sound"]:
+        require(*one)
+    print(json.dumps(measure(order["logins"])))
