@@ -209,9 +209,8 @@ class _Builder:
             return signer is Signer.OWN and plan.of == 0
         if signer is Signer.OWN:
             return plan.of > 0 or self.plan.crl_sign or not self.plan.depth
-        certified = self.plan.renewal is Renewal.ROLLOVER or (
-            self.plan.renewal is Renewal.SAME_PARENT and self.plan.depth > 0
-        )
+        below_a_parent = self.plan.renewal is Renewal.SAME_PARENT and self.plan.depth > 0
+        certified = self.plan.renewal is Renewal.ROLLOVER or below_a_parent
         return signer is Signer.RENEWED and plan.of == 0 and certified
 
     def _key(self, plan: CrlPlan, signer: Signer) -> PrivateKey:
