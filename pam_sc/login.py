@@ -192,7 +192,7 @@ class Login:
         wanted = plan_fetches(path, found, sources, self._around.random) if fetch is not None else ()
         if wanted and fetch is not None:
             outcomes = fetch(wanted, self._around.deadline())
-            found = find_revocation(path, with_fetched(sources, wanted, outcomes), conditions)
+            found = find_revocation(path, with_fetched(sources, wanted, outcomes, self._require_time), conditions)
             found = why_not_fetched(found, wanted, outcomes)
         self._around.leave_requests(path)
         return found

@@ -38,6 +38,7 @@ _UNDERSTOOD = (
 _UNDERSTOOD_OF_ENTRIES = (x509.CRLReason, x509.InvalidityDate)
 INDEXED_BYTES = 1 << 20
 """From this size on a file is looked for in the store (`pam-sc refresh` indexes it there)."""
+_ENTRIES_IN_TIME = 1_000
 _CRITICAL = b"\x01\x01\xff\x04"
 """What makes an extension critical in DER: BOOLEAN TRUE, then the OCTET STRING. In random serials it is rare."""
 
@@ -45,10 +46,10 @@ _CRITICAL = b"\x01\x01\xff\x04"
 class FileCrl:
     """One parsed CRL."""
 
-    def __init__(self, der: bytes, source: str) -> None:
-        """Parse a CRL; raises what the parser raises."""
+    def __init__(self, der: bytes, source: str, in_time: Callable[[], None] = lambda: None) -> None:
+        """Parse a CRL; raises what the parser raises, and what `in_time` raises, which is called now and then."""
         self.parsed = parsed = x509.load_der_x509_crl(der)
-        self.header = _header(parsed, der, source)
+        self.header = _header(parsed, der, source, in_time)
         self._der = der
         self._by_issuer: dict[tuple[NameKey, int], CrlEntry] | None = None
         self._signed: dict[bytes, bool] = {}
@@ -134,9 +135,9 @@ def by_issuer(crls: Sequence[Crl]) -> dict[NameKey, tuple[Crl, ...]]:
     return found
 
 
-def read_crl(der: bytes, source: str) -> FileCrl | Unparsable:
-    """Return the CRL; `source` names it for people. Never raises."""
-    return read_strictly(lambda: FileCrl(der, source))
+def read_crl(der: bytes, source: str, in_time: Callable[[], None] = lambda: None) -> FileCrl | Unparsable:
+    """Return the CRL; `source` names it for people. Never raises: one for which `in_time` raises is Unparsable too."""
+    return read_strictly(lambda: FileCrl(der, source, in_time))
 
 
 def issuers_of_entries(crl: x509.CertificateRevocationList) -> Iterator[tuple[NameKey, x509.RevokedCertificate]]:
@@ -165,7 +166,9 @@ def _of_file(content: FileContent) -> dict[bytes, Crl] | str:
     return found
 
 
-def _header(crl: x509.CertificateRevocationList, der: bytes, source: str) -> CrlHeader:
+def _header(
+    crl: x509.CertificateRevocationList, der: bytes, source: str, in_time: Callable[[], None]
+) -> CrlHeader:
     values = {extension.oid: extension.value for extension in crl.extensions}
     number, base = values.get(x509.CRLNumber.oid), values.get(x509.DeltaCRLIndicator.oid)
     authority = values.get(x509.AuthorityKeyIdentifier.oid)
@@ -181,7 +184,7 @@ def _header(crl: x509.CertificateRevocationList, der: bytes, source: str) -> Crl
         base_number=base.crl_number if isinstance(base, x509.DeltaCRLIndicator) else None,
         scope=scope,
         signature_hash=signature_hash_of(crl),
-        unusable=_unusable(crl, der, indirect=scope.indirect),
+        unusable=_unusable(crl, der, in_time, indirect=scope.indirect),
         delta_urls=delta_urls(crl),
     )
 
@@ -202,7 +205,9 @@ def _scope(value: x509.ExtensionType | None, issuer: x509.Name) -> CrlScope:
     )
 
 
-def _unusable(crl: x509.CertificateRevocationList, der: bytes, *, indirect: bool) -> str | None:
+def _unusable(
+    crl: x509.CertificateRevocationList, der: bytes, in_time: Callable[[], None], *, indirect: bool
+) -> str | None:
     """Return which critical extension nobody here understands (RFC 5280, sections 5.2 and 5.3), None if none is there.
 
     The entries are only walked where the bytes show more critical extensions than the CRL itself has.
@@ -214,7 +219,9 @@ def _unusable(crl: x509.CertificateRevocationList, der: bytes, *, indirect: bool
     if der.count(_CRITICAL) <= len(critical):
         return None
     understood = (*_UNDERSTOOD_OF_ENTRIES, x509.CertificateIssuer) if indirect else _UNDERSTOOD_OF_ENTRIES
-    for entry in crl:
+    for index, entry in enumerate(crl):
+        if index % _ENTRIES_IN_TIME == 0:
+            in_time()
         for extension in entry.extensions:
             if extension.critical and not isinstance(extension.value, understood):
                 return f"an entry has an unknown critical extension {extension.oid.dotted_string}"

@@ -110,16 +110,23 @@ def _questions(
 
 
 def with_fetched(
-    sources: RevocationSources, wanted: Sequence[Wanted], outcomes: Sequence[Outcome]
+    sources: RevocationSources,
+    wanted: Sequence[Wanted],
+    outcomes: Sequence[Outcome],
+    in_time: Callable[[], None] = lambda: None,
 ) -> RevocationSources:
-    """Return the sources with what came back beside what was there. What cannot be parsed is no source."""
+    """Return the sources with what came back beside what was there. What cannot be parsed is no source.
+
+    Nobody's signature has been looked at when a server's bytes are parsed: `in_time` is called before each piece of work,
+    and what it raises comes through.
+    """
     crls: list[Crl] = []
     answers: dict[tuple[bytes, int], tuple[OcspMessage, ...]] = {}
     for each, outcome in zip(wanted, outcomes, strict=True):
         if not isinstance(outcome, Transferred):
             continue
         if each.kind is RevocationSource.CRL:
-            crls += _crls(outcome.body, each.transfer.url)
+            crls += _crls(outcome.body, each.transfer.url, in_time)
         else:
             key = each.issuer.sha256, each.serial
             message = OcspMessage(der=outcome.body, source=each.transfer.url, nonce=each.nonce)
@@ -151,16 +158,16 @@ def why_not_fetched(
     )
 
 
-def _crls(body: bytes, source: str) -> Iterator[Crl]:
-    """Yield the CRLs in what was fetched: DER as RFC 5280 has it, or PEM as some servers do."""
+def _crls(body: bytes, source: str, in_time: Callable[[], None]) -> Sequence[Crl]:
+    """Return the one CRL that was fetched: DER as RFC 5280 has it, or PEM as some servers do. More than one is none."""
+    in_time()
     try:
-        values = values_of(body, CRLS)
+        (der,) = values_of(body, CRLS)
     except ValueError:
-        return
-    for der in values:
-        crl = read_crl(der, source)
-        if not isinstance(crl, Unparsable):
-            yield crl
+        return ()
+    crl = read_crl(der, source, in_time)
+    in_time()
+    return () if isinstance(crl, Unparsable) else (crl,)
 
 
 def leave_requests(store: str, sources: RevocationSources, path: ValidPath) -> None:

@@ -21,7 +21,8 @@ from pam_sc.record import record
 FILES_MAX = 10_000
 """Files of one folder."""
 
-_ARMOUR = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s(.*?)-----END \1-----", re.DOTALL)
+_ARMOUR = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s([^-]*)-----END \1-----")
+"""Base64 has no "-": the search ends at the next one, so it is linear whatever a server sends."""
 
 
 @record(kw_only=True)
