@@ -26,6 +26,8 @@ class CrlJudgement:
     situation: Situation
     detail: str
     header: CrlHeader | None = None
+    reason: str | None = None
+    """Of a revocation, its CRLReason; None where the entry gives none."""
 
 
 @record
@@ -41,8 +43,8 @@ def judge_crls(
 ) -> CrlJudgement:
     """Return what the CRLs at hand say about the target at a time. `crls` is not empty.
 
-    Of the CRLs of one issuer, key and scope the newest that is current speaks, with the newest delta to it; one that is
-    stale, not valid yet or signed with a weak hash speaks only where it lists the target. Listed by any of them is
+    Of the CRLs of one issuer, key and scope the newest that is current speaks, with the newest delta to it; where cRLNumber
+    and thisUpdate do not agree on which is newest, both speak. One that is stale, not valid yet or signed with a weak hash speaks only where it lists the target. Listed by any of them is
     revoked. Good needs every reason covered by what is current. Each is judged by its own facts, so a bad CRL never
     hides a good one.
     """
@@ -72,7 +74,8 @@ class _Heard:
 def _newest_of(heard: Sequence[_Heard]) -> CrlJudgement:
     told = max(heard, key=lambda each: each.facts.header.this_update)
     header = told.facts.header
-    return CrlJudgement(situation=told.situation, detail=f"{_name(header)} {told.clause}", header=header)
+    reason = told.facts.entry.reason if told.facts.entry else None
+    return CrlJudgement(situation=told.situation, detail=f"{_name(header)} {told.clause}", header=header, reason=reason)
 
 
 def _covers_everything(target: CrlTarget, heard: Sequence[_Heard]) -> bool:
@@ -94,8 +97,10 @@ def _speakers(crls: Sequence[CrlFacts], target: CrlTarget, clock: _Clock) -> lis
             groups.setdefault((each.header.issuer, each.signer, each.header.scope), []).append(each)
     found: list[CrlFacts] = []
     for group in groups.values():
-        complete = sorted((each for each in group if not each.header.is_delta), key=_age, reverse=True)
-        found += [_with_delta(each, group, clock) for each in _newest(complete, clock)]
+        complete = [each for each in group if not each.header.is_delta]
+        for order in (_age, _date):
+            newest_first = sorted(complete, key=order, reverse=True)
+            found += [_with_delta(each, group, clock) for each in _newest(newest_first, clock)]
         found += [each for each in group if _is_orphan(each, complete)]
     return found
 
@@ -121,6 +126,11 @@ def _is_orphan(facts: CrlFacts, complete: Sequence[CrlFacts]) -> bool:
 def _age(facts: CrlFacts) -> tuple[int, datetime.datetime, bool]:
     """Newest last; of two that cannot be told apart the one that lists."""
     return facts.header.number or 0, facts.header.this_update, facts.entry is not None
+
+
+def _date(facts: CrlFacts) -> tuple[datetime.datetime, int, bool]:
+    """The same, where an authority has lost count of its numbers or left them out."""
+    return facts.header.this_update, facts.header.number or 0, facts.entry is not None
 
 
 def _with_delta(complete: CrlFacts, group: Sequence[CrlFacts], clock: _Clock) -> CrlFacts:

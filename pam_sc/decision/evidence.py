@@ -200,6 +200,8 @@ class SourceAnswer:
     as_of: datetime.datetime | None = None
     """thisUpdate of what answered."""
     next_update: datetime.datetime | None = None
+    reason: str | None = None
+    """Of a revocation, its CRLReason by its name in RFC 5280; None where none is given."""
 
 
 @record(kw_only=True)

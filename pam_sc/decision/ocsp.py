@@ -80,6 +80,8 @@ class OcspJudgement:
     as_of: datetime.datetime | None = None
     """thisUpdate of the SingleResponse that spoke; None where none did."""
     next_update: datetime.datetime | None = None
+    reason: str | None = None
+    """Of a revocation, its CRLReason; None where none is given."""
 
 
 _Problem = tuple[Situation, str]
@@ -123,8 +125,9 @@ def _judge(
 ) -> OcspJudgement:
     situation, detail = _said(single, _first_problem(single, facts, rules, at, nonce_required))
     return OcspJudgement(
-        situation=situation, detail=detail, as_of=single.this_update, next_update=single.next_update
-    )
+        situation=situation, detail=detail, as_of=single.this_update, next_update=single.next_update,
+        reason=single.reason,
+    )  # fmt: skip
 
 
 def _said(single: SingleFacts, problem: _Problem | None) -> _Problem:

@@ -39,8 +39,8 @@ class RevocationRules:
 
     mode: RevocationMode = RevocationMode.NAMED
     sources: tuple[RevocationSource, ...] = (RevocationSource.OCSP, RevocationSource.CRL)
-    """Which are asked, in this order. A definite answer ends the asking, except that a "revoked" at least as recent as a
-    "good" overrules it."""
+    """Which are asked, in this order. A definite answer ends the asking, except that a "revoked" overrules a "good": for
+    good, or where it is a hold and at least as recent."""
     either: bool = True
     """Where the first source does not know, the next may answer."""
     clock_skew: datetime.timedelta = datetime.timedelta(minutes=5)

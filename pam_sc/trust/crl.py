@@ -83,6 +83,7 @@ def ask_crls(
         source=header.source if header else None,
         as_of=header.this_update if header else None,
         next_update=header.next_update if header else None,
+        reason=judged.reason,
     )
 
 

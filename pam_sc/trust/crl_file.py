@@ -18,6 +18,7 @@ from pam_sc.decision.crl_status import REMOVE_FROM_CRL
 from pam_sc.decision.evidence import Unparsable
 from pam_sc.decision.names import NameKey, general_name_keys, name_key, relative_name_key
 from pam_sc.decision.parsing import name_text, read_strictly
+from pam_sc.errors import StoreError
 from pam_sc.record import field, record
 from pam_sc.trust.anchors import PathCertificate
 from pam_sc.trust.crl_der import signed_part
@@ -64,7 +65,13 @@ class FileCrl:
         return self._signed[signer.public_key]
 
     def entry(self, certificate_issuer: NameKey, serial: int) -> CrlEntry | None:
-        """Return the entry about this serial of this issuer; of several one that revokes."""
+        """Return the entry about this serial of this issuer; of several one that revokes. StoreError if it is unknown."""
+        found = read_strictly(lambda: self._about(certificate_issuer, serial))
+        if isinstance(found, Unparsable):
+            raise StoreError(f"its entries cannot be read: {found.why}")
+        return found
+
+    def _about(self, certificate_issuer: NameKey, serial: int) -> CrlEntry | None:
         if self.header.scope.indirect:
             return self._indirect().get((certificate_issuer, serial))
         if certificate_issuer != self.header.issuer:

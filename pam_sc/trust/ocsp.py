@@ -138,6 +138,7 @@ def ask_ocsp(  # noqa: PLR0913 - the question, the rules, and whom else to ask
         source=clean(message.source),
         as_of=judgement.as_of,
         next_update=judgement.next_update,
+        reason=judgement.reason,
     )
 
 

@@ -32,6 +32,9 @@ from pam_sc.trust.sources import CrlSet, OcspSet
 
 OTHER_PATHS_MAX = 8
 """Paths of one certificate that are looked at where revocation refuses the first."""
+_KEY_IS_LOST = ("keyCompromise", "cACompromise", "aACompromise")
+_HOLD = "certificateHold"
+"""The only reason that may be taken back (RFC 5280, section 5.3.1)."""
 _UNKNOWN_FIRST = (Situation.STALE, Situation.UNKNOWN, Situation.NOT_AT_HAND, Situation.NO_SOURCE)
 """Of several ways not to know, the one that is told: what is nearest to an answer."""
 
@@ -107,17 +110,34 @@ def choose_path(
     """Return the first of the valid paths of a certificate that revocation does not refuse, with its findings.
 
     A cross-certificate that was revoked, or about which nothing is known, must not lock out who has another path. If
-    every path is refused the first one is returned, and a leaf that is revoked has no other path.
+    every path is refused the first one is returned. A leaf that is revoked has no other path, and neither has the key of
+    an authority that is revoked because somebody else may have it.
     """
     found = look(first)
     if _is_final(found, mode):
         return first, found
+    lost = _lost_keys(first, found)
     for other in islice(others, OTHER_PATHS_MAX):
-        if isinstance(other, ValidPath):
-            elsewhere = look(other)
-            if judge_revocation(elsewhere, mode) is None:
-                return other, elsewhere
+        if not isinstance(other, ValidPath) or not lost.isdisjoint(_keys(other)):
+            continue
+        elsewhere = look(other)
+        if _is_final(elsewhere, mode):
+            return other, elsewhere
+        lost |= _lost_keys(other, elsewhere)
     return first, found
+
+
+def _keys(path: ValidPath) -> list[bytes]:
+    members = (read_path_certificate(der) for der in path.certificates)
+    return [each.public_key if isinstance(each, PathCertificate) else b"" for each in members]
+
+
+def _lost_keys(path: ValidPath, found: tuple[RevocationFinding, ...]) -> set[bytes]:
+    return {key for key, finding in zip(_keys(path), found, strict=False) if _is_lost(finding)}
+
+
+def _is_lost(finding: RevocationFinding) -> bool:
+    return any(each.situation is Situation.REVOKED and each.reason in _KEY_IS_LOST for each in finding.answers)
 
 
 def _is_final(found: tuple[RevocationFinding, ...], mode: RevocationMode) -> bool:
@@ -185,7 +205,8 @@ class _Lookup:
     def _ask(self, certificate: PathCertificate, issuers: Members, ca: CaRules) -> tuple[SourceAnswer, ...]:
         """Ask the kinds of source in their order, until one answers that leaves the others nothing to say.
 
-        What only the other kind could revoke, more recently than this one called it good, is always looked at.
+        What only the other kind could revoke is always looked at. Where CRLs are not asked, a certificate that names
+        one names a source all the same.
         """
         answers: list[SourceAnswer] = []
         for kind in ca.rules.sources:
@@ -193,7 +214,9 @@ class _Lookup:
             known = answers[-1].situation
             if known is Situation.REVOKED or (not ca.rules.either and known is not Situation.NO_SOURCE):
                 break
-        return tuple(answers) or (_nothing(RevocationSource.CRL, certificate, ca, self._sources.problems()),)
+        if RevocationSource.CRL not in ca.rules.sources and all(_knows_no_source(each) for each in answers):
+            answers.append(_nothing(RevocationSource.CRL, certificate, ca, self._sources.problems()))
+        return tuple(answers)
 
     def _ask_kind(
         self, kind: RevocationSource, certificate: PathCertificate, issuers: Members, ca: CaRules
@@ -228,20 +251,28 @@ class _Lookup:
 
 
 def combine(answers: Sequence[SourceAnswer]) -> tuple[Situation, str]:
-    """Return what the answers come to: the first definite one, unless another says "revoked" at least as recently."""
+    """Return what the answers come to: the first definite one, unless another says "revoked".
+
+    Who is revoked stays so: a responder that says "good" after that does not know it yet, or never will. Only a hold may
+    have ended, so it must be at least as recent as the "good".
+    """
     definite = [each for each in answers if each.situation in (Situation.GOOD, Situation.REVOKED)]
     if not definite:
         told = min(answers, key=lambda each: _UNKNOWN_FIRST.index(each.situation))
         return told.situation, "; ".join(dict.fromkeys(each.detail for each in answers if each.detail))
     first = definite[0]
     for other in definite[1:]:
-        if first.situation is Situation.GOOD and other.situation is Situation.REVOKED and _as_recent(other, first):
+        if first.situation is Situation.GOOD and other.situation is Situation.REVOKED and _overrules(other, first):
             return other.situation, other.detail
     return first.situation, first.detail
 
 
-def _as_recent(other: SourceAnswer, first: SourceAnswer) -> bool:
-    return other.as_of is None or first.as_of is None or other.as_of >= first.as_of
+def _overrules(other: SourceAnswer, first: SourceAnswer) -> bool:
+    return other.reason != _HOLD or other.as_of is None or first.as_of is None or other.as_of >= first.as_of
+
+
+def _knows_no_source(answer: SourceAnswer) -> bool:
+    return answer.situation is Situation.NO_SOURCE
 
 
 def _nothing(
