@@ -19,7 +19,7 @@ from pam_sc.config.model import (
 from pam_sc.errors import TrustError
 from pam_sc.mapping import LoadedMapper, load_mappers
 from pam_sc.record import record
-from pam_sc.trust.anchors import PathCertificate, Trust, load_trust, read_certificates
+from pam_sc.trust.anchors import PathCertificate, Trust, load_trust, read_authority, read_certificates
 from pam_sc.trust.crl_file import load_crls
 from pam_sc.trust.revocation import CaRules, RevocationSources
 from pam_sc.trust.store import open_store
@@ -89,7 +89,7 @@ def _rules(lookup: LookupSettings, trusted_uids: frozenset[int]) -> CaRules:
 
 def _certificates(authority: CaSettings, trusted_uids: frozenset[int]) -> tuple[PathCertificate, ...]:
     try:
-        return read_certificates(authority.certificate, trusted_uids)
+        return read_authority(authority.certificate, trusted_uids)
     except TrustError as error:
         raise TrustError(f"{authority.where}: {error}") from error
 

@@ -44,9 +44,9 @@ def judge_crls(
     """Return what the CRLs at hand say about the target at a time. `crls` is not empty.
 
     Of the CRLs of one issuer, key and scope the newest that is current speaks, with the newest delta to it; where cRLNumber
-    and thisUpdate do not agree on which is newest, both speak. One that is stale, not valid yet or signed with a weak hash speaks only where it lists the target. Listed by any of them is
-    revoked. Good needs every reason covered by what is current. Each is judged by its own facts, so a bad CRL never
-    hides a good one.
+    and thisUpdate do not agree on which is newest, both do. One that is stale, not valid yet or signed with a weak hash
+    speaks only where it lists the target. Listed by any of them is revoked. Good needs every reason covered by what is
+    current. Each is judged by its own facts, so a bad CRL never hides a good one.
     """
     clock = _Clock(at, clock_skew)
     heard = [_hear(each, clock) for each in _speakers(crls, target, clock)]

@@ -20,7 +20,7 @@ from pam_sc.decision.policy import RevocationMode, RevocationSource
 from pam_sc.errors import ConfigError, TrustError
 from pam_sc.record import field, record
 from pam_sc.refresh.model import Scene, WantedAnswer, WantedCrl
-from pam_sc.trust.anchors import PathCertificate, read_certificates, read_path_certificate
+from pam_sc.trust.anchors import PathCertificate, read_authority, read_path_certificate
 from pam_sc.trust.crl import find_crl_signer
 from pam_sc.trust.index_format import CRL_PREFIX, IndexHeader
 from pam_sc.trust.locations import crl_urls, ocsp_urls
@@ -77,7 +77,7 @@ class Planner:
         self._lookups = [
             (authority, certificate)
             for authority in self._settings.authorities
-            for certificate in read_certificates(authority.certificate, scene.trusted_uids)
+            for certificate in read_authority(authority.certificate, scene.trusted_uids)
         ]
         names = [authority.name for authority in self._settings.authorities]
         if selection.ca is not None and selection.ca not in names:

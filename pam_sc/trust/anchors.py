@@ -103,6 +103,21 @@ def read_certificates(path: str, trusted_uids: frozenset[int]) -> tuple[PathCert
     return found
 
 
+def read_authority(path: str, trusted_uids: frozenset[int]) -> tuple[PathCertificate, ...]:
+    """Read the certificates of one CA, of whatever keys; TrustError too if there are other names among them.
+
+    What holds for one CA must not come to hold for its root, because somebody put the whole path into the file.
+    """
+    found = read_certificates(path, trusted_uids)
+    other = next((each for each in found if each.subject != found[0].subject), None)
+    if other is not None:
+        raise TrustError(
+            f"cannot load the certificates of one CA from {path!r}: found {found[0].text!r} and {other.text!r}, "
+            "expected one name"
+        )
+    return found
+
+
 def _because(problems: tuple[str, ...]) -> str:
     return f" ({'; '.join(problems[:3])})" if problems else ""
 

@@ -32,6 +32,8 @@ from pam_sc.trust.sources import CrlSet, OcspSet
 
 OTHER_PATHS_MAX = 8
 """Paths of one certificate that are looked at where revocation refuses the first."""
+SIGNERS_DEEP = 4
+"""Signers of revocation data about signers of revocation data ...: with more nobody is serious."""
 _KEY_IS_LOST = ("keyCompromise", "cACompromise", "aACompromise")
 _HOLD = "certificateHold"
 """The only reason that may be taken back (RFC 5280, section 5.3.1)."""
@@ -150,6 +152,11 @@ class _Asked:
     def __init__(self) -> None:
         self._stack: list[tuple[bytes, RevocationSource]] = []
 
+    @property
+    def depth(self) -> int:
+        """How many stand between the certificate of the path and the one that is asked about."""
+        return len(self._stack)
+
     def circle(self, certificate: PathCertificate, kind: RevocationSource) -> Situation | None:
         """Return what a circle of signers comes to, None if there is none.
 
@@ -199,6 +206,8 @@ class _Lookup:
         circle = self._asked.circle(certificate, kind)
         if circle is not None:
             return circle
+        if self._asked.depth >= SIGNERS_DEEP:
+            return Situation.UNKNOWN
         with self._asked.while_asked(certificate, kind):
             return self.find(certificate, issuers).situation
 

@@ -22,7 +22,7 @@ from pam_sc.trust.path import find_path, find_paths
 from pam_sc.trust.revocation import CaRules, RevocationSources, choose_path, combine, find_revocation
 from pam_sc.trust.sources import OcspMessage
 from tests.support.ocsp_answer import HOUR, Response, Single, ocsp_response
-from tests.support.pki import DAY, CertificateAuthority, Issued, Revoked, now
+from tests.support.pki import DAY, CertificateAuthority, Issued, Revoked, name_of, now
 
 AT = now()
 GOOD, REVOKED, UNKNOWN, NOT_AT_HAND = Situation.GOOD, Situation.REVOKED, Situation.UNKNOWN, Situation.NOT_AT_HAND
@@ -169,7 +169,7 @@ def judged(folder: Path, reason: REASONS | None, *, issuing_crl: bytes, from_car
     rules = RevocationRules(mode=RevocationMode.REQUIRE)
     sources = RevocationSources(crls=(load_crls(str(folder), frozenset({0, os.getuid()})),), default=CaRules(rules=rules))
     conditions = Conditions(trust=trust, others=others, policy=Policy(), at=AT)
-    paths = [each for each in find_paths(CROSSED_LEAF.der, [each.der for each in others], trust, Policy(), AT)]
+    paths = list(find_paths(CROSSED_LEAF.der, [each.der for each in others], trust, Policy(), AT))
     first = next(each for each in paths if isinstance(each, ValidPath) and each.certificates[-1] == ONE.der)
     rest = [each for each in paths if each is not first]
     assert len(rest) == 1
@@ -206,3 +206,47 @@ def test_a_leaf_that_the_second_path_shows_as_revoked_has_no_third(tmp_path: Pat
 
     _path, found = choose_path(paths[0], paths[1:], look, RevocationMode.REQUIRE)
     assert (found[0].situation, len(looked)) == (REVOKED, 2)
+
+
+# ---------------------------------------------------------------- signers of signers of signers
+
+
+def signers_in_a_row(count: int) -> tuple[Issued, list[bytes], list[Issued]]:
+    """Return a leaf, the CRLs, and their signers: the indirect CRL of each tells of the one before it, that of the last of itself."""
+    certificates: list[Issued] = []
+    crls = [ISSUING.crl([], pem=False, extensions=[(only_authorities(), True)]), ROOT.crl(pem=False)]
+    for index in reversed(range(count)):
+        following = f"Signer {min(index + 1, count - 1)}"
+        certificates.append(ISSUING.issue(
+            common_name=f"Signer {index}", key="p384", key_usage=("cRLSign",), extended_key_usage=None,
+            extensions=[points_to(following)],
+        ))  # fmt: skip
+        signer = CertificateAuthority(f"Signer {index}", certificates[-1].key, der=certificates[-1].der)
+        crls.append(signer.crl([], pem=False, extensions=[(indirect(), True)]))
+    return ISSUING.issue(key="p256", extensions=[points_to("Signer 0")]), crls, certificates
+
+
+def points_to(name: str) -> tuple[x509.ExtensionType, bool]:
+    named = [x509.DirectoryName(name_of(name))]
+    point = x509.DistributionPoint(full_name=named, relative_name=None, reasons=None, crl_issuer=named)
+    return x509.CRLDistributionPoints([point]), False
+
+
+def only_authorities() -> x509.IssuingDistributionPoint:
+    return x509.IssuingDistributionPoint(None, None, False, True, None, False, False)
+
+
+def indirect() -> x509.IssuingDistributionPoint:
+    return x509.IssuingDistributionPoint(None, None, False, False, None, True, False)
+
+
+@pytest.mark.parametrize(("count", "situation"), [(1, GOOD), (3, GOOD), (8, UNKNOWN), (60, UNKNOWN)])
+def test_signers_of_signers_count_to_a_depth_and_never_end_in_an_exception(count: int, situation: Situation) -> None:
+    leaf, crls, signers = signers_in_a_row(count)
+    trust = Trust(anchors=TRUST.anchors, intermediates=(*TRUST.intermediates, *(parsed(each.der) for each in signers)))
+    path = find_path(leaf.der, [], trust, Policy(), AT)
+    assert isinstance(path, ValidPath), path
+    rules = RevocationRules(mode=RevocationMode.NAMED)
+    sources = RevocationSources(crls=(crls_of(*crls),), default=CaRules(rules=rules))
+    found = find_revocation(path, sources, Conditions(trust=trust, policy=Policy(), at=AT))[0]
+    assert found.situation is situation, found
