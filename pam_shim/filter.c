@@ -102,11 +102,20 @@ static const char *const denied[] = {
     "syslog",
 };
 
-/* Denied to all but the card process: they change no mode, owner or time, not even of a file of their own account. */
+/*
+ * Denied to all but the card process: they change no mode, owner or time, not even of a file of their own account, nor
+ * when and where another process of that account gets to run (network process and verifier share one).
+ */
 static const char *const denied_without_module[] = {
-    "chmod",     "fchmod",      "fchmodat",     "fchmodat2",    "chown",     "fchown",   "lchown",
-    "fchownat",  "utime",       "utimes",       "utimensat",    "futimesat", "setxattr", "lsetxattr",
-    "fsetxattr", "removexattr", "lremovexattr", "fremovexattr", "mknod",     "mknodat",
+    "chmod",          "fchmod",        "fchmodat",
+    "fchmodat2",      "chown",         "fchown",
+    "lchown",         "fchownat",      "utime",
+    "utimes",         "utimensat",     "futimesat",
+    "setxattr",       "lsetxattr",     "fsetxattr",
+    "removexattr",    "lremovexattr",  "fremovexattr",
+    "mknod",          "mknodat",       "sched_setscheduler",
+    "sched_setparam", "sched_setattr", "sched_setaffinity",
+    "setpriority",    "ioprio_set",
 };
 
 /* Denied to the network process as well: it asks others and serves nobody. */

@@ -81,6 +81,7 @@ DENIED_TO_NETWORK: dict[str, tuple[str, list[Any]]] = {
 WITHOUT_MODULE: dict[str, tuple[str, list[Any]]] = {name: (name, BAD) for name in (
     "chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat", "utime", "utimes", "utimensat", "futimesat",
     "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr", "mknod", "mknodat",
+    "sched_setscheduler", "sched_setparam", "sched_setattr", "sched_setaffinity", "setpriority", "ioprio_set",
 )}  # fmt: skip
 
 # Without the capability the kernel itself says EPERM, or knows the call no more; the control cannot tell these apart.
