@@ -142,7 +142,7 @@ class Planner:
         if left.age_s > KEPT_S or path is None or certificate is None:
             remove_request(scene.folder, request)
             return
-        self._scene = self._scene.with_others(request.issuers)
+        self._scene = self._scene.with_others(path[:-1])
         self._add_target(_Target(certificate, path, request.crl_urls, request.ocsp_urls))
         self._add_path(path)
 

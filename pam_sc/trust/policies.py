@@ -175,10 +175,10 @@ def _elements(content: bytes, tag: int) -> list[bytes]:
     at = 0
     while at < len(content):
         size, start = content[at + 1], at + 2
-        if size > 0x80:
+        if size >= 0x80:
             start += size - 0x80
             size = int.from_bytes(content[at + 2 : start], "big")
-        if content[at] != tag or size == 0x80 or start + size > len(content):
+        if content[at] != tag or content[at + 1] == 0x80 or start + size > len(content):
             raise ValueError("the policy mappings are malformed")
         at = start + size
         found.append(content[start:at])

@@ -63,5 +63,5 @@ def test_a_file_that_holds_the_whole_path_is_not_that_of_one_ca(tmp_path: Path) 
     file.write_bytes(ISSUING.pem + renewed.pem)
     assert len(read_authority(str(file), trusted)) == 2
     file.write_bytes(ISSUING.pem + ROOT.pem)
-    with pytest.raises(TrustError, match="of one CA from .* found .* and .*, expected one name"):
+    with pytest.raises(TrustError, match=r"of one CA from .* found .* and .*, expected one name"):
         read_authority(str(file), trusted)

@@ -212,7 +212,10 @@ def test_a_leaf_that_the_second_path_shows_as_revoked_has_no_third(tmp_path: Pat
 
 
 def signers_in_a_row(count: int) -> tuple[Issued, list[bytes], list[Issued]]:
-    """Return a leaf, the CRLs, and their signers: the indirect CRL of each tells of the one before it, that of the last of itself."""
+    """Return a leaf, the CRLs, and their signers: the indirect CRL of each is about the one before it.
+
+    That of the last is about itself as well.
+    """
     certificates: list[Issued] = []
     crls = [ISSUING.crl([], pem=False, extensions=[(only_authorities(), True)]), ROOT.crl(pem=False)]
     for index in reversed(range(count)):

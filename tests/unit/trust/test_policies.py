@@ -155,6 +155,17 @@ def test_long_list_of_mappings_is_read() -> None:
         assert problem(authority, [policies(P1)]) is not None
 
 
+@pytest.mark.parametrize("size", [127, 128, 129, 255, 256])
+def test_mappings_of_every_size_are_read(size: int) -> None:
+    pair = tlv(0x30, tlv(0x06, P1_DER) + tlv(0x06, P2_DER))
+    others = (
+        tlv(0x30, tlv(0x06, P2_DER) + tlv(0x06, b"\x2a" + b"\x01" * arcs)) + pair for arcs in range(size)
+    )
+    content = next(each for each in others if len(each) == size)
+    authority = [constraints(explicit=0), policies(P1), raw_mappings(tlv(0x30, content))]
+    assert problem(authority, [policies(P2)]) is None
+
+
 @pytest.mark.parametrize(
     "value",
     [b"", b"\x30", b"\x31\0", b"\x30\x80\0\0", b"\x30\x03\x30\x01\x06", b"\x30\x04\x30\x02\x06\0", b"\x30\x84\xff\xff"],
