@@ -43,7 +43,7 @@ def judge_crls(
 ) -> CrlJudgement:
     """Return what the CRLs at hand say about the target at a time. `crls` is not empty.
 
-    Of the CRLs of one issuer, key and scope the newest that is current speaks, with the newest delta to it; where cRLNumber
+    Of the CRLs of one issuer, key and scope the newest that is strong enough speaks, with the newest delta to it; where cRLNumber
     and thisUpdate do not agree on which is newest, both do. One that is stale, not valid yet or signed with a weak hash
     speaks only where it lists the target. Listed by any of them is revoked. Good needs every reason covered by what is
     current. Each is judged by its own facts, so a bad CRL never hides a good one.
@@ -106,13 +106,16 @@ def _speakers(crls: Sequence[CrlFacts], target: CrlTarget, clock: _Clock) -> lis
 
 
 def _newest(newest_first: Sequence[CrlFacts], clock: _Clock) -> Iterator[CrlFacts]:
-    """Yield those from the future, the newest that is not, and if that does not count the newest that does."""
+    """Yield those from the future, the newest that is not, and if that is too weak the newest that does count.
+
+    Behind one that is stale nothing counts: an older one that says it lives longer is an old list played back.
+    """
     outdone = False
     for each in newest_first:
-        current = _problem(each, clock) is None
-        if current or not outdone:
+        problem = _problem(each, clock)
+        if problem is None or not outdone:
             yield each
-        if current:
+        if problem is None or problem[0] is Situation.STALE:
             return
         outdone = outdone or each.header.this_update <= clock.at + clock.skew
 

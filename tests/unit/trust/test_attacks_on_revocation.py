@@ -94,6 +94,15 @@ def test_where_number_and_date_agree_the_newest_alone_speaks() -> None:
     assert about_leaf(complete(LEAF, days_old=9, number=6), complete(days_old=1, number=7)).situation is GOOD
 
 
+def test_an_old_crl_of_long_life_does_not_stand_in_for_a_newer_one_that_is_stale() -> None:
+    """The CA once issued lists for a year and now does for a day: the last of the first kind is easy to play back."""
+    long_lived = ISSUING.crl(this_update=AT - 100 * DAY, next_update=AT + 265 * DAY, number=1, pem=False)
+    stale = ISSUING.crl(this_update=AT - 3 * DAY, next_update=AT - 2 * DAY, number=2, pem=False)
+    assert about_leaf(long_lived).situation is GOOD
+    assert about_leaf(long_lived, stale).situation is Situation.STALE
+    assert about_leaf(stale, long_lived).situation is Situation.STALE
+
+
 # ---------------------------------------------------------------- a responder that is behind its CA
 
 
