@@ -16,6 +16,7 @@ from pam_sc.config.model import (
     RevocationSettings,
     TrustSettings,
 )
+from pam_sc.decision.names import CanonicalName
 from pam_sc.errors import TrustError
 from pam_sc.mapping import LoadedMapper, load_mappers
 from pam_sc.record import record
@@ -61,13 +62,24 @@ def load_revocation(settings: RevocationSettings, trusted_uids: frozenset[int]) 
         crls=(crls, store),
         answers=(store,),
         default=_rules(settings.lookup, trusted_uids),
-        authorities=tuple(
-            (certificate, _rules(authority.lookup, trusted_uids))
-            for authority in settings.authorities
-            for certificate in _certificates(authority, trusted_uids)
-        ),
+        authorities=_authorities(settings, trusted_uids),
         problems=lambda: (*crls.problems, *store.problems),
     )
+
+
+def _authorities(
+    settings: RevocationSettings, trusted_uids: frozenset[int]
+) -> tuple[tuple[PathCertificate, CaRules], ...]:
+    """Return each CA with its rules; TrustError where one has two, of which the laxer might hold."""
+    found: dict[tuple[CanonicalName, bytes], tuple[PathCertificate, CaRules]] = {}
+    for authority in settings.authorities:
+        rules = _rules(authority.lookup, trusted_uids)
+        own = {(each.subject, each.public_key): (each, rules) for each in _certificates(authority, trusted_uids)}
+        twice = next((each for each in own if each in found), None)
+        if twice is not None:
+            raise TrustError(f"{authority.where}: {own[twice][0].text!r} has rules of another [[revocation.ca]] already")
+        found |= own
+    return tuple(found.values())
 
 
 def _rules(lookup: LookupSettings, trusted_uids: frozenset[int]) -> CaRules:

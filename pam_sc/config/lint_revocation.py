@@ -16,6 +16,7 @@ from pam_sc.decision.policy import RevocationMode, RevocationSource
 from pam_sc.record import record
 
 _PATIENCE_S = 30
+_SKEW_USUAL_S = 3600
 _SIZE_USUAL = 1 << 30
 _KNOWING = (RevocationMode.REQUIRE, RevocationMode.NAMED)
 """The modes in which something must be known."""
@@ -128,6 +129,9 @@ def _lint_limits(place: _Place) -> Iterator[Finding]:
     if place.lookup.max_bytes > _SIZE_USUAL:
         yield Finding(Weight.WARNING, f"{place.key}.max_size",
                       "more than 1 GiB: a CA's server can fill the disk; no known CRL is that large")
+    if place.lookup.clock_skew_s > _SKEW_USUAL_S:
+        yield Finding(Weight.WARNING, f"{place.key}.clock_skew", f"a CRL that expired up to {place.lookup.clock_skew_s}"
+                      f" seconds ago counts; with a clock that is set, {_SKEW_USUAL_S} or less is enough")
     if place.lookup.loopback:
         yield Finding(Weight.WARNING, f"{place.key}.loopback",
                       "allow: a certificate can make root ask services of this machine; set it to refuse")

@@ -201,6 +201,12 @@ def test_a_huge_size_is_a_warning(good: Configuration, size: int, count: int) ->
     assert [(finding.severity, finding.where) for finding in found] == [(Weight.WARNING, "revocation.max_size")] * count
 
 
+@pytest.mark.parametrize(("seconds", "count"), [(0, 0), (300, 0), (3_600, 0), (3_601, 1), (86_400, 1)])
+def test_a_skew_of_hours_is_a_warning(good: Configuration, seconds: int, count: int) -> None:
+    found = findings(with_lookup(good, clock_skew_s=seconds))
+    assert [(each.severity, each.where) for each in found] == [(Weight.WARNING, "revocation.clock_skew")] * count
+
+
 def test_loopback_is_a_warning(good: Configuration) -> None:
     assert only(with_lookup(good, loopback=True))[:2] == (Weight.WARNING, "revocation.loopback")
 
