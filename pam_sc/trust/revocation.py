@@ -24,10 +24,11 @@ from pam_sc.decision.evidence import (
 from pam_sc.decision.parsing import name_text
 from pam_sc.decision.policy import RevocationMode, RevocationRules, RevocationSource
 from pam_sc.decision.revocation import judge_revocation
-from pam_sc.record import record
+from pam_sc.record import record, replace
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate
 from pam_sc.trust.crl import Conditions, Members, ask_crls
 from pam_sc.trust.locations import crl_urls, names_source, ocsp_urls
+from pam_sc.trust.path import find_issuer_paths
 from pam_sc.trust.sources import CrlSet, OcspSet
 
 OTHER_PATHS_MAX = 8
@@ -99,7 +100,7 @@ def find_revocation(
                 subject=path.subjects[index], situation=Situation.UNKNOWN, detail="it cannot be parsed"
             ))  # fmt: skip
         else:
-            found.append(lookup.find(member, issuers))
+            found.append(lookup.find(member, issuers) if index == 0 else lookup.find_authority(member, issuers))
     return tuple(found)
 
 
@@ -112,30 +113,17 @@ def choose_path(
     """Return the first of the valid paths of a certificate that revocation does not refuse, with its findings.
 
     A cross-certificate that was revoked, or about which nothing is known, must not lock out who has another path. If
-    every path is refused the first one is returned. A leaf that is revoked has no other path, and neither has the key of
-    an authority that is revoked because somebody else may have it.
+    every path is refused the first one is returned, and a leaf that is revoked has no other path.
     """
     found = look(first)
     if _is_final(found, mode):
         return first, found
-    lost = _lost_keys(first, found)
     for other in islice(others, OTHER_PATHS_MAX):
-        if not isinstance(other, ValidPath) or not lost.isdisjoint(_keys(other)):
-            continue
-        elsewhere = look(other)
-        if _is_final(elsewhere, mode):
-            return other, elsewhere
-        lost |= _lost_keys(other, elsewhere)
+        if isinstance(other, ValidPath):
+            elsewhere = look(other)
+            if _is_final(elsewhere, mode):
+                return other, elsewhere
     return first, found
-
-
-def _keys(path: ValidPath) -> list[bytes]:
-    members = (read_path_certificate(der) for der in path.certificates)
-    return [each.public_key if isinstance(each, PathCertificate) else b"" for each in members]
-
-
-def _lost_keys(path: ValidPath, found: tuple[RevocationFinding, ...]) -> set[bytes]:
-    return {key for key, finding in zip(_keys(path), found, strict=False) if _is_lost(finding)}
 
 
 def _is_lost(finding: RevocationFinding) -> bool:
@@ -200,6 +188,26 @@ class _Lookup:
         return RevocationFinding(
             subject=certificate.text, situation=situation, detail=detail, mode=ca.rules.mode, answers=answers
         )
+
+    def find_authority(self, certificate: PathCertificate, issuers: Members) -> RevocationFinding:
+        """Return what is known about an authority, whose key may be lost by what is said of another of its certificates.
+
+        A thief of the key chooses the path: he brings the certificate that nobody has revoked yet.
+        """
+        finding = self.find(certificate, issuers)
+        if finding.mode is RevocationMode.OFF or finding.situation is Situation.REVOKED:
+            return finding
+        around = self._conditions
+        at_hand = dict.fromkeys((*around.trust.intermediates, *around.others))
+        same_key = (each for each in at_hand if each.public_key == certificate.public_key and each.der != certificate.der)
+        for other in islice(same_key, OTHER_PATHS_MAX):
+            paths = find_issuer_paths(other, around.trust, around.policy, around.at, around.others, around.in_time)
+            for path in islice(paths, OTHER_PATHS_MAX):
+                elsewhere = self.find(other, path[1:]) if len(path) > 1 else finding
+                if _is_lost(elsewhere):
+                    detail = f"its key is lost, by another certificate of it: {elsewhere.detail}"
+                    return replace(elsewhere, subject=finding.subject, mode=finding.mode, detail=detail)
+        return finding
 
     def judge_signer(self, kind: RevocationSource, certificate: PathCertificate, issuers: Members) -> Situation:
         """Say what is known about the certificate of somebody who signed this kind of revocation data."""
