@@ -62,6 +62,10 @@ def _escaped(character: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+_CURED_BY_A_COMMAND = (Reason.REVOCATION_NOT_AT_HAND, Reason.REVOCATION_STALE)
+"""Refusals that nobody is at fault for: the log says what to run."""
+
+
 class EventLog:
     """Writes the lines of one login through `write`, which puts them where the system's log is."""
 
@@ -78,7 +82,8 @@ class EventLog:
         parts += self._certificate(denied.certificate, evidence)
         detail = [f"detail={quoted(denied.detail, _DETAIL_MAX)}"] if denied.detail else []
         open_to_all = self._personal or _is_impersonal(denied)
-        self._line(REASONS[denied.reason].severity, parts + (detail if open_to_all else []))
+        hint = [f"hint={quoted(REASONS[denied.reason].hint, _DETAIL_MAX)}"] if denied.reason in _CURED_BY_A_COMMAND else []
+        self._line(REASONS[denied.reason].severity, parts + (detail if open_to_all else []) + hint)
         if detail and not open_to_all:
             self._line(Severity.DEBUG, [f"detail reason={denied.reason.value}", *detail])
 

@@ -9,7 +9,6 @@ command line, where no supervisor does it, starts a card process here and hands 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import socket
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -37,6 +36,7 @@ from pam_sc.card.sentences import closed
 from pam_sc.children import end_child, start_child
 from pam_sc.decision.card_report import CardReport, CertificateReport, TokenReport
 from pam_sc.decision.challenge import SigningChoice
+from pam_sc.decision.digest import sha256
 from pam_sc.decision.evidence import NotSigned, Signed
 from pam_sc.errors import (
     CardIsolationFailed,
@@ -153,7 +153,7 @@ def _command(order: SignOrder) -> SignCommand:
 
 def _candidate_command(candidate: Candidate) -> CandidateCommand:
     return CandidateCommand(
-        certificate_sha256=hashlib.sha256(candidate.certificate.der).digest(),
+        certificate_sha256=sha256(candidate.certificate.der),
         object_id=candidate.certificate.object_id, public_key_der=candidate.public_key_der,
         context_login=candidate.context_login,
         choices=tuple((choice.mechanism, choice.data) for choice in candidate.choices),

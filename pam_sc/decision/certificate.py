@@ -8,7 +8,6 @@ trustworthy issued it is for the path, and whether it is revoked for the revocat
 from __future__ import annotations
 
 import datetime
-import hashlib
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 
 from pam_sc.decision.algorithms import hash_problem, rsa_problem
 from pam_sc.decision.card_report import Failure
+from pam_sc.decision.digest import sha256
 from pam_sc.decision.evidence import CertificateFacts, KeyKind, Unparsable
 from pam_sc.decision.parsing import clean, name_text, parse_certificate, read_strictly
 from pam_sc.decision.policy import Policy
@@ -74,7 +74,7 @@ def _facts(certificate: x509.Certificate, der: bytes) -> CertificateFacts:
         key_usage=_key_usage(extensions),
         extended_key_usage=_extended_key_usage(extensions),
         is_ca=constraints is not None and constraints.ca,
-        sha256=hashlib.sha256(der).digest(),
+        sha256=sha256(der),
         public_key_der=public_key_der,
     )
 

@@ -7,8 +7,8 @@ comes from the card. proof.py checks what comes back.
 
 from __future__ import annotations
 
-import hashlib
-
+from pam_sc.decision.digest import digest as digest_by
+from pam_sc.decision.digest import sha256
 from pam_sc.decision.evidence import CertificateFacts, KeyKind, Purpose
 from pam_sc.record import record
 
@@ -77,7 +77,7 @@ def signing_choices(facts: CertificateFacts, offered: frozenset[str], challenge:
 
 def _choices_of(kind: KeyKind, challenge: bytes) -> tuple[SigningChoice, ...]:
     if kind is KeyKind.RSA:
-        digest = hashlib.sha256(challenge).digest()
+        digest = sha256(challenge)
         return (
             SigningChoice("CKM_SHA256_RSA_PKCS", challenge),
             SigningChoice("CKM_RSA_PKCS", _SHA256_DIGEST_INFO + digest),
@@ -87,11 +87,14 @@ def _choices_of(kind: KeyKind, challenge: bytes) -> tuple[SigningChoice, ...]:
     if kind in CURVE_HASHES:
         name = CURVE_HASHES[kind]
         return (
-            SigningChoice("CKM_ECDSA", hashlib.new(name, challenge).digest()),
+            SigningChoice("CKM_ECDSA", digest_by(name, challenge)),
             SigningChoice(f"CKM_ECDSA_{name.upper()}", challenge),
         )
     return (SigningChoice("CKM_EDDSA", challenge),)
 
 
-MECHANISMS = frozenset(choice.mechanism for kind in KeyKind for choice in _choices_of(kind, b""))
+MECHANISMS = frozenset({
+    "CKM_SHA256_RSA_PKCS", "CKM_RSA_PKCS", "CKM_SHA256_RSA_PKCS_PSS", "CKM_RSA_PKCS_PSS",
+    "CKM_ECDSA", "CKM_ECDSA_SHA256", "CKM_ECDSA_SHA384", "CKM_ECDSA_SHA512", "CKM_EDDSA",
+})  # fmt: skip
 """Every mechanism that a login may name."""

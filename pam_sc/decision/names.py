@@ -7,10 +7,11 @@ this. A name key is a text that is equal for equal names: the form in which name
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
 from cryptography import x509
+
+from pam_sc.decision.digest import sha256
 
 CanonicalName = tuple[frozenset[tuple[str, str | bytes]], ...]
 NameKey = str
@@ -47,7 +48,7 @@ def _general(name: x509.GeneralName) -> NameKey:
 
 def _key(name: CanonicalName) -> NameKey:
     text = repr([sorted((oid, repr(value)) for oid, value in part) for part in name])
-    return "dir:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return "dir:" + sha256(text.encode("utf-8", "surrogatepass")).hex()
 
 
 def _canonical(attribute: x509.NameAttribute[str | bytes]) -> tuple[str, str | bytes]:

@@ -8,13 +8,13 @@ an anchor because of the folder it lies in and for no other reason; the system's
 from __future__ import annotations
 
 import datetime
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from cryptography import x509
 
 from pam_sc.decision.certificate import read_key
+from pam_sc.decision.digest import sha256
 from pam_sc.decision.evidence import Unparsable
 from pam_sc.decision.names import CanonicalName, canonical_name
 from pam_sc.decision.parsing import name_text, parse_certificate, read_strictly
@@ -165,7 +165,7 @@ def _path_certificate(der: bytes) -> PathCertificate:
         not_before=parsed.not_valid_before_utc,
         not_after=parsed.not_valid_after_utc,
         is_authority=constraints is not None and constraints.ca,
-        sha256=hashlib.sha256(der).digest(),
+        sha256=sha256(der),
         public_key=read_key(parsed)[3],
     )
 

@@ -9,7 +9,6 @@ higher cRLNumber or a later thisUpdate: an old list, though genuine, would take 
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 
 from pam_sc.decision.certificate import time_text
 from pam_sc.decision.crl import CrlHeader
+from pam_sc.decision.digest import sha256
 from pam_sc.errors import StoreError
 from pam_sc.record import record, replace
 from pam_sc.trust import index_format as layout
@@ -111,7 +111,7 @@ def _header(
     return IndexHeader(
         crl=crl.header,
         signer=layout.signer_hash(signer.public_key),
-        digest=hashlib.sha256(der).hexdigest(),
+        digest=sha256(der).hex(),
         buckets=entries // layout.ENTRIES_PER_BUCKET + 1,
         entries=entries,
         size=len(der),

@@ -15,12 +15,12 @@ none), one byte that says whether the digest of a certificate issuer other than 
 from __future__ import annotations
 
 import datetime
-import hashlib
 from binascii import crc32
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pam_sc.decision.crl import CrlEntry, CrlHeader, CrlScope
+from pam_sc.decision.digest import sha256
 from pam_sc.decision.names import NameKey
 from pam_sc.record import record, replace
 
@@ -106,7 +106,7 @@ class IndexHeader:
 
 def key_hash(*parts: str) -> str:
     """Return 32 hexadecimal digits for a file name."""
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hex()[:32]
 
 
 def crl_prefix(issuer: NameKey) -> str:
@@ -132,7 +132,7 @@ def ocsp_file_name(key: str) -> str:
 
 def signer_hash(public_key: bytes) -> str:
     """Return how a signer's key is named in an index: the SHA-256 of its SubjectPublicKeyInfo."""
-    return hashlib.sha256(public_key).hexdigest()
+    return sha256(public_key).hex()
 
 
 # ---------------------------------------------------------------- pieces
@@ -153,9 +153,7 @@ def unsealed(digest: str, number: int, piece: object) -> bytes:
 
 
 def _seal(digest: str, number: int, content: bytes) -> bytes:
-    whole = hashlib.sha256(f"{VERSION} {digest} {number} ".encode())
-    whole.update(content)
-    return whole.digest()[:SEAL_BYTES]
+    return sha256(f"{VERSION} {digest} {number} ".encode(), content)[:SEAL_BYTES]
 
 
 def serial_bytes(serial: int) -> bytes:
@@ -170,7 +168,7 @@ def bucket_of(serial: bytes, buckets: int) -> int:
 
 def issuer_digest(issuer: NameKey) -> bytes:
     """Return how a certificate issuer is named in an entry."""
-    return hashlib.sha256(issuer.encode("utf-8", "surrogatepass")).digest()[:ISSUER_BYTES]
+    return sha256(issuer.encode("utf-8", "surrogatepass"))[:ISSUER_BYTES]
 
 
 def entries_about(bucket: bytes, serial: bytes, issuer: bytes | None) -> Iterator[CrlEntry]:

@@ -9,12 +9,12 @@ to look at never imports the library's OCSP part.
 from __future__ import annotations
 
 import datetime
-import hashlib
 from collections.abc import Callable, Sequence
 
 from cryptography import x509
 
 from pam_sc.decision.certificate import time_text
+from pam_sc.decision.digest import sha256
 from pam_sc.decision.evidence import Situation, SourceAnswer, Unparsable
 from pam_sc.decision.names import name_key
 from pam_sc.decision.ocsp import SUCCESSFUL, NonceVerdict, OcspFacts, OcspJudgement, judge_ocsp, weight
@@ -80,7 +80,7 @@ def ocsp_key(issuer: PathCertificate, serial: int) -> str:
     certificate is renewed with the same key. It only names: what is filed under it is checked again when it is asked.
     """
     name = name_key(issuer.parsed.subject)
-    return hashlib.sha256(f"{issuer.public_key.hex()} {name} {serial:x}".encode("ascii")).hexdigest()
+    return sha256(f"{issuer.public_key.hex()} {name} {serial:x}".encode("ascii")).hex()
 
 
 def answer_lifetime(der: bytes, certificate: PathCertificate, issuer: PathCertificate) -> AnswerLifetime | Unparsable:

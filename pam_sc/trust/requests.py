@@ -13,8 +13,6 @@ a bound, and no URL counts before the issuers were found to have a valid path un
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 import os
 import re
 import stat
@@ -22,6 +20,7 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
+from pam_sc.decision.digest import sha256
 from pam_sc.decision.evidence import Unparsable
 from pam_sc.record import record
 from pam_sc.transfer import REQUESTS_FOLDER
@@ -58,8 +57,8 @@ class Request:
     @property
     def name(self) -> str:
         """The name of its file: the same for the same issuer key and serial."""
-        key = hashlib.sha256(self.issuers[0].public_key).hexdigest()
-        return hashlib.sha256(f"{key} {self.serial:x}".encode("ascii")).hexdigest() + ".json"
+        key = sha256(self.issuers[0].public_key).hex()
+        return sha256(f"{key} {self.serial:x}".encode("ascii")).hex() + ".json"
 
 
 @record(kw_only=True)
@@ -106,6 +105,8 @@ def _leave(folder: int, request: Request) -> None:
 
 
 def _written(request: Request) -> bytes:
+    import json
+
     values = {
         "issuers": [base64.b64encode(each.der).decode("ascii") for each in request.issuers],
         "serial": f"{request.serial:x}",
@@ -206,9 +207,10 @@ def _read_one(folder: int, name: str) -> LeftRequest | str:
 def _parsed(content: bytes) -> Request | str:
     if len(content) > REQUEST_BYTES_MAX:
         return f"it is larger than {REQUEST_BYTES_MAX} bytes"
+    import json
+
     try:
-        values = json.loads(content)
-        return _request(values)
+        return _request(json.loads(content))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         return f"it cannot be read: {type(error).__name__}"
 

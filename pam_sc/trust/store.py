@@ -10,7 +10,6 @@ key named in it has signed it, and nothing more: whether that key counts today i
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -115,6 +114,8 @@ def _read_index_header(database: sqlite3.Connection) -> IndexHeader:
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if (found, version) != (layout.APPLICATION_ID, layout.VERSION):
         raise ValueError(f"it is no index of version {layout.VERSION}")
+    import json
+
     row = database.execute(_READ_PIECE, (layout.HEADER_PIECE,)).fetchone()
     return layout.read_header(json.loads(layout.unsealed("", layout.HEADER_PIECE, row and row[0])))
 
@@ -182,6 +183,8 @@ class Store:
 
     def read_answer(self, name: str) -> StoredAnswer | None:
         """Return one stored OCSP answer, not looked at; None, and a problem, if it is unsafe or malformed."""
+        import json
+
         path = os.path.join(self.folder, name)
         try:
             first, _, der = read_trusted_file(path, self._trusted_uids, OCSP_BYTES_MAX).partition(b"\n")

@@ -157,6 +157,18 @@ def test_a_refusal_without_detail_is_one_line() -> None:
     ]
 
 
+@pytest.mark.parametrize("reason", [Reason.REVOCATION_NOT_AT_HAND, Reason.REVOCATION_STALE])
+def test_a_refusal_that_a_command_cures_names_it(reason: Reason) -> None:
+    (_severity, line), *_detail = refused(Denied(reason, "CN=Alice Example: no CRL", REF))
+    assert "pam-sc refresh" in line
+    assert "Alice" not in line
+
+
+def test_a_refusal_that_no_command_cures_names_none() -> None:
+    (_severity, line), *_detail = refused(Denied(Reason.CERTIFICATE_REVOKED, "CN=Alice Example: listed", REF))
+    assert "hint=" not in line
+
+
 def test_another_purpose_than_a_login_is_said() -> None:
     lines = refused(Denied(Reason.PIN_WRONG), None, replace(REQUEST, purpose=Purpose.EXPLAIN))
     assert lines[0][1].endswith("service=sudo purpose=explain")

@@ -16,7 +16,7 @@ ROUNDS = 10
 _PATHS = [sysconfig.get_path("stdlib"), sysconfig.get_config_var("DESTSHARED"), sysconfig.get_path("platlib")]
 _BEGIN = f"import sys, time; sys.path[:] = {_PATHS!r}\n"
 _SPENT = "print(time.process_time() * 1000)\n"
-_VERIFIER = "import pam_sc.worker, pam_sc.login, pam_sc.mappers.cn\n"
+_VERIFIER = "import pam_sc.worker, pam_sc.login, pam_sc.material, pam_sc.trust.fetching, pam_sc.mappers.cn\n"
 _CARD = "import pam_sc.card.process, pam_sc.card.serve\n"
 _DEFINE = """
 import dataclasses, pam_sc.record
@@ -38,6 +38,7 @@ def main() -> int:
         ("a bare interpreter", ""),
         ("the card process's imports", _CARD),
         ("the verifier's imports", _VERIFIER),
+        ("the same, and hashlib", _VERIFIER + "import hashlib\n"),
     ):
         print(f"  {title:42} {_median(_BEGIN + program + _SPENT):6.1f}")
     for title, decorate in (

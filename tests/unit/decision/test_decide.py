@@ -25,7 +25,7 @@ from pam_sc.decision.card_report import (
     TokenRef,
     TokenReport,
 )
-from pam_sc.decision.challenge import ChallengeBinding, build_challenge
+from pam_sc.decision.challenge import MECHANISMS, ChallengeBinding, build_challenge, signing_choices
 from pam_sc.decision.decide import decide, furthest
 from pam_sc.decision.evidence import (
     Account,
@@ -156,6 +156,15 @@ def with_request(evidence: Evidence, **changes: object) -> Evidence:
 
 def with_outcome(evidence: Evidence, outcome: Signed | NotSigned | None, answer: Answer = Answer.ANSWERED) -> Evidence:
     return replace(evidence, attempts=(Attempt(TOKEN, answer, outcome),))
+
+
+def test_mechanisms_are_those_that_some_key_may_be_asked_to_sign_with() -> None:
+    of_keys = {
+        choice.mechanism
+        for kind in KeyKind
+        for choice in signing_choices(replace(facts(private_key()), key_kind=kind), frozenset(), b"challenge")
+    }
+    assert of_keys == MECHANISMS
 
 
 def test_the_whole_login_is_granted() -> None:
