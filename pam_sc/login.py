@@ -43,10 +43,11 @@ from pam_sc.material import Material
 from pam_sc.record import record, replace
 from pam_sc.transfer import Outcome
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate
+from pam_sc.trust.choosing import choose_path
 from pam_sc.trust.crl import Conditions
 from pam_sc.trust.fetching import Wanted, plan_fetches, why_not_fetched, with_fetched
 from pam_sc.trust.path import find_paths
-from pam_sc.trust.revocation import choose_path, find_revocation
+from pam_sc.trust.revocation import find_revocation
 
 
 class Card(Protocol):

@@ -20,10 +20,11 @@ from pam_sc.decision.reasons import Step
 from pam_sc.errors import TrustError
 from pam_sc.record import record, replace
 from pam_sc.trust.anchors import Trust
+from pam_sc.trust.choosing import choose_path
 from pam_sc.trust.crl import Conditions
 from pam_sc.trust.crl_file import FileCrls
 from pam_sc.trust.path import find_paths
-from pam_sc.trust.revocation import CaRules, RevocationSources, choose_path, find_revocation
+from pam_sc.trust.revocation import CaRules, RevocationSources, find_revocation
 
 
 @record(kw_only=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from cryptography import x509
 
@@ -23,7 +24,7 @@ from pam_sc.decision.parsing import read_extension, read_strictly
 from pam_sc.decision.policy import Policy, RevocationRules, RevocationSource
 from pam_sc.decision.revocation import OUTCOMES
 from pam_sc.errors import StoreError
-from pam_sc.record import record, replace
+from pam_sc.record import field, record, replace
 from pam_sc.trust.anchors import PathCertificate, Trust
 from pam_sc.trust.locations import distribution_points
 from pam_sc.trust.path import find_issuer_paths
@@ -34,6 +35,8 @@ Members = tuple[PathCertificate, ...]
 JudgeSigner = Callable[[PathCertificate, Members], Situation]
 """Says what is known about the revocation of a signer's certificate, or of one above it, on a path of its own."""
 
+PATHS_MAX = 32
+"""Paths of one signer that are looked at."""
 SIGNERS_MAX = 50
 """Certificates of a CRL issuer's name that are tried for one CRL."""
 
@@ -49,6 +52,8 @@ class Conditions:
     at: datetime.datetime
     in_time: Callable[[], None] = lambda: None
     """Called before each piece of work; what it raises comes through."""
+    known_paths: dict[tuple[bytes, ...], tuple[Members, ...]] = field(default_factory=dict, compare=False, repr=False)
+    """The paths of signers found so far: many CRLs may come from one, and many certificates may be of one name."""
 
 
 @record
@@ -150,9 +155,7 @@ def _signer(
         if not may_sign_crls(candidate.parsed):
             problem = _NoSigner("its issuer's keyUsage does not allow to sign CRLs")
             continue
-        for path in find_issuer_paths(
-            candidate, same_anchor, around.policy, around.at, (*issuers, *around.others), around.in_time
-        ):
+        for path in _paths(candidate, same_anchor, issuers, around):
             if direct and _names(path) != _names(issuers):
                 problem = _NoSigner("its issuer has another path of names than the certificate's issuer")
                 continue
@@ -161,6 +164,17 @@ def _signer(
                 return candidate
             problem = unknown
     return problem
+
+
+def _paths(candidate: PathCertificate, trust: Trust, issuers: Members, around: Conditions) -> tuple[Members, ...]:
+    """Return the valid paths of a signer, at most PATHS_MAX, each found once."""
+    key = (candidate.sha256, *(each.sha256 for each in issuers))
+    if key not in around.known_paths:
+        found = find_issuer_paths(
+            candidate, trust, around.policy, around.at, (*issuers, *around.others), around.in_time
+        )  # fmt: skip
+        around.known_paths[key] = tuple(islice(found, PATHS_MAX))
+    return around.known_paths[key]
 
 
 def _signers(crl: Crl, trust: Trust, others: Members, around: Conditions) -> Iterator[PathCertificate]:

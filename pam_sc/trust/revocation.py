@@ -8,22 +8,14 @@ decision/revocation.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 
-from pam_sc.decision.evidence import (
-    PathFinding,
-    RevocationFinding,
-    Situation,
-    SourceAnswer,
-    Unparsable,
-    ValidPath,
-)
+from pam_sc.decision.evidence import RevocationFinding, Situation, SourceAnswer, Unparsable, ValidPath
 from pam_sc.decision.parsing import name_text
 from pam_sc.decision.policy import RevocationMode, RevocationRules, RevocationSource
-from pam_sc.decision.revocation import judge_revocation
 from pam_sc.record import record, replace
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate
 from pam_sc.trust.crl import Conditions, Members, ask_crls
@@ -31,8 +23,8 @@ from pam_sc.trust.locations import crl_urls, names_source, ocsp_urls
 from pam_sc.trust.path import find_issuer_paths
 from pam_sc.trust.sources import CrlSet, OcspSet
 
-OTHER_PATHS_MAX = 8
-"""Paths of one certificate that are looked at where revocation refuses the first."""
+OTHERS_MAX = 8
+"""Other certificates of an authority's key that are looked at, and paths of each."""
 SIGNERS_DEEP = 4
 """Signers of revocation data about signers of revocation data ...: with more nobody is serious."""
 _KEY_IS_LOST = ("keyCompromise", "cACompromise", "aACompromise")
@@ -104,34 +96,8 @@ def find_revocation(
     return tuple(found)
 
 
-def choose_path(
-    first: ValidPath,
-    others: Iterable[PathFinding],
-    look: Callable[[ValidPath], tuple[RevocationFinding, ...]],
-    mode: RevocationMode,
-) -> tuple[ValidPath, tuple[RevocationFinding, ...]]:
-    """Return the first of the valid paths of a certificate that revocation does not refuse, with its findings.
-
-    A cross-certificate that was revoked, or about which nothing is known, must not lock out who has another path. If
-    every path is refused the first one is returned, and a leaf that is revoked has no other path.
-    """
-    found = look(first)
-    if _is_final(found, mode):
-        return first, found
-    for other in islice(others, OTHER_PATHS_MAX):
-        if isinstance(other, ValidPath):
-            elsewhere = look(other)
-            if _is_final(elsewhere, mode):
-                return other, elsewhere
-    return first, found
-
-
 def _is_lost(finding: RevocationFinding) -> bool:
     return any(each.situation is Situation.REVOKED and each.reason in _KEY_IS_LOST for each in finding.answers)
-
-
-def _is_final(found: tuple[RevocationFinding, ...], mode: RevocationMode) -> bool:
-    return judge_revocation(found, mode) is None or (bool(found) and found[0].situation is Situation.REVOKED)
 
 
 class _Asked:
@@ -200,9 +166,9 @@ class _Lookup:
         around = self._conditions
         at_hand = dict.fromkeys((*around.trust.intermediates, *around.others))
         same_key = (each for each in at_hand if each.public_key == certificate.public_key and each.der != certificate.der)
-        for other in islice(same_key, OTHER_PATHS_MAX):
+        for other in islice(same_key, OTHERS_MAX):
             paths = find_issuer_paths(other, around.trust, around.policy, around.at, around.others, around.in_time)
-            for path in islice(paths, OTHER_PATHS_MAX):
+            for path in islice(paths, OTHERS_MAX):
                 elsewhere = self.find(other, path[1:]) if len(path) > 1 else finding
                 if _is_lost(elsewhere):
                     detail = f"its key is lost, by another certificate of it: {elsewhere.detail}"

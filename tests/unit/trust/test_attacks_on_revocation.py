@@ -16,10 +16,11 @@ from pam_sc.decision.policy import Policy, RevocationMode, RevocationRules, Revo
 from pam_sc.decision.reasons import Reason
 from pam_sc.decision.revocation import judge_revocation
 from pam_sc.trust.anchors import PathCertificate, Trust, read_path_certificate
+from pam_sc.trust.choosing import choose_path
 from pam_sc.trust.crl import Conditions
 from pam_sc.trust.crl_file import FileCrls, by_issuer, load_crls, read_crl
 from pam_sc.trust.path import find_path, find_paths
-from pam_sc.trust.revocation import CaRules, RevocationSources, choose_path, combine, find_revocation
+from pam_sc.trust.revocation import CaRules, RevocationSources, combine, find_revocation
 from pam_sc.trust.sources import OcspMessage
 from tests.support.ocsp_answer import HOUR, Response, Single, ocsp_response
 from tests.support.pki import DAY, CertificateAuthority, Issued, Revoked, name_of, now

@@ -12,10 +12,11 @@ import pytest
 from pam_sc.decision.evidence import RevocationFinding, Situation, ValidPath
 from pam_sc.decision.policy import Policy, RevocationMode, RevocationRules
 from pam_sc.trust.anchors import PathCertificate, Trust, read_path_certificate
+from pam_sc.trust.choosing import choose_path
 from pam_sc.trust.crl import Conditions
 from pam_sc.trust.crl_file import load_crls
 from pam_sc.trust.path import find_paths
-from pam_sc.trust.revocation import CaRules, RevocationSources, choose_path, find_revocation
+from pam_sc.trust.revocation import CaRules, RevocationSources, find_revocation
 from tests.support.pki import CertificateAuthority, now
 
 AT = now()
