@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
 
 from cryptography import x509
 
@@ -17,12 +16,10 @@ from pam_sc.decision.certificate import read_key
 from pam_sc.decision.digest import sha256
 from pam_sc.decision.evidence import Unparsable
 from pam_sc.decision.names import CanonicalName, canonical_name
-from pam_sc.decision.parsing import name_text, parse_certificate, read_strictly
+from pam_sc.decision.parsing import name_text, parse_certificate, read_extension, read_strictly
 from pam_sc.errors import TrustError
 from pam_sc.record import field, record
 from pam_sc.trust.files import CERTIFICATES, read_files
-
-T = TypeVar("T", bound=x509.ExtensionType)
 
 
 @record(kw_only=True)
@@ -149,10 +146,10 @@ def read_path_certificate(der: bytes) -> PathCertificate | Unparsable:
 
 def _path_certificate(der: bytes) -> PathCertificate:
     parsed = parse_certificate(der)
-    own = _extension(parsed, x509.SubjectKeyIdentifier)
-    authority = _extension(parsed, x509.AuthorityKeyIdentifier)
-    purposes = _extension(parsed, x509.ExtendedKeyUsage)
-    constraints = _extension(parsed, x509.BasicConstraints)
+    own = read_extension(parsed, x509.SubjectKeyIdentifier)
+    authority = read_extension(parsed, x509.AuthorityKeyIdentifier)
+    purposes = read_extension(parsed, x509.ExtendedKeyUsage)
+    constraints = read_extension(parsed, x509.BasicConstraints)
     return PathCertificate(
         der=der,
         parsed=parsed,
@@ -168,10 +165,3 @@ def _path_certificate(der: bytes) -> PathCertificate:
         sha256=sha256(der),
         public_key=read_key(parsed)[3],
     )
-
-
-def _extension(certificate: x509.Certificate, kind: type[T]) -> T | None:
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None

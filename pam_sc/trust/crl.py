@@ -56,6 +56,17 @@ class Conditions:
     """The paths of signers found so far: many CRLs may come from one, and many certificates may be of one name."""
 
 
+@record(kw_only=True)
+class _Question:
+    """What is asked about one certificate: of every CRL the same."""
+
+    target: CrlTarget
+    issuers: Members
+    around: Conditions
+    rules: RevocationRules
+    judge_signer: JudgeSigner
+
+
 @record
 class _NoSigner:
     """Why nobody is found who may have signed a CRL."""
@@ -78,7 +89,8 @@ def ask_crls(
     found = list(_at_hand(target, crls))
     if not found:
         return None
-    facts = [_facts(crl, target, issuers, around, rules, judge_signer) for crl in found]
+    question = _Question(target=target, issuers=issuers, around=around, rules=rules, judge_signer=judge_signer)
+    facts = [_facts(crl, question) for crl in found]
     judged = judge_crls(target, facts, around.at, rules.clock_skew)
     header = judged.header
     return SourceAnswer(
@@ -112,41 +124,28 @@ def _at_hand(target: CrlTarget, crls: Sequence[CrlSet]) -> Iterator[Crl]:
             yield from each.of_issuer(issuer)
 
 
-def _facts(
-    crl: Crl,
-    target: CrlTarget,
-    issuers: Members,
-    around: Conditions,
-    rules: RevocationRules,
-    judge_signer: JudgeSigner,
-) -> CrlFacts:
+def _facts(crl: Crl, question: _Question) -> CrlFacts:
     """Return the facts about one CRL; the cheap reasons why it does not count are looked for first."""
-    header = crl.header
+    header, target = crl.header, question.target
     if header.unusable is not None:
         return CrlFacts(header=header, signer=None, problem=header.unusable)
     if not covered_reasons(target, header):
         return CrlFacts(header=header, signer=None, problem="its scope does not cover this certificate")
     try:
-        signer = _signer(crl, target, issuers, around, rules, judge_signer)
+        signer = _signer(crl, question)
         if isinstance(signer, _NoSigner):
             return CrlFacts(header=header, signer=None, problem=signer.why)
-        weak = weak_hash(header.signature_hash, around.policy)
+        weak = weak_hash(header.signature_hash, question.around.policy)
         entry = crl.entry(target.issuer, target.serial)
         return CrlFacts(header=header, signer=signer.public_key, weak=weak, entry=entry)
     except StoreError as error:
         return CrlFacts(header=header, signer=None, problem=str(error))
 
 
-def _signer(
-    crl: Crl,
-    target: CrlTarget,
-    issuers: Members,
-    around: Conditions,
-    rules: RevocationRules,
-    judge_signer: JudgeSigner,
-) -> PathCertificate | _NoSigner:
+def _signer(crl: Crl, question: _Question) -> PathCertificate | _NoSigner:
     """Return who signed it and may: the issuer in the path itself needs no further path."""
-    direct = crl.header.issuer == target.issuer
+    issuers, around = question.issuers, question.around
+    direct = crl.header.issuer == question.target.issuer
     if direct and crl.is_signed_by(issuers[0]) and may_sign_crls(issuers[0].parsed):
         return issuers[0]
     problem = _NoSigner("nobody of its issuer's name with a path to the same anchor has signed it")
@@ -159,7 +158,7 @@ def _signer(
             if direct and _names(path) != _names(issuers):
                 problem = _NoSigner("its issuer has another path of names than the certificate's issuer")
                 continue
-            unknown = _revocation_problem(path, rules, judge_signer)
+            unknown = _revocation_problem(path, question.rules, question.judge_signer)
             if unknown is None:
                 return candidate
             problem = unknown

@@ -8,8 +8,7 @@ IndexError.
 
 from __future__ import annotations
 
-SEQUENCE, INTEGER, UTC_TIME, GENERALIZED_TIME = 0x30, 0x02, 0x17, 0x18
-TIMES = (UTC_TIME, GENERALIZED_TIME)
+from pam_sc.trust.der import INTEGER, SEQUENCE, TIMES, element
 
 
 def signed_part(der: bytes) -> memoryview:
@@ -36,21 +35,3 @@ def entries_span(der: bytes) -> tuple[int, int]:
         return at, at
     _, start, end = element(der, at)
     return start, end
-
-
-def element(der: bytes, at: int) -> tuple[int, int, int]:
-    """Return tag, start of the contents and end of the element at an offset."""
-    size, body = der[at + 1], at + 2
-    if size >= 0x80:
-        body, size = long_size(der, at + 1)
-    if body + size > len(der):
-        raise ValueError("it ends early")
-    return der[at], body, body + size
-
-
-def long_size(der: bytes, at: int) -> tuple[int, int]:
-    """Return where the contents start and their size, for a size in the long form at an offset."""
-    octets = der[at] & 0x7F
-    if not 1 <= octets <= 4:
-        raise ValueError("a size is malformed")
-    return at + 1 + octets, int.from_bytes(der[at + 1 : at + 1 + octets], "big")

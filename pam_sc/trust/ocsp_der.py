@@ -7,6 +7,8 @@ is not as expected raises ValueError or IndexError.
 
 from __future__ import annotations
 
+from pam_sc.trust.der import SEQUENCE, body, children
+
 _KNOWN = frozenset({
     bytes.fromhex("2b0601050507300103"),  # CRL references: 1.3.6.1.5.5.7.48.1.3
     bytes.fromhex("2b0601050507300106"),  # archive cutoff: 1.3.6.1.5.5.7.48.1.6
@@ -21,12 +23,12 @@ _HASHES = {
     bytes.fromhex("608648016503040203"): "sha512",
 }
 
-_SEQUENCE, _TAG_0, _TAG_1 = 0x30, 0xA0, 0xA1
+_TAG_0, _TAG_1 = 0xA0, 0xA1
 
 
 def raw_singles(response_data: bytes) -> list[bytes]:
     """Return each SingleResponse of a ResponseData: its only element that is a SEQUENCE holds them."""
-    return _elements(next(each for each in _elements(response_data) if each[0] == _SEQUENCE))
+    return children(next(each for each in children(response_data) if each[0] == SEQUENCE))
 
 
 def critical_problem(single: bytes) -> str | None:
@@ -34,48 +36,23 @@ def critical_problem(single: bytes) -> str | None:
 
     The library shows these extensions only where a response holds one SingleResponse.
     """
-    _cert_id, _cert_status, _this_update, *optional = _elements(single)
+    _cert_id, _cert_status, _this_update, *optional = children(single)
     for extensions in (each for each in optional if each[0] == _TAG_1):
-        for extension in _elements(_elements(extensions)[0]):
-            oid, *others = _elements(extension)
+        for extension in children(children(extensions)[0]):
+            oid, *others = children(extension)
             is_critical = len(others) > 1  # DER leaves out what is FALSE
-            if is_critical and _body(oid) not in _KNOWN:
+            if is_critical and body(oid) not in _KNOWN:
                 return "its answer about the certificate has a critical extension that nobody knows here"
     return None
 
 
 def pss_hash_name(response: bytes) -> str | None:
     """Return the hash of a response that is signed with RSASSA-PSS, None if nobody knows it (RFC 4055, section 3.1)."""
-    _status, response_bytes = _elements(response)
-    _type, basic = _elements(_elements(response_bytes)[0])
-    _data, algorithm, *_rest = _elements(_body(basic))
-    _oid, parameters = _elements(algorithm)
-    for parameter in _elements(parameters):
+    _status, response_bytes = children(response)
+    _type, basic = children(children(response_bytes)[0])
+    _data, algorithm, *_rest = children(body(basic))
+    _oid, parameters = children(algorithm)
+    for parameter in children(parameters):
         if parameter[0] == _TAG_0:
-            return _HASHES.get(_body(_elements(_elements(parameter)[0])[0]))
+            return _HASHES.get(body(children(children(parameter)[0])[0]))
     return "sha1"
-
-
-def _body(element: bytes) -> bytes:
-    return element[_span(element, 0)[0] :]
-
-
-def _elements(constructed: bytes) -> list[bytes]:
-    found: list[bytes] = []
-    at, end = _span(constructed, 0)
-    while at < end:
-        _start, after = _span(constructed, at)
-        found.append(constructed[at:after])
-        at = after
-    return found
-
-
-def _span(data: bytes, at: int) -> tuple[int, int]:
-    """Return where the body of the element at `at` begins and ends; ValueError where that is beyond the data."""
-    size, start = data[at + 1], at + 2
-    if size & 0x80:
-        count = size & 0x7F
-        size, start = int.from_bytes(data[start : start + count], "big"), start + count
-    if start + size > len(data):
-        raise ValueError("an element is longer than what holds it")
-    return start, start + size

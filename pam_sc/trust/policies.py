@@ -10,17 +10,15 @@ at here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
 
 from cryptography import x509
 
 from pam_sc.decision.evidence import Unparsable
 from pam_sc.decision.names import canonical_name
-from pam_sc.decision.parsing import read_strictly
+from pam_sc.decision.parsing import read_extension, read_strictly
 from pam_sc.decision.policy import ANY_POLICY, PathInputs
 from pam_sc.record import record
-
-T = TypeVar("T", bound=x509.ExtensionType)
+from pam_sc.trust.der import OBJECT_IDENTIFIER, SEQUENCE, body, elements
 
 _POLICY_MAPPINGS = x509.ObjectIdentifier("2.5.29.33")
 
@@ -74,7 +72,7 @@ def _problem(path: Sequence[x509.Certificate], inputs: PathInputs) -> str | None
 
 def _step(state: _State, certificate: x509.Certificate, *, is_leaf: bool) -> str | None:
     """6.1.3 (d) to (f)."""
-    policies = _extension(certificate, x509.CertificatePolicies)
+    policies = read_extension(certificate, x509.CertificatePolicies)
     stated = {each.policy_identifier.dotted_string for each in policies} if policies is not None else set()
     any_allowed = state.inhibit_any > 0 or (not is_leaf and _is_self_issued(certificate))
     state.level = _next_level(state, stated, any_allowed=any_allowed)
@@ -104,11 +102,11 @@ def _prepare(state: _State, certificate: x509.Certificate) -> str | None:
         state.explicit = max(state.explicit - 1, 0)
         state.mapping = max(state.mapping - 1, 0)
         state.inhibit_any = max(state.inhibit_any - 1, 0)
-    constraints = _extension(certificate, x509.PolicyConstraints)
+    constraints = read_extension(certificate, x509.PolicyConstraints)
     if constraints is not None:
         state.explicit = _least(state.explicit, constraints.require_explicit_policy)
         state.mapping = _least(state.mapping, constraints.inhibit_policy_mapping)
-    inhibit = _extension(certificate, x509.InhibitAnyPolicy)
+    inhibit = read_extension(certificate, x509.InhibitAnyPolicy)
     state.inhibit_any = _least(state.inhibit_any, inhibit.skip_certs if inhibit is not None else None)
     return None
 
@@ -128,7 +126,7 @@ def _map(state: _State, mappings: list[tuple[str, str]]) -> None:
 
 def _wrap_up(state: _State, leaf: x509.Certificate) -> str | None:
     """6.1.5 (a), (b) and (g): of the valid policies one must be the user's, if a policy is required."""
-    constraints = _extension(leaf, x509.PolicyConstraints)
+    constraints = read_extension(leaf, x509.PolicyConstraints)
     required = constraints is not None and constraints.require_explicit_policy == 0
     if not required and state.explicit > 1:
         return None
@@ -145,13 +143,6 @@ def _is_self_issued(certificate: x509.Certificate) -> bool:
     return canonical_name(certificate.subject) == canonical_name(certificate.issuer)
 
 
-def _extension(certificate: x509.Certificate, kind: type[T]) -> T | None:
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
-
-
 def _mappings(certificate: x509.Certificate) -> list[tuple[str, str]]:
     """Return each (issuerDomainPolicy, subjectDomainPolicy); ValueError for what is not exactly that."""
     for extension in certificate.extensions:
@@ -159,30 +150,22 @@ def _mappings(certificate: x509.Certificate) -> list[tuple[str, str]]:
             value = extension.value
             if not isinstance(value, x509.UnrecognizedExtension):
                 raise ValueError("the policy mappings have an unexpected form")
-            (whole,) = _elements(value.value, 0x30)
-            return [_pair(each) for each in _elements(whole, 0x30)]
+            (whole,) = _of_tag(value.value, SEQUENCE)
+            return [_pair(each) for each in _of_tag(whole, SEQUENCE)]
     return []
 
 
 def _pair(content: bytes) -> tuple[str, str]:
-    issuer_policy, subject_policy = _elements(content, 0x06)
+    issuer_policy, subject_policy = _of_tag(content, OBJECT_IDENTIFIER)
     return _dotted(issuer_policy), _dotted(subject_policy)
 
 
-def _elements(content: bytes, tag: int) -> list[bytes]:
+def _of_tag(content: bytes, tag: int) -> list[bytes]:
     """Return the contents of the DER elements that follow each other, each of this tag."""
-    found: list[bytes] = []
-    at = 0
-    while at < len(content):
-        size, start = content[at + 1], at + 2
-        if size >= 0x80:
-            start += size - 0x80
-            size = int.from_bytes(content[at + 2 : start], "big")
-        if content[at] != tag or content[at + 1] == 0x80 or start + size > len(content):
-            raise ValueError("the policy mappings are malformed")
-        at = start + size
-        found.append(content[start:at])
-    return found
+    found = elements(content)
+    if any(each[0] != tag for each in found):
+        raise ValueError("the policy mappings are malformed")
+    return [body(each) for each in found]
 
 
 def _dotted(content: bytes) -> str:

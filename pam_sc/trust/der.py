@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Elements of DER (X.690, section 8.1), for the few places that the library parses but does not show.
+
+Tags of one byte and sizes up to four bytes. What is not well-formed raises ValueError or IndexError, so callers that
+read a stranger's bytes do it inside `read_strictly`.
+"""
+
+from __future__ import annotations
+
+SEQUENCE, INTEGER, OBJECT_IDENTIFIER, UTC_TIME, GENERALIZED_TIME = 0x30, 0x02, 0x06, 0x17, 0x18
+TIMES = (UTC_TIME, GENERALIZED_TIME)
+
+
+def element(der: bytes, at: int) -> tuple[int, int, int]:
+    """Return tag, start of the contents and end of the element at an offset."""
+    size, body = der[at + 1], at + 2
+    if size >= 0x80:
+        body, size = long_size(der, at + 1)
+    if body + size > len(der):
+        raise ValueError("it ends early")
+    return der[at], body, body + size
+
+
+def long_size(der: bytes, at: int) -> tuple[int, int]:
+    """Return where the contents start and their size, for a size in the long form at an offset."""
+    octets = der[at] & 0x7F
+    if not 1 <= octets <= 4:
+        raise ValueError("a size is malformed")
+    return at + 1 + octets, int.from_bytes(der[at + 1 : at + 1 + octets], "big")
+
+
+def elements(content: bytes) -> list[bytes]:
+    """Return the elements that follow each other, each whole; every byte belongs to one."""
+    found: list[bytes] = []
+    at = 0
+    while at < len(content):
+        after = element(content, at)[2]
+        found.append(content[at:after])
+        at = after
+    return found
+
+
+def body(whole: bytes) -> bytes:
+    """Return the contents of an element that stands alone."""
+    return whole[element(whole, 0)[1] :]
+
+
+def children(constructed: bytes) -> list[bytes]:
+    """Return the elements within an element that stands alone."""
+    return elements(body(constructed))
