@@ -31,10 +31,11 @@ REFUSALS: Mapping[str, str] = {
 class NonceVerdict(enum.Enum):
     """How the nonce of a response stands to the one that was sent (RFC 9654)."""
 
-    NOT_SENT = "not sent"
-    """A stored answer: its nonce, if any, is not looked at."""
+    STORED = "stored"
+    """Its nonce, if any, was looked at when it was fetched."""
     REPEATED = "repeated"
     ABSENT = "absent"
+    """It repeats none, or none was sent."""
     OTHER = "other"
 
 
@@ -61,7 +62,7 @@ class OcspFacts:
     singles: tuple[SingleFacts, ...] = ()
     """Those about this certificate; the others count for nothing."""
     produced_at: datetime.datetime | None = None
-    nonce: NonceVerdict = NonceVerdict.NOT_SENT
+    nonce: NonceVerdict = NonceVerdict.STORED
     unusable: str | None = None
     """Why the whole response must not be used."""
     signer: str | None

@@ -129,7 +129,7 @@ def with_fetched(
             crls += _crls(outcome.body, each.transfer.url, in_time)
         else:
             key = each.issuer.sha256, each.serial
-            message = OcspMessage(der=outcome.body, source=each.transfer.url, nonce=each.nonce)
+            message = OcspMessage(der=outcome.body, source=each.transfer.url, nonce=each.nonce, fetched=True)
             answers[key] = (*answers.get(key, ()), message)
     return replace(
         sources,

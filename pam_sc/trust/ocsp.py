@@ -178,16 +178,16 @@ def _facts(response: ReadResponse, message: OcspMessage, question: SignerQuestio
         response=response.status,
         singles=response.singles,
         produced_at=response.produced_at,
-        nonce=_nonce_verdict(message.nonce, response.nonce),
+        nonce=_nonce_verdict(message, response.nonce),
         unusable=response.unusable,
         signer=signer.problem,
         doubt=signer.doubt,
     )
 
 
-def _nonce_verdict(sent: bytes | None, found: bytes | None) -> NonceVerdict:
-    if sent is None:
-        return NonceVerdict.NOT_SENT
+def _nonce_verdict(message: OcspMessage, found: bytes | None) -> NonceVerdict:
+    if message.nonce is None:
+        return NonceVerdict.ABSENT if message.fetched else NonceVerdict.STORED
     if found is None:
         return NonceVerdict.ABSENT
-    return NonceVerdict.REPEATED if found == sent else NonceVerdict.OTHER
+    return NonceVerdict.REPEATED if found == message.nonce else NonceVerdict.OTHER

@@ -45,7 +45,9 @@ class OcspMessage:
     source: str
     """For people: the responder's URL."""
     nonce: bytes | None = None
-    """The nonce that was sent with the question, if this is the answer to it; None for a stored answer."""
+    """The nonce that was sent with the question, if this is the answer to it; None for a stored answer, or if none was."""
+    fetched: bool = False
+    """It came from the responder just now, and was not stored."""
 
 
 class OcspSet(Protocol):

@@ -160,7 +160,7 @@ UNDATED = replace(SINGLE, next_update=None)
         (NonceVerdict.ABSENT, AT - HOUR, STALE),
         (NonceVerdict.ABSENT, AT - SKEW, GOOD),
         (NonceVerdict.ABSENT, AT - SKEW - SECOND, STALE),
-        (NonceVerdict.NOT_SENT, AT, STALE),
+        (NonceVerdict.STORED, AT, STALE),
         (NonceVerdict.OTHER, AT, UNKNOWN),
     ],
 )
@@ -184,7 +184,7 @@ def test_stored_answer_without_next_update_says_why_it_is_stale() -> None:
         (NonceVerdict.ABSENT, True, UNKNOWN, "it does not repeat the nonce that was sent"),
         (NonceVerdict.ABSENT, False, GOOD, ""),
         (NonceVerdict.OTHER, False, UNKNOWN, "its nonce is not the one that was sent"),
-        (NonceVerdict.NOT_SENT, True, GOOD, ""),
+        (NonceVerdict.STORED, True, GOOD, ""),
     ],
 )
 def test_nonce_must_be_the_one_that_was_sent(

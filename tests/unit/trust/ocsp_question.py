@@ -69,6 +69,7 @@ def nobody_asks(signer: PathCertificate, issuers: tuple[PathCertificate, ...]) -
 def ask(
     *ders: bytes,
     nonce: bytes | None = None,
+    fetched: bool = False,
     mode: RevocationMode = REQUIRE,
     policy: Policy | None = None,
     responder: Signer | None = None,
@@ -80,7 +81,7 @@ def ask(
     return ask_ocsp(
         path_certificate(certificate),
         issuers,
-        [OcspMessage(der=der, source=f"{URL}{index}", nonce=nonce) for index, der in enumerate(ders)],
+        [OcspMessage(der=der, source=f"{URL}{index}", nonce=nonce, fetched=fetched) for index, der in enumerate(ders)],
         rules=RevocationRules(mode=mode),
         policy=policy or Policy(),
         at=AT,

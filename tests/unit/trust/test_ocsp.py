@@ -236,6 +236,13 @@ def test_answer_without_next_update_counts_with_its_nonce_and_not_from_the_store
     expect(ask(der), STALE, "it has no nextUpdate")
 
 
+def test_answer_without_next_update_to_a_question_without_a_nonce_counts_in_its_moment() -> None:
+    fresh, old = (response(single(next_update=None, this_update=AT - datetime.timedelta(minutes=age))) for age in (4, 6))
+    expect(ask(fresh, fetched=True), GOOD)
+    expect(ask(old, fetched=True), STALE, "it has no nextUpdate")
+    expect(ask(fresh), STALE, "it has no nextUpdate")
+
+
 # ---------------------------------------------------------------- times
 
 
