@@ -24,6 +24,8 @@ from pam_sc.network.urls import parse_url
 
 BESIDE_VALUE = 64 * 1024
 """How much larger than the value everything may be that the server sends."""
+BYTES_MAX = 64 << 20
+"""Of one answer, whatever `max_bytes` allows: LDAP has it in one piece, and ldap3 in several copies."""
 _SUCCESS = 0
 
 
@@ -47,7 +49,8 @@ class _Messages:
     def __init__(self, sock: socket.socket, job: Job) -> None:
         self._sock = sock
         self._job = job
-        self._left = job.order.transfer.max_bytes + BESIDE_VALUE
+        self._most = min(job.order.transfer.max_bytes, BYTES_MAX)
+        self._left = self._most + BESIDE_VALUE
         self.error: Exception | None = None
         """What went wrong here, which ldap3 turns into an exception of its own."""
 
@@ -81,7 +84,7 @@ class _Messages:
     def _exactly(self, count: int) -> bytes:
         self._left -= count
         if self._left < 0:
-            raise TransferError(f"the answer of the directory is larger than {self._job.order.transfer.max_bytes} bytes")
+            raise TransferError(f"the answer of the directory is larger than {self._most} bytes")
         data = bytearray(count)
         rest = memoryview(data)
         while rest:

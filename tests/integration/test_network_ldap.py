@@ -150,6 +150,13 @@ def test_nonsense_in_ldaps_form_is_a_failure(network: Network, junk: bytes) -> N
         assert network.failure(f"ldap://127.0.0.1:{server.port}/cn=crl", each_s=5)
 
 
+def test_answer_of_a_directory_is_limited_whatever_may_be_fetched(network: Network) -> None:
+    announced = b"\x30\x84\x04\x01\x00\x01"  # 64 MiB and what may stand beside the value, and a byte
+    with serving(answers(announced), reads_head=False) as server:
+        wanted = configured(f"ldap://127.0.0.1:{server.port}/cn=crl", max_bytes=256 << 20)
+        assert network.failure(wanted) == f"the answer of the directory is larger than {64 << 20} bytes"
+
+
 def test_endless_entries_are_cut_off(network: Network) -> None:
     entry = bytes.fromhex("300902010264040400") + b"\x30\x00"  # searchResEntry of the root without attributes
 
