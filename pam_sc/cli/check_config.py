@@ -15,7 +15,7 @@ from pam_sc.errors import PamScError
 WIDTHS = (9,)
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, short_help="Check the configuration and the PAM stacks.")
 @click.argument("file", required=False)
 @reporting
 @click.pass_obj

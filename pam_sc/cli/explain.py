@@ -13,7 +13,7 @@ from pam_sc.cli.output import EXIT_CODES, print_json, print_rows, reporting
 from pam_sc.cli.render import WIDTHS, exit_code, explain_json, explain_rows
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, short_help="Say step by step why a login works or not.")
 @click.argument("user", required=False)
 @click.option("--service", default="login", show_default=True, metavar="NAME", help="The PAM service that asks.")
 @click.option("--pin", "with_pin", is_flag=True, help="Ask for the PIN and go to the end. A wrong one costs a try.")

@@ -10,7 +10,7 @@ from pam_sc.cli.machine import Machine
 from pam_sc.cli.output import EXIT_CODES, print_json, print_rows, reporting
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, short_help="Show what is on the cards, and what is accepted.")
 @reporting
 @click.pass_obj
 def inspect(machine: Machine, config_path: str | None, as_json: bool) -> int:

@@ -53,7 +53,7 @@ class Commands(click.Group):
 @click.command(cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pam_sc", prog_name="pam-sc")
 def cli() -> None:
-    """Look at a smart card, explain a login with it, check the configuration."""
+    """Look at a smart card, explain a login with it, check the configuration, fetch revocation data."""
 
 
 def run(arguments: Sequence[str], machine: Machine) -> int:

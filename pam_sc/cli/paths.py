@@ -9,7 +9,7 @@ from pam_sc.cli.machine import Machine
 from pam_sc.cli.output import EXIT_CODES, print_json, print_line, reporting
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, short_help="Print where everything lies.")
 @reporting
 @click.pass_obj
 def paths(machine: Machine, config_path: str | None, as_json: bool) -> int:

@@ -31,7 +31,7 @@ _CERTIFICATE_BYTES_MAX = 1 << 20
 Progress = Callable[[int, int, int], None]
 
 
-@click.command(epilog=_EXIT_CODES)
+@click.command(epilog=_EXIT_CODES, short_help="Fetch CRLs and OCSP answers for logins.")
 @click.option("--all", "everything", is_flag=True, help="All sources (the default).")
 @click.option("--ca", metavar="NAME", help="Only what concerns this [[revocation.ca]].")
 @click.option("--cert", metavar="FILE", help="Only what this certificate and its issuers name.")
@@ -90,7 +90,7 @@ def _certificates_in(path: str) -> tuple[bytes, ...]:
     except OSError as error:
         raise PamScError(f"cannot read {path!r}: {error.strerror}") from error
     except ValueError as error:
-        raise TrustError(f"cannot use {path!r}: {error}") from error
+        raise TrustError(f"cannot use {path!r}: expected a certificate: {error}") from error
 
 
 def _on_card(inspection: Inspection) -> Iterator[tuple[bytes, tuple[bytes, ...]]]:

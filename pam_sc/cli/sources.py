@@ -88,8 +88,9 @@ def row_of(values: Values) -> Row:
         parts.append(f"{values['entries']:,} entries".replace("1 entries", "1 entry") if values["entries"] == 1
                      else f"{values['entries']:,} entries")
     if values["next_update"] is not None:
-        parts.append(f"next update {values['next_update']}")
+        parts.append(f"next update {time_text(datetime.datetime.fromisoformat(values['next_update']))}")
     about = [values[name] for name in ("issuer", "says") if values.get(name)]
+    about += [f"about serial {values['serial']}"] if values.get("serial") else []
     why = values.get("why")
     text = ", ".join([parts[0], *about, *parts[1:]])
     return Row((values["state"], values["kind"]), f"{text}: {why}" if why else text)
@@ -126,4 +127,4 @@ def _times(
 
 
 def _text(at: datetime.datetime | None) -> str | None:
-    return None if at is None else time_text(at)
+    return None if at is None else at.isoformat()

@@ -14,7 +14,7 @@ from pam_sc.cli.sources import WIDTHS, Values, listing_values, row_of
 _EXIT_CODES = "Exit codes: 0 everything is sound and fresh; 1 something is stale, damaged or unsafe; 2 an error."
 
 
-@click.command(epilog=_EXIT_CODES)
+@click.command(epilog=_EXIT_CODES, short_help="List the CRLs and OCSP answers at hand.")
 @reporting
 @click.pass_obj
 def store(machine: Machine, config_path: str | None, as_json: bool) -> int:
@@ -33,5 +33,5 @@ def _rows(found: Values) -> list[Row]:
     rows = [row_of(each) for each in found["sources"]] or [Row(("empty", ""), found["folder"])]
     rows += [Row(("problem", ""), problem) for problem in found["problems"]]
     if found["requests"]:
-        rows.append(Row(("waiting", ""), f"{found['requests']} requests of logins, for 'pam-sc refresh'"))
+        rows.append(Row(("requests", ""), f"{found['requests']} of logins: 'pam-sc refresh' fetches what they ask for"))
     return rows

@@ -19,7 +19,7 @@ LIMITS = (
 LOG_HINT = "the reason is in the system log: journalctl --facility authpriv, or /var/log/auth.log; look for 'pam_sc('"
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, short_help="Run the PAM stack of a service.")
 @click.argument("user")
 @click.option("--service", required=True, metavar="NAME", help="The PAM service whose stack is run.")
 @reporting

@@ -32,7 +32,7 @@ _FLAGS = ("explicit_policy", "inhibit_policy_mapping", "inhibit_any_policy")
 _BATCH_KEYS = frozenset({"id", *_PLACES, *_FLAGS, "policies", "at_time", "eku", "no_revocation"})
 
 
-@click.command(epilog=VERIFY_EXIT_CODES)
+@click.command(epilog=VERIFY_EXIT_CODES, short_help="Judge a certificate without a card.")
 @click.option("--cert", metavar="FILE", help="The certificate.")
 @click.option("--anchors", metavar="DIR", help="The trust anchors, a folder or a file.")
 @click.option("--intermediates", metavar="DIR", help="Further certificates of authorities.")

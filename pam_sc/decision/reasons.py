@@ -280,15 +280,18 @@ REASONS: dict[Reason, ReasonRow] = {
 
     Reason.UNTRUSTED: ReasonRow(
         Step.PATH, PamCode.AUTH_ERR, Severity.NOTICE,
-        "The certificate on the card is not trusted here", "no path to a certificate in [trust] anchors",
+        "The certificate on the card is not trusted here",
+        "put the issuing CA into [trust] intermediates, or its root into [trust] anchors, if it is to be trusted",
     ),
     Reason.PATH_INVALID: ReasonRow(
         Step.PATH, PamCode.AUTH_ERR, Severity.NOTICE,
-        "The certificate on the card is not trusted here", "the path to the trust anchor breaks a rule of RFC 5280",
+        "The certificate on the card is not trusted here",
+        "the certificate that breaks a rule of RFC 5280 must be renewed, or see 'Old PKIs' in docs/trust.md",
     ),
     Reason.PATH_TOO_WEAK: ReasonRow(
         Step.PATH, PamCode.AUTH_ERR, Severity.NOTICE,
-        "The certificate on the card is not trusted here", "a certificate on the path uses a weak key or a broken hash",
+        "The certificate on the card is not trusted here",
+        "the certificate with a weak key or a broken hash must be renewed, or see 'Old PKIs' in docs/trust.md",
     ),
 
     Reason.CERTIFICATE_REVOKED: ReasonRow(

@@ -63,3 +63,11 @@ def refused_name(host: str) -> str | None:
         return refused_class(socket.inet_ntoa(socket.inet_aton(name)))  # 127.1 and 0x7f000001 too
     except OSError:
         return None
+
+
+def refusal(kind: str) -> str:
+    """Say that a URL leads to an address of a class that is refused, and what would allow it."""
+    return (
+        f"the URL leads to a {kind} address, which only a URL of the configuration may, "
+        'unless [revocation] loopback is "allow"'
+    )

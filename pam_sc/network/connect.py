@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pam_sc.errors import TransferError
-from pam_sc.network.addresses import refused_class
+from pam_sc.network.addresses import refusal, refused_class
 from pam_sc.network.job import Job
 
 Address = tuple[socket.AddressFamily, tuple[Any, ...]]
@@ -35,8 +35,9 @@ def connect(host: str, port: int, job: Job, *, anywhere: bool) -> socket.socket:
 def _allowed(addresses: Sequence[Address]) -> list[Address]:
     classes = [refused_class(str(address[0])) for _, address in addresses]
     allowed = [address for address, refused in zip(addresses, classes, strict=True) if refused is None]
-    if addresses and not allowed:
-        raise TransferError(f"the URL leads to a {classes[0]} address, which only a URL of the configuration may")
+    refused = [each for each in classes if each is not None]
+    if refused and not allowed:
+        raise TransferError(refusal(refused[0]))
     return allowed
 
 

@@ -12,7 +12,7 @@ import io
 import socket
 
 from pam_sc.errors import TransferError
-from pam_sc.network.addresses import refused_name
+from pam_sc.network.addresses import refusal, refused_name
 from pam_sc.network.connect import connect, secured
 from pam_sc.network.job import Job
 from pam_sc.network.urls import Url, parse_proxy, parse_url, redirected
@@ -87,7 +87,7 @@ def _ask(job: Job, url: Url, *, anywhere: bool) -> http.client.HTTPResponse:
     else:
         refused = None if anywhere else refused_name(url.host)
         if refused is not None:
-            raise TransferError(f"the URL leads to a {refused} address, which only a URL of the configuration may")
+            raise TransferError(refusal(refused))
         sock = connect(proxy.host, proxy.port, job, anywhere=True)
         if url.secure:
             _tunnel(_Stream(sock, job), url)

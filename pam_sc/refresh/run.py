@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import datetime
 import os
+import pwd
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from pam_sc.config.model import Configuration, LookupSettings
+from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration, LookupSettings
 from pam_sc.config.model import Fetch as FetchSetting
 from pam_sc.errors import ConfigError, OwnershipError, PamScError, StoreError
 from pam_sc.material import load_configured_trust, load_revocation
@@ -25,7 +26,7 @@ from pam_sc.refresh.crls import take_crl
 from pam_sc.refresh.files import index_files
 from pam_sc.refresh.model import Scene, Tell, WantedCrl
 from pam_sc.refresh.plan import Plan, Planner, Selection
-from pam_sc.transfer import Outcome, Transfer
+from pam_sc.transfer import REQUESTS_FOLDER, Outcome, Transfer
 from pam_sc.trust.replacing import LOCK_WAIT_S, locked
 
 TOGETHER = 16
@@ -61,13 +62,14 @@ def refresh(run: Run) -> tuple[str, ...]:
     if not may_fetch and settings.crls is None:
         raise ConfigError(f"cannot refresh: {_off(run.configuration)}")
     _make_folder(settings.store, run.trusted_uids)
+    problems = tuple(_make_requests_folder(settings.store))
     with locked(settings.store, run.lock_wait_s):
         scene = _scene(run)
         if run.selection == Selection():
             skew = datetime.timedelta(seconds=settings.lookup.clock_skew_s)
             indexed = index_files(settings.crls, scene, skew, run.tell)
             if indexed and not may_fetch:
-                return (*scene.trust.problems, f"nothing is fetched: {_off(run.configuration)}")
+                return (*problems, *scene.trust.problems, f"nothing is fetched: {_off(run.configuration)}")
         if not may_fetch:
             raise ConfigError(f"cannot refresh: {_off(run.configuration)}")
         plan = Planner(run.configuration, scene, run.selection).plan()
@@ -78,7 +80,7 @@ def refresh(run: Run) -> tuple[str, ...]:
                 fetching.crls()
                 fetching.answers()
         remove_old_answers(plan.scene)
-        return (*scene.trust.problems, *plan.problems)
+        return (*problems, *scene.trust.problems, *plan.problems)
 
 
 def _may_fetch(configuration: Configuration) -> bool:
@@ -102,6 +104,20 @@ def _make_folder(folder: str, trusted_uids: frozenset[int]) -> None:
         raise StoreError(f"cannot make the store {folder!r}: {error.strerror}; run this command as root") from error
     except OwnershipError as error:
         raise StoreError(f"cannot use the store: {error}") from error
+
+
+def _make_requests_folder(store: str) -> Iterator[str]:
+    """Make the folder in which logins leave requests, the verifier's own; yield why that cannot be done."""
+    folder = os.path.join(store, REQUESTS_FOLDER)
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(folder, mode=0o700)
+        if os.geteuid() == 0 and os.lstat(folder).st_uid == 0:  # new, or left like this by a run that was killed
+            account = pwd.getpwnam(VERIFIER_ACCOUNT)
+            os.chown(folder, account.pw_uid, account.pw_gid, follow_symlinks=False)
+    except (OSError, KeyError) as error:
+        why = error.strerror if isinstance(error, OSError) else f"there is no account {VERIFIER_ACCOUNT!r}"
+        yield f"logins cannot ask for what is missing: cannot make {folder!r}: {why}"
 
 
 def _scene(run: Run) -> Scene:

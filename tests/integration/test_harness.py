@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
 from tests.support import pam_host
+from tests.support.installation import harness_for_all, installed_for
 from tests.support.namespace import Cover, Namespace
 from tests.support.pam_host import Login
 from tests.support.pam_world import HARNESS, World
@@ -52,6 +53,34 @@ def test_the_world_has_its_own_accounts_and_the_machine_keeps_its(world: World) 
     world.run(["sh", "-c", "echo eve:x:4003:4003::/:/bin/sh >> /etc/passwd"])
     assert world.run(["id", "-u", "eve"]).stdout == "4003\n"
     assert Path("/etc/passwd").read_bytes() == before
+
+
+def test_the_accounts_of_a_world_can_run_what_lies_in_a_clone_that_is_closed_to_them(tmp_path: Path) -> None:
+    for name in ("tests/support", "tools"):
+        (tmp_path / "clone" / name).mkdir(parents=True)
+    program = tmp_path / "clone" / "tests" / "support" / "program.py"
+    program.write_text("print('ran')")
+    for path in (program, *(tmp_path / "clone").rglob("*/"), tmp_path / "clone"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    shown = harness_for_all(tmp_path / "clone")
+    result = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", "/usr/bin/python3",
+                             str(shown / "tests" / "support" / "program.py")], capture_output=True, text=True, check=False)
+    assert (result.stdout, result.stderr) == ("ran\n", "")
+
+
+def test_an_environment_that_is_closed_to_others_is_copied_for_a_world(tmp_path: Path) -> None:
+    packages = tmp_path / "lib" / "python3.11" / "site-packages" / "package"
+    packages.mkdir(parents=True)
+    (packages / "module.py").touch(0o600)
+    for path in (tmp_path, *tmp_path.rglob("*/")):
+        path.chmod(0o755)
+    assert installed_for(0, tmp_path) == tmp_path
+    installed_for.cache_clear()
+    packages.chmod(0o700)
+    copy = installed_for(0, tmp_path)
+    assert copy != tmp_path
+    assert (copy / packages.relative_to(tmp_path)).stat().st_mode & 0o777 == 0o755
+    assert (copy / packages.relative_to(tmp_path) / "module.py").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_command_runs_as_the_user_with_that_users_groups_only(world: World) -> None:

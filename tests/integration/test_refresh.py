@@ -58,7 +58,7 @@ def test_a_newer_crl_takes_the_place_of_the_older(site: Site) -> None:
     site.publish(12, LISTED, number=2)
     assert site.refresh()[1][site.server.url()]["state"] == "fresh"
     assert site.says() == "listed"
-    assert len(os.listdir(site.folder)) == 2, "the index and the lock"
+    assert len(os.listdir(site.folder)) == 3, "the index, the lock and the folder of requests"
 
 
 def test_a_crl_in_pem_is_taken_too(site: Site) -> None:

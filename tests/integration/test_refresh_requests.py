@@ -74,6 +74,17 @@ def test_what_a_login_asked_for_is_fetched_and_kept_fresh_when_its_request_is_go
         assert os.listdir(folder) == [], "nobody has used that card for a month"
 
 
+@pytest.mark.parametrize("left_by_a_killed_run", [False, True])
+def test_the_folder_of_requests_is_made_with_the_store(site: Site, *, left_by_a_killed_run: bool) -> None:
+    folder = site.folder / "requests"
+    if left_by_a_killed_run:
+        folder.mkdir(mode=0o700, parents=True)
+    site.configure('loopback = "allow"', 'ocsp = "off"', sources=[])
+    site.refresh()
+    about, account = folder.stat(), site.world.account("pam_sc")
+    assert (about.st_uid, about.st_gid, about.st_mode & 0o777) == (account.uid, account.gid, 0o700)
+
+
 def test_another_user_can_leave_nothing(site: Site) -> None:
     folder = requests_folder(site)
     leave(site, site.authority, user="alice", serial=LISTED, crl_urls=[site.server.url()])

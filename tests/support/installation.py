@@ -2,7 +2,7 @@
 """The installed pam_sc of this environment, in a place that it accepts to be run from.
 
 pam_sc runs nothing and believes no file that somebody else could have changed. A clone may lie in such a place (a
-folder its group can write, for example); then a copy in a folder of one's own is used, which goes with this process.
+folder its group can write, or one that is closed to others); then a copy is used, which goes with this process.
 """
 
 from __future__ import annotations
@@ -49,19 +49,37 @@ def _is_safe(path: Path, uid: int) -> bool:
     return not writable or (about.st_uid == 0 and bool(about.st_mode & stat.S_ISVTX))
 
 
+def _is_open(path: Path) -> bool:
+    """Say whether everybody may look into a folder: a umask of 077 makes others."""
+    return path.stat().st_mode & 0o005 == 0o005
+
+
 @functools.cache
 def installed_for(uid: int, prefix: Path | None = None) -> Path:
     """The environment itself if `uid` can run it, else a copy of it that `uid`, the owner of this process, can run.
 
-    For root only the environment's own folders count: a world shows them in another place.
+    For root only the environment's own folders count: a world shows them in another place, and to its accounts too.
     """
     prefix = prefix or Path(sys.prefix)
     inside = [prefix, *prefix.glob("lib/python3*/site-packages/**/")]
-    if all(_is_safe(path, uid) for path in inside) and (uid == 0 or is_trusted_by(uid, prefix)):
+    fits = all(_is_safe(path, uid) for path in inside)
+    if fits and (all(_is_open(path) for path in inside) if uid == 0 else is_trusted_by(uid, prefix)):
         return prefix
-    copy = own_folder("prefix")
-    subprocess.run(["cp", "-R", "-P", f"{prefix}/.", str(copy)], check=True)
-    subprocess.run(["chmod", "-R", "go-w", str(copy)], check=True)
+    return _copied("prefix", prefix)
+
+
+@functools.cache
+def harness_for_all(repository: Path) -> Path:
+    """A copy of what the accounts of a world run of the tests: the clone itself may be nobody's but its owner's."""
+    return _copied("harness", repository / "tests", repository / "tools", below=True)
+
+
+def _copied(name: str, *folders: Path, below: bool = False) -> Path:
+    """The content of the folders (or, with `below`, the folders) for everybody to read and for nobody else to write."""
+    copy = own_folder(name)
+    for folder in folders:
+        subprocess.run(["cp", "-R", "-P", str(folder) if below else f"{folder}/.", str(copy)], check=True)
+    subprocess.run(["chmod", "-R", "a+rX,go-w", str(copy)], check=True)
     return copy
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.support.installation import PREFIX, installed_for
+from tests.support.installation import PREFIX, harness_for_all, installed_for
 from tests.support.namespace import CLEAN_ENVIRONMENT, Cover, Namespace
 from tests.support.syslog_socket import SyslogLine, SyslogSocket
 
@@ -88,7 +88,7 @@ class World:
         for name in ("pam_sc", "harness"):
             (folder / "opt" / name).mkdir()
         namespace = Namespace([*_covers(folder), Cover(installed_for(0, prefix), PREFIX),
-                               Cover(REPOSITORY, HARNESS)])
+                               Cover(harness_for_all(REPOSITORY), HARNESS)])
         return cls(folder, tuple(accounts), namespace, SyslogSocket(folder / "dev"))
 
     def path(self, inside: str) -> Path:

@@ -247,7 +247,8 @@ def test_inspect_writes_the_same_for_people(capsys: Capture) -> None:
         "        unusable    commonName 'x' holds a control character",
         "        accepted    for alice, with the PIN",
         "        refused     untrusted: nobody issued it",
-        "        do this     no path to a certificate in [trust] anchors",
+        "        do this     put the issuing CA into [trust] intermediates, or its root into [trust] anchors, "
+        "if it is to be trusted",
     ):
         assert line in out.splitlines()
 
