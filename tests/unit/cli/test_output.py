@@ -19,6 +19,14 @@ ROWS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal with colours, whatever the tests run in."""
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("NO_COLOR", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def on_terminal(rows: list[Row], width: int = 80) -> str:
     file = io.StringIO()
     print_table(rows, (8, 10), Console(file=file, force_terminal=True, width=width, highlight=False))
