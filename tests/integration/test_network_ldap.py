@@ -12,13 +12,12 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.installation import worker_in
-from tests.support.network_process import Network, by_certificate, configured, network_tree, started, without_privilege
+from tests.support.network_process import Network, by_certificate, configured, started
 from tests.support.pam_world import World
 from tests.support.pki import CertificateAuthority
 from tests.support.server_tls import certificates_of, server_certificate
 from tests.support.slapd import SUFFIX, Directory, crl_entry, directory
 from tests.support.tcp_server import answers, serving
-from tests.support.worker_tree import WorkerTree
 
 SHORT = 0.4
 # The answer to the first message of a process.
@@ -42,18 +41,6 @@ def ldap(tmp_path_factory: pytest.TempPathFactory, authority: CertificateAuthori
                f"dn: cn=elsewhere,{SUFFIX}\nobjectClass: referral\nobjectClass: extensibleObject\ncn: elsewhere\n"
                f"ref: ldap://127.0.0.1:9/cn=crl,{SUFFIX}\n"]
     with directory(tmp_path_factory.mktemp("slapd"), entries) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def tree() -> Iterator[WorkerTree]:
-    with network_tree() as made:
-        yield made
-
-
-@pytest.fixture
-def network(tree: WorkerTree) -> Iterator[Network]:
-    with started([str(tree.worker), "network"], **without_privilege()) as running:
         yield running
 
 

@@ -8,17 +8,15 @@ machine does hits both. Printed are the medians and their ratio. Needs root (it 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
+from tests.support.bench_world import play, run_inside
 from tests.support.installation import PREFIX, module_in, worker_in
 from tests.support.login_setup import LoginSetup
 from tests.support.pam_world import HARNESS, World
@@ -31,20 +29,14 @@ SERVICES = ("pam_sc", "pam_pkcs11")
 
 def main() -> int:
     """Set both up, see that both accept the right PIN and refuse a wrong one, measure, print."""
-    if os.geteuid() != 0:
-        print("cannot measure: a private mount namespace needs root", file=sys.stderr)
-        return 1
-    folder = Path(tempfile.mkdtemp(prefix="pam_sc-bench-"))
-    try:
-        with World.create(folder / "world") as world:
-            set_up(world)
-            result = world.run([f"{PREFIX}/bin/python", "-P", f"{HARNESS}/tools/bench/login.py", "inside"], timeout=600)
-            if result.returncode:
-                print(result.stderr, *world.logged()[-4:], sep="\n", file=sys.stderr)
-                return result.returncode
-            return report(json.loads(result.stdout))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    return play(measure_in)
+
+
+def measure_in(world: World) -> int:
+    """Set both up in a world, and measure there."""
+    set_up(world)
+    inside = [f"{PREFIX}/bin/python", "-P", f"{HARNESS}/tools/bench/login.py", "inside"]
+    return run_inside(world, inside, lambda said: report(json.loads(said)))
 
 
 def measure_inside() -> int:

@@ -7,16 +7,14 @@ private mount namespace).
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
+from tests.support.bench_world import play
 from tests.support.crl_server import CrlServer
 from tests.support.installation import PREFIX
 from tests.support.login_setup import LoginSetup
@@ -40,15 +38,8 @@ name = "cn"
 
 def main() -> int:
     """Measure a first refresh, one of a newer CRL, and one where nothing changed; 1 if over the budget."""
-    if os.geteuid() != 0:
-        print("cannot measure: a private mount namespace needs root", file=sys.stderr)
-        return 1
-    folder = Path(tempfile.mkdtemp(prefix="pam_sc-bench-"))
-    try:
-        with World.create(folder / "world") as world, CrlServer() as server:
-            return measure(world, server)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with CrlServer() as server:
+        return play(lambda world: measure(world, server))
 
 
 def measure(world: World, server: CrlServer) -> int:

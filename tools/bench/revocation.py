@@ -10,17 +10,15 @@ beside them. Needs root (it plays in a private mount namespace).
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import statistics
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from pam_sc.trust.index_format import ocsp_file_name
 from pam_sc.trust.ocsp import ocsp_key
+from tests.support.bench_world import play, run_inside
 from tests.support.installation import module_in, worker_in
 from tests.support.login_setup import LoginSetup
 from tests.support.ocsp_answer import Response, Single, ocsp_response
@@ -41,21 +39,14 @@ Found = dict[str, list[tuple[float, int]]]
 
 def main() -> int:
     """Set everything up, measure in the world, print."""
-    if os.geteuid() != 0:
-        print("cannot measure: a private mount namespace needs root", file=sys.stderr)
-        return 1
-    folder = Path(tempfile.mkdtemp(prefix="pam_sc-bench-"))
-    try:
-        with World.create(folder / "world") as world:
-            set_up(world)
-            command = ["/usr/bin/python3", "-I", "-S", f"{HARNESS}/tests/support/measured_login.py"]
-            result = world.run(command, input=json.dumps(order()), timeout=1200)
-            if result.returncode:
-                print(result.stderr, *world.logged()[-4:], sep="\n", file=sys.stderr)
-                return result.returncode
-            return report(json.loads(result.stdout))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    return play(measure_in)
+
+
+def measure_in(world: World) -> int:
+    """Set everything up in a world, and measure there."""
+    set_up(world)
+    command = ["/usr/bin/python3", "-I", "-S", f"{HARNESS}/tests/support/measured_login.py"]
+    return run_inside(world, command, lambda said: report(json.loads(said)), json.dumps(order()))
 
 
 def order() -> dict[str, object]:
