@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse to test the checkout in place of what is installed."""
+    """Refuse to test the checkout in place of what is installed, and let other accounts read what the tests write."""
+    os.umask(0o022)
     installed = Path(sys.prefix).resolve() in Path(pam_sc.__file__).resolve().parents
     if os.environ.get("PAM_SC_TEST_INSTALLED") == "1" and not installed:
         raise pytest.UsageError(f"pam_sc comes from {pam_sc.__file__}, not from {sys.prefix}")

@@ -71,6 +71,7 @@ class Stage:
 
 def main() -> int:
     """Play every case; the exit status says whether all ended as they should."""
+    os.umask(0o022)  # whatever the caller's: logins read the files of a case under accounts of their own
     with (root_stage if os.geteuid() == 0 else user_stage)() as stage:
         make_cards(stage)
         print(f"{bold('pam_sc demo')}: {len(CASES)} logins of {stage.account!r} through libpam, "
