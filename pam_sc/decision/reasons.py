@@ -221,7 +221,7 @@ REASONS: dict[Reason, ReasonRow] = {
     ),
     Reason.TOKEN_HIDDEN: ReasonRow(
         Step.TOKEN, PamCode.AUTHINFO_UNAVAIL, Severity.ERROR,
-        "No card found", "the account of [token] run_as may not read the token's files",
+        "No card found", "let [token] run_as read the token's files; for a program without privilege, its user",
     ),
     Reason.TOKEN_UNREADABLE: ReasonRow(
         Step.TOKEN, PamCode.AUTHINFO_UNAVAIL, Severity.WARNING,
