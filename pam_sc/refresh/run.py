@@ -97,6 +97,7 @@ def _off(configuration: Configuration) -> str:
 
 
 def _make_folder(folder: str, trusted_uids: frozenset[int]) -> None:
+    umask = os.umask(0o022)  # logins read it under another account
     try:
         os.makedirs(folder, mode=0o755, exist_ok=True)
         resolve_trusted(folder, trusted_uids)
@@ -104,6 +105,8 @@ def _make_folder(folder: str, trusted_uids: frozenset[int]) -> None:
         raise StoreError(f"cannot make the store {folder!r}: {error.strerror}; run this command as root") from error
     except OwnershipError as error:
         raise StoreError(f"cannot use the store: {error}") from error
+    finally:
+        os.umask(umask)
 
 
 def _make_requests_folder(store: str) -> Iterator[str]:

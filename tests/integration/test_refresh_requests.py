@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,17 @@ def test_the_folder_of_requests_is_made_with_the_store(site: Site, *, left_by_a_
     site.refresh()
     about, account = folder.stat(), site.world.account("pam_sc")
     assert (about.st_uid, about.st_gid, about.st_mode & 0o777) == (account.uid, account.gid, 0o700)
+
+
+def test_a_store_that_is_made_under_a_strict_umask_is_open_to_the_verifier(site: Site) -> None:
+    site.configure('loopback = "allow"', 'ocsp = "off"')
+    site.publish(LISTED)
+    shutil.rmtree(site.folder.parent)
+    done = site.world.run(["sh", "-c", 'umask 077; exec "$@"', "sh", *PAM_SC, "refresh", "--config", site.config])
+    assert done.returncode == 0, done.stderr
+    assert {path.stat().st_mode & 0o777 for path in (site.folder.parent, site.folder)} == {0o755}
+    assert {path.stat().st_mode & 0o777 for path in site.folder.glob("crl-*")} == {0o644}
+    assert site.run("store", user="pam_sc").returncode == 0
 
 
 def test_another_user_can_leave_nothing(site: Site) -> None:
