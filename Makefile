@@ -23,7 +23,7 @@ $(VENV)/.requirements: $(LOCKS) tools/make_venv | ready
 
 $(VENV)/.built: $(SOURCES) $(VENV)/.requirements
 	@tools/build_wheel $(VENV) dist
-	@$(VENV)/bin/pip install --quiet --no-index --no-deps --force-reinstall dist/pam_sc-*.whl
+	@umask 022; $(VENV)/bin/pip install --quiet --no-index --no-deps --force-reinstall dist/pam_sc-*.whl
 	@touch $@
 
 demo: build
