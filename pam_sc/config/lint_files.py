@@ -49,7 +49,7 @@ def check_folder(key: str, path: str, owners: frozenset[int], *, make_it: str) -
         yield Finding(Weight.ERROR, key, f"{path} is not a folder")
     elif found.st_uid not in owners:
         yield Finding(Weight.WARNING, key, f"{path} belongs to uid {found.st_uid}, so nothing in it counts;"
-                      f" run: chown -R root:root {path}")
+                      f" run: chown -R root:root {path} && pam-sc refresh")
     elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         yield Finding(Weight.WARNING, key, f"others can write to {path}, so nothing in it counts; run: chmod 755 {path}")
     elif not _mode_has(path, stat.S_IXOTH | stat.S_IROTH):

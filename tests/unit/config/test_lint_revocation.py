@@ -114,7 +114,7 @@ def test_a_store_that_nothing_fills_is_not_missed(good: Configuration, place: Pa
 def test_a_store_of_somebody_else_is_a_warning(good: Configuration, place: Path) -> None:
     found = findings(good, owners=frozenset({54321}))
     uid = (place / "store").stat().st_uid
-    text = f"{place}/store belongs to uid {uid}, so nothing in it counts; run: chown -R root:root {place}/store"
+    text = f"{place}/store belongs to uid {uid}, so nothing in it counts; run: chown -R root:root {place}/store && pam-sc refresh"
     assert found == [Finding(Weight.WARNING, "revocation.store", text)]
 
 
