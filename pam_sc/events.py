@@ -118,7 +118,7 @@ class EventLog:
 
 def pseudonym(certificate_sha256: bytes, machine_id: str) -> str:
     """Return what names a certificate in this machine's log: the same in every line, of no use on another machine."""
-    from cryptography.hazmat.primitives import hashes, hmac  # a login has it by now; hashlib would load OpenSSL again
+    from cryptography.hazmat.primitives import hashes, hmac  # a login has it by now
 
     code = hmac.HMAC(b"pam_sc-log-v1\0" + machine_id.encode(), hashes.SHA256())
     code.update(certificate_sha256)

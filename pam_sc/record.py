@@ -88,6 +88,12 @@ def _init(
     made = {n: d.default_factory for n, d in described.items() if isinstance(d, Field) and d.default_factory is not None}
 
     def __init__(self: object, *positional: Any, **named: Any) -> None:  # noqa: ANN401, N807
+        if not positional and named.keys() == described.keys():  # the usual ways first: all by name, or all by position
+            vars(self).update(named)
+            return
+        if not named and len(positional) == len(names) and not kw_only:
+            vars(self).update(zip(names, positional, strict=True))
+            return
         if len(positional) > (0 if kw_only else len(names)):
             raise TypeError(f"{cls_name} takes fewer positional arguments")
         values = dict(zip(names, positional, strict=False))

@@ -38,7 +38,6 @@ def main() -> int:
         ("a bare interpreter", ""),
         ("the card process's imports", _CARD),
         ("the verifier's imports", _VERIFIER),
-        ("the same, and hashlib", _VERIFIER + "import hashlib\n"),
     ):
         print(f"  {title:42} {_median(_BEGIN + program + _SPENT):6.1f}")
     for title, decorate in (
