@@ -64,7 +64,11 @@ def test_a_damaged_index_is_made_anew(site: Site) -> None:
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_at_any_moment_leaves_the_state_before_or_after(site: Site) -> None:
-    """Fifty runs, each to replace a CRL of 60,000 entries by one that says the opposite, killed at random moments."""
+    """Fifty runs, each to replace a CRL of 60,000 entries by one that says the opposite, killed at random moments.
+
+    The moments follow the machine: after a run that came too early to its end the next may take longer, and the other
+    way round, so that both ends and what lies between are met however busy it is.
+    """
     chance = random.Random(7)
     lists = {says: large_entries(60_000, (serial,)) for says, serial in (("listed", LISTED), ("not listed", 1))}
     site.server.files["/ca.crl"] = crl_with_entries(site.authority, lists["not listed"], 1)
@@ -79,6 +83,7 @@ def test_a_run_that_is_killed_at_any_moment_leaves_the_state_before_or_after(sit
         said = site.says()
         assert said in (before, after), f"after the kill of CRL {number}"
         died["after" if said == after else "before"] += 1
+        seconds *= 0.92 if said == after else 1.04
         died["writing"] += bool(list(site.folder.glob(".unfinished-*")))
         before = said
     assert died["before"] >= 5, died
