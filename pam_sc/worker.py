@@ -100,6 +100,9 @@ class Verifier:
         except CardProcessLost as error:
             return Denied(Reason.CARD_PROCESS_LOST_AFTER_PIN if self._pin_is_out else Reason.CARD_PROCESS_LOST, str(error))
         except DeadlineExceeded as error:
+            if self._network is not None and not self._pin_is_out:
+                # what a server sends must not make a card "unavailable", however long it takes to look at
+                return Denied(Reason.REVOCATION_UNKNOWN, "the time was over after something had been fetched")
             return Denied(Reason.CARD_TIMEOUT_AFTER_PIN if self._pin_is_out else Reason.CARD_TIMEOUT, str(error))
         except ProtocolError as error:
             return Denied(Reason.INTERNAL_ERROR, str(error))

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from tests.support import rig as codes
+from tests.support.der import tlv
 from tests.support.namespace import is_available
 from tests.support.ocsp_responder import Answer, OcspResponder
 from tests.support.pam_host import Outcome
 from tests.support.pam_world import World
 from tests.support.pki import DAY, CertificateAuthority, Issued, now
 from tests.support.rig import Rig, prompts, reason
+from tests.support.stores import crl_with_entries
 
 pytestmark = pytest.mark.root
 
@@ -219,3 +221,15 @@ def test_server_that_hangs_is_no_way_around_a_required_card(
     responder.answer = Answer.SILENT
     leaf = rig.setup.authority.issue(ocsp=[responder.url])
     refused(login(leaf, ONLINE.replace("timeout = 2", "timeout = 60")), NOT_AT_HAND)
+
+
+def test_crl_that_takes_all_the_time_to_look_at_is_no_way_around_a_required_card(
+    rig: Rig, responder: OcspResponder
+) -> None:
+    """Its entries have critical extensions, so each is walked; who signed it is asked only then."""
+    critical = tlv(0x30, tlv(0x30, bytes.fromhex("0603551d150101ff04030a0101")))
+    entry = tlv(0x30, bytes.fromhex("020101") + tlv(0x17, b"250101120000Z") + critical)
+    slow = crl_with_entries(CertificateAuthority("Example CA"), entry * 1_000_000, 1)
+    leaf = rig.setup.authority.issue(crl_distribution_points=[serve(responder, slow)])
+    config = rig.setup.card(f"online{next(_CARDS)}", [leaf], revocation=ONLINE)
+    refused(rig.login(config, "timeout=4"), UNKNOWN)
