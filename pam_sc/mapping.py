@@ -15,24 +15,50 @@ from typing import Any, Self, TypeVar
 
 from pam_sc.decision.evidence import MappedAccounts, MappingFailed, MappingFinding
 from pam_sc.decision.identity import Subject
+from pam_sc.decision.reasons import Reason
 from pam_sc.errors import ConfigError, MapperError, PamScError
 from pam_sc.mapfile import unusable_account
 from pam_sc.record import record
+from pam_sc.services import NOBODY_TO_ASK, CannotMap, Services
 
 T = TypeVar("T")
 
-BUILT_IN: Mapping[str, str] = {"cn": "pam_sc.mappers.cn:CnMapper"}
+BUILT_IN: Mapping[str, str] = {
+    "cn": "pam_sc.mappers.cn:CnMapper",
+    "command": "pam_sc.mappers.command:CommandMapper",
+    "digest": "pam_sc.mappers.digest:DigestMapper",
+    "generic": "pam_sc.mappers.generic:GenericMapper",
+    "krb": "pam_sc.mappers.krb:KrbMapper",
+    "ldap": "pam_sc.mappers.ldap:LdapMapper",
+    "mail": "pam_sc.mappers.mail:MailMapper",
+    "null": "pam_sc.mappers.null:NullMapper",
+    "opensc": "pam_sc.mappers.opensc:OpenscMapper",
+    "openssh": "pam_sc.mappers.openssh:OpensshMapper",
+    "pwent": "pam_sc.mappers.pwent:PwentMapper",
+    "rules": "pam_sc.mappers.rules:RulesMapper",
+    "serial": "pam_sc.mappers.serial:SerialMapper",
+    "subject": "pam_sc.mappers.subject:SubjectMapper",
+    "uid": "pam_sc.mappers.uid:UidMapper",
+    "upn": "pam_sc.mappers.upn:UpnMapper",
+}
 """Our own mappers: found without reading the metadata of every distribution, for which each login would wait."""
+
+ALIASES: Mapping[str, str] = {"ms": "upn"}
+"""Names that pam_pkcs11 uses for mappers of ours."""
 
 ENTRY_POINTS = "pam_sc.mappers"
 
 
 @record
 class MapperContext:
-    """What a mapper may know beyond its own table: where the table stands (for messages), who may own its files."""
+    """What a mapper may know beyond its own table: where the table stands (for messages), who may own its files.
+
+    `services`: whom it may ask. Only to be asked when a certificate is there: a configuration is also read to be checked.
+    """
 
     where: str
     trusted_uids: frozenset[int]
+    services: Services = NOBODY_TO_ASK
 
 
 class Mapper(abc.ABC):
@@ -55,6 +81,10 @@ class Mapper(abc.ABC):
     def claims(self, subject: Subject, account: str) -> bool:
         """Say whether the certificate maps to this very account. MapperError if that cannot be found out."""
 
+    def why(self, subject: Subject, account: str | None) -> tuple[str, ...]:  # noqa: ARG002 - for those that can say more
+        """Say for `pam-sc explain` how the mapper came to its answer, a line each; a login never asks."""
+        return ()
+
 
 @record
 class LoadedMapper:
@@ -65,13 +95,16 @@ class LoadedMapper:
 
 
 def load_mappers(
-    settings: Sequence[tuple[str, Mapping[str, Any], str]], trusted_uids: frozenset[int]
+    settings: Sequence[tuple[str, Mapping[str, Any], str]],
+    trusted_uids: frozenset[int],
+    services: Services = NOBODY_TO_ASK,
 ) -> tuple[LoadedMapper, ...]:
     """Make the configured mappers, each from (name, its table, where it stands); ConfigError if one cannot be made."""
     if not settings:
         raise ConfigError("no mapper is configured, expected at least one [[mapper]]: no certificate would ever map")
     return tuple(
-        LoadedMapper(name, _made(name, table, MapperContext(where, trusted_uids))) for name, table, where in settings
+        LoadedMapper(name, _made(name, table, MapperContext(where, trusted_uids, services)))
+        for name, table, where in settings
     )
 
 
@@ -88,6 +121,7 @@ def _made(name: str, table: Mapping[str, Any], context: MapperContext) -> Mapper
 
 
 def _class_of(name: str, where: str) -> object:
+    name = ALIASES.get(name, name)
     if name in BUILT_IN:
         module, _colon, attribute = BUILT_IN[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
@@ -138,17 +172,19 @@ def map_certificate(
     accounts: dict[str, None] = {}
     seen: list[str] = []
     failures: list[str] = []
+    reasons: list[Reason] = []
     for each in mappers:
         try:
             found = _accounts_of(each, subject, account)
         except MapperError as error:
             failures.append(f"{each.name}: {error}")
+            reasons.append(error.reason if isinstance(error, CannotMap) else Reason.MAPPER_FAILED)
             continue
         seen.append(f"{each.name}: {', '.join(map(repr, found)) or 'no account'}")
         accounts |= dict.fromkeys(found)
     answered = account in accounts if account is not None else bool(accounts)
     if failures and not answered:
-        return MappingFailed("; ".join(failures))
+        return MappingFailed("; ".join(failures), reasons[0])
     return MappedAccounts(tuple(accounts), "; ".join(seen + failures))
 
 

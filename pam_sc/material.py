@@ -20,6 +20,7 @@ from pam_sc.decision.names import CanonicalName
 from pam_sc.errors import TrustError
 from pam_sc.mapping import LoadedMapper, load_mappers
 from pam_sc.record import record
+from pam_sc.services import NOBODY_TO_ASK, Services
 from pam_sc.trust.anchors import PathCertificate, Trust, load_trust, read_authority, read_certificates
 from pam_sc.trust.crl_file import load_crls
 from pam_sc.trust.revocation import CaRules, RevocationSources
@@ -40,12 +41,14 @@ class Material:
         return (*self.trust.problems, *self.revocation.problems())
 
 
-def load_material(configuration: Configuration, trusted_uids: frozenset[int]) -> Material:
+def load_material(
+    configuration: Configuration, trusted_uids: frozenset[int], services: Services = NOBODY_TO_ASK
+) -> Material:
     """Read what the configuration names; TrustError or ConfigError where that cannot be used at all."""
     return Material(
         trust=load_configured_trust(configuration.trust, trusted_uids),
         revocation=load_revocation(configuration.revocation, trusted_uids),
-        mappers=load_mappers([(m.name, m.table, m.where) for m in configuration.mappers], trusted_uids),
+        mappers=load_mappers([(m.name, m.table, m.where) for m in configuration.mappers], trusted_uids, services),
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import Any
 
-from pam_sc.decision.identity import VALUE_MAX
+from pam_sc.decision.distinguished_name import VALUE_MAX
 
 PATTERN_MAX = 1_000
 """Characters of a pattern."""

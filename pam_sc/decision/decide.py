@@ -223,7 +223,7 @@ def _judge_mapping(
     mapping: MappedAccounts | MappingFailed, account: Account | None, ref: CertificateRef
 ) -> _Candidate | Denied:
     if isinstance(mapping, MappingFailed):
-        return Denied(Reason.MAPPER_FAILED, mapping.why, ref)
+        return Denied(mapping.reason, mapping.why, ref)
     if account is not None and account.name not in mapping.accounts:
         return Denied(Reason.NOT_MAPPED, mapping.detail, ref)
     if not mapping.accounts:

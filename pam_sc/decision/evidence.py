@@ -234,9 +234,10 @@ class MappedAccounts:
 
 @record
 class MappingFailed:
-    """A mapper could not answer, and none before it had mapped the certificate."""
+    """A mapper could not answer, and no other had mapped the certificate. `reason`: that of the first that could not."""
 
     why: str
+    reason: Reason = Reason.MAPPER_FAILED
 
 
 MappingFinding = MappedAccounts | MappingFailed

@@ -8,7 +8,7 @@ IndexError.
 
 from __future__ import annotations
 
-from pam_sc.trust.der import INTEGER, SEQUENCE, TIMES, element
+from pam_sc.decision.der import INTEGER, SEQUENCE, TIMES, element
 
 
 def signed_part(der: bytes) -> memoryview:

@@ -14,12 +14,12 @@ from typing import Final
 
 from cryptography import x509
 
+from pam_sc.decision.der import INTEGER, SEQUENCE, TIMES, long_size
 from pam_sc.decision.evidence import Unparsable
 from pam_sc.decision.names import NameKey, name_key
 from pam_sc.decision.parsing import read_strictly
 from pam_sc.errors import StoreError
 from pam_sc.trust.crl_der import entries_span
-from pam_sc.trust.der import INTEGER, SEQUENCE, TIMES, long_size
 from pam_sc.trust.index_format import ENTRIES_PER_BUCKET, NO_REASON, OTHER_ISSUER, OWN_ISSUER, issuer_digest
 
 _KNOWN_ENDINGS_MAX: Final = 10_000

@@ -7,7 +7,7 @@ is not as expected raises ValueError or IndexError.
 
 from __future__ import annotations
 
-from pam_sc.trust.der import SEQUENCE, body, children
+from pam_sc.decision.der import SEQUENCE, body, children
 
 _KNOWN = frozenset({
     bytes.fromhex("2b0601050507300103"),  # CRL references: 1.3.6.1.5.5.7.48.1.3

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Sequence
 
 from cryptography import x509
 
+from pam_sc.decision.der import OBJECT_IDENTIFIER, SEQUENCE, body, elements
 from pam_sc.decision.evidence import Unparsable
 from pam_sc.decision.names import canonical_name
 from pam_sc.decision.parsing import read_extension, read_strictly
 from pam_sc.decision.policy import ANY_POLICY, PathInputs
 from pam_sc.record import record
-from pam_sc.trust.der import OBJECT_IDENTIFIER, SEQUENCE, body, elements
 
 _POLICY_MAPPINGS = x509.ObjectIdentifier("2.5.29.33")
 

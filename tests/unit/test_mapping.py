@@ -27,9 +27,10 @@ from pam_sc.mapping import (
     load_mappers,
     map_certificate,
 )
+from tests.support.subjects import subject_of
 
 TRUSTED = frozenset({0, os.getuid()})
-SUBJECT = Subject(common_names=("alice",))
+SUBJECT = subject_of("alice")
 
 
 @dataclass(frozen=True)
@@ -150,12 +151,12 @@ def test_built_in_mapper_is_found_and_made() -> None:
     found = load_mappers([("cn", {"ignore_case": True}, "here")], TRUSTED)
     assert [each.name for each in found] == ["cn"]
     assert isinstance(found[0].mapper, CnMapper)
-    assert found[0].mapper.accounts(Subject(common_names=("ALICE",))) == ("alice",)
+    assert found[0].mapper.accounts(subject_of("ALICE")) == ("alice",)
 
 
 def test_mappers_keep_their_order() -> None:
     found = load_mappers([("cn", {}, "one"), ("cn", {"ignore_case": True}, "two")], TRUSTED)
-    assert [each.mapper.accounts(Subject(common_names=("A",))) for each in found] == [("A",), ("a",)]
+    assert [each.mapper.accounts(subject_of("A")) for each in found] == [("A",), ("a",)]
 
 
 def test_no_configured_mapper_is_an_error() -> None:
@@ -225,7 +226,7 @@ def test_unknown_mapper_is_an_error_with_the_nearest_known_name(site: Path) -> N
     install(site, "dist_a", "third")
     with pytest.raises(ConfigError, match=r"conf:3: unknown mapper 'thrid' \(did you mean 'third'\?\)"):
         load_one("thrid")
-    with pytest.raises(ConfigError, match="unknown mapper 'zzzz', expected one of cn, third"):
+    with pytest.raises(ConfigError, match=r"unknown mapper 'zzzz', expected one of cn, command, .*, third, uid, upn"):
         load_one("zzzz")
 
 

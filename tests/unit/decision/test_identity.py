@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pam_sc.decision.identity import VALUE_MAX, Subject, read_subject
+from pam_sc.decision.distinguished_name import VALUE_MAX
+from pam_sc.decision.identity import Subject, read_subject
 from tests.support.der import tlv
 from tests.support.pki import CertificateAuthority, rewrite
 
@@ -29,7 +30,7 @@ def subject_named(*names: str) -> Subject:
 
 
 def test_common_name_is_read() -> None:
-    assert read_subject(GOOD.der) == Subject(common_names=("alice",))
+    assert read_subject(GOOD.der).common_names == ("alice",)
 
 
 def test_all_common_names_are_read_in_their_order_and_once() -> None:
@@ -37,12 +38,13 @@ def test_all_common_names_are_read_in_their_order_and_once() -> None:
 
 
 def test_subject_without_common_name_has_none() -> None:
-    assert read_subject(AUTHORITY.issue(common_name=None, key="p256").der) == Subject()
+    assert read_subject(AUTHORITY.issue(common_name=None, key="p256").der).common_names == ()
 
 
 @pytest.mark.parametrize("name", ["alice", "Alice Example", "Zoë", "alice@example.test", "a" * VALUE_MAX, "a.b-c_d"])
 def test_plain_value_is_usable(name: str) -> None:
-    assert subject_named(name) == Subject(common_names=(name,))
+    assert subject_named(name).common_names == (name,)
+    assert subject_named(name).unusable == ()
 
 
 @pytest.mark.parametrize(
@@ -61,8 +63,6 @@ def test_plain_value_is_usable(name: str) -> None:
         ("ali\u200bce", "holds a control character"),
         ("alice\u2028", "holds a control character"),
         ("alice\u00a0", "holds a control character"),
-        ("../alice", "holds a slash"),
-        ("alice/root", "holds a slash"),
         ("a" * (VALUE_MAX + 1), "has 257 characters, expected at most 256"),
         ("a" * 65_536, "has 65536 characters, expected at most 256"),
     ],
@@ -142,7 +142,6 @@ def test_no_mutation_makes_reading_raise_or_yields_an_unusable_value(data: st.Da
     for value in read_subject(bytes(der)).common_names:
         assert value
         assert value.isprintable()
-        assert "/" not in value
 
 
 @settings(max_examples=200, deadline=None, database=None)

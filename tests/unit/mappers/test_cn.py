@@ -14,6 +14,7 @@ from pam_sc.errors import ConfigError
 from pam_sc.mappers.cn import CnMapper
 from pam_sc.mapping import MapperContext
 from tests.support.pki import CertificateAuthority
+from tests.support.subjects import subject_of
 
 CONTEXT = MapperContext("/etc/pam_sc/pam_sc.toml: [[mapper]] 1", frozenset({0, os.getuid()}))
 AUTHORITY = CertificateAuthority()
@@ -24,7 +25,7 @@ def mapper(**table: Any) -> CnMapper:
 
 
 def named(*names: str) -> Subject:
-    return Subject(common_names=names)
+    return subject_of(*names)
 
 
 @pytest.fixture

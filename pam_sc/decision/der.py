@@ -48,3 +48,18 @@ def body(whole: bytes) -> bytes:
 def children(constructed: bytes) -> list[bytes]:
     """Return the elements within an element that stands alone."""
     return elements(body(constructed))
+
+
+def read_oid(whole: bytes) -> str:
+    """Return an OBJECT IDENTIFIER in dotted form (X.690, section 8.19)."""
+    content = body(whole)
+    if whole[0] != OBJECT_IDENTIFIER or not content or content[-1] & 0x80:
+        raise ValueError("an object identifier is malformed")
+    arcs, value = [], 0
+    for octet in content:
+        value = value << 7 | octet & 0x7F
+        if not octet & 0x80:
+            arcs.append(value)
+            value = 0
+    first = min(arcs[0] // 40, 2)
+    return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
