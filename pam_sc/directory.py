@@ -78,7 +78,7 @@ class DirectoryPlace:
         """What every login should say of it."""
         if self.servers.verify:
             return ()
-        return (f"{self.servers.urls[0]} is not verified, because tls_verify is \"never\": whoever answers is believed",)
+        return (f'{self.servers.urls[0]} is not verified, because tls_verify is "never": whoever answers is believed',)
 
 
 def read_servers(table: Mapping[str, Any], context: MapperContext) -> DirectoryPlace:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pam_sc.decision.evidence import MappedAccounts, MappingFailed, MappingFinding
 from pam_sc.decision.identity import Subject
@@ -19,7 +19,7 @@ from pam_sc.decision.reasons import Reason
 from pam_sc.errors import ConfigError, MapperError, PamScError
 from pam_sc.mapfile import unusable_account
 from pam_sc.record import record
-from pam_sc.services import NOBODY_TO_ASK, CannotMap, Services
+from pam_sc.services import NOBODY_TO_ASK, CannotMap, DoesNotMap, Services
 
 T = TypeVar("T")
 
@@ -64,6 +64,9 @@ class MapperContext:
 class Mapper(abc.ABC):
     """One way from a certificate to accounts. Instances are made once a login and hold no state between calls."""
 
+    ASKS_OTHERS: ClassVar[bool] = False
+    """Each answer costs a question to another process or machine: where an account is named, only that one is asked about."""
+
     @classmethod
     @abc.abstractmethod
     def from_table(cls, table: Mapping[str, Any], context: MapperContext) -> Self:
@@ -83,6 +86,10 @@ class Mapper(abc.ABC):
 
     def why(self, subject: Subject, account: str | None) -> tuple[str, ...]:  # noqa: ARG002 - for those that can say more
         """Say for `pam-sc explain` how the mapper came to its answer, a line each; a login never asks."""
+        return ()
+
+    def problems(self) -> tuple[str, ...]:
+        """What every login says in the log about how this mapper is configured, a sentence each."""
         return ()
 
 
@@ -176,6 +183,9 @@ def map_certificate(
     for each in mappers:
         try:
             found = _accounts_of(each, subject, account)
+        except DoesNotMap as answer:
+            seen.append(f"{each.name}: {answer}")
+            continue
         except MapperError as error:
             failures.append(f"{each.name}: {error}")
             reasons.append(error.reason if isinstance(error, CannotMap) else Reason.MAPPER_FAILED)
@@ -196,7 +206,20 @@ def claims(mappers: Sequence[LoadedMapper], subject: Subject, account: str) -> b
     return account in finding.accounts
 
 
+def problems_of(mappers: Sequence[LoadedMapper]) -> tuple[str, ...]:
+    """Return what the mappers have to say in every log."""
+    found: list[str] = []
+    for each in mappers:
+        try:
+            found += [f"mapper {each.name}: {problem}" for problem in _answer_of(each.mapper.problems)]
+        except MapperError as error:
+            found.append(f"mapper {each.name}: {error}")
+    return tuple(found)
+
+
 def _accounts_of(loaded: LoadedMapper, subject: Subject, account: str | None) -> tuple[str, ...]:
+    if loaded.mapper.ASKS_OTHERS and account is not None and unusable_account(account) is None:
+        return (account,) if _answer_of(lambda: loaded.mapper.claims(subject, account)) is True else ()
     given = _answer_of(lambda: tuple(loaded.mapper.accounts(subject)))
     found = tuple(name for name in given if isinstance(name, str) and unusable_account(name) is None)  # type: ignore[redundant-expr]  # a third party may lie
     if account is None or account in found or unusable_account(account) is not None:
