@@ -11,6 +11,7 @@ from typing import Any
 from pam_sc.decision.policy import (
     ANY_POLICY,
     DEFAULT_CARD_NAMES_USER,
+    DEFAULT_PRIVILEGED_SERVICES,
     Algorithms,
     PathInputs,
     Policy,
@@ -158,6 +159,8 @@ class AccountSettings:
 
     allow_root: bool = False
     card_names_user: frozenset[str] = DEFAULT_CARD_NAMES_USER
+    privileged_services: frozenset[str] = DEFAULT_PRIVILEGED_SERVICES
+    """Where files in homes are believed only for a mapper whose `believed_for` names the service."""
     services: frozenset[str] | None = None
     remote_allowed: bool = False
     """`remote = "allow"` in the file; the default is "refuse"."""
