@@ -17,11 +17,9 @@ from typing import Any
 from pam_sc.config.schema import KeyPath
 from pam_sc.config.where import dotted
 from pam_sc.errors import ConfigError
-from pam_sc.events import clean
 
 WIDTH = 118
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_COMMENT_MAX = 4096
 
 
 def write_toml(
@@ -41,16 +39,17 @@ def write_toml(
 
 def comment_lines(paragraph: str) -> list[str]:
     """The paragraph as lines of a comment, without anything that would end one or disturb a terminal."""
-    return textwrap.wrap(clean(paragraph, _COMMENT_MAX), WIDTH, initial_indent="# ", subsequent_indent="# ",
+    harmless = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in paragraph)
+    return textwrap.wrap(harmless, WIDTH, initial_indent="# ", subsequent_indent="# ",
                          break_long_words=False, break_on_hyphens=False) or ["#"]
 
 
 def _placed(comments: Mapping[KeyPath, Sequence[str]], tree: Mapping[str, Any]) -> dict[KeyPath, list[str]]:
     placed: dict[KeyPath, list[str]] = {}
     for path, paragraphs in comments.items():
-        while path and not _has_a_line(tree, path):
-            path = path[:-1]
-        placed.setdefault(path, []).extend(paragraphs)
+        lengths = range(len(path), 0, -1)
+        place = next((path[:length] for length in lengths if _has_a_line(tree, path[:length])), ())
+        placed.setdefault(place, []).extend(paragraphs)
     return placed
 
 

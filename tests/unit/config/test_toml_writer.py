@@ -42,7 +42,7 @@ def test_a_comment_changes_nothing_whatever_it_says_and_wherever_it_stands(
 @pytest.mark.parametrize("as_name", [False, True])
 def test_what_cannot_be_printed_is_refused_and_not_shown(text: str, as_name: bool) -> None:
     tree: dict[str, Any] = {"mapper": [{text: 1} if as_name else {"name": text}]}
-    with pytest.raises(ConfigError, match="cannot write .*mapper.* printed") as caught:
+    with pytest.raises(ConfigError, match=r"cannot write .*mapper.* printed") as caught:
         write_toml(tree)
     assert str(caught.value).isprintable()
 
