@@ -8,7 +8,7 @@ never pick one. The entry that comes is looked at again: it must be the account'
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from pam_sc.decision.identity import Subject
 from pam_sc.directory import DIRECTORY_KEYS, escape_filter_value, read_servers, uri_key
@@ -35,8 +35,6 @@ _DEFAULT_FILTER = "(objectClass=posixAccount)"
 
 class LdapMapper(Mapper):
     """Asks a directory which entry a certificate belongs to."""
-
-    ASKS_OTHERS: ClassVar[bool] = True
 
     def __init__(self, table: Mapping[str, Any], context: MapperContext) -> None:
         """Read the table; no server is asked."""

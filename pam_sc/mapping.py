@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from pam_sc.decision.evidence import MappedAccounts, MappingFailed, MappingFinding
 from pam_sc.decision.identity import Subject
@@ -63,9 +63,6 @@ class MapperContext:
 
 class Mapper(abc.ABC):
     """One way from a certificate to accounts. Instances are made once a login and hold no state between calls."""
-
-    ASKS_OTHERS: ClassVar[bool] = False
-    """Each answer costs a question to another process or machine: where an account is named, only that one is asked about."""
 
     @classmethod
     @abc.abstractmethod
@@ -218,13 +215,15 @@ def problems_of(mappers: Sequence[LoadedMapper]) -> tuple[str, ...]:
 
 
 def _accounts_of(loaded: LoadedMapper, subject: Subject, account: str | None) -> tuple[str, ...]:
-    if loaded.mapper.ASKS_OTHERS and account is not None and unusable_account(account) is None:
-        return (account,) if _answer_of(lambda: loaded.mapper.claims(subject, account)) is True else ()
+    """Ask about the account first: one answer then is enough, where listing all may be slow or impossible."""
+    if account is not None and _claims(loaded.mapper, subject, account):
+        return (account,)
     given = _answer_of(lambda: tuple(loaded.mapper.accounts(subject)))
-    found = tuple(name for name in given if isinstance(name, str) and unusable_account(name) is None)  # type: ignore[redundant-expr]  # a third party may lie
-    if account is None or account in found or unusable_account(account) is not None:
-        return found
-    return (*found, account) if _answer_of(lambda: loaded.mapper.claims(subject, account)) is True else found
+    return tuple(name for name in given if isinstance(name, str) and unusable_account(name) is None)  # type: ignore[redundant-expr]  # a third party may lie
+
+
+def _claims(mapper: Mapper, subject: Subject, account: str) -> bool:
+    return unusable_account(account) is None and _answer_of(lambda: mapper.claims(subject, account)) is True
 
 
 def _answer_of(ask: Callable[[], T]) -> T:

@@ -50,6 +50,10 @@ class People(Protocol):
 class Homes(Protocol):
     """Files in the homes of accounts, read by the home reader as that account."""
 
+    @property
+    def may_scan(self) -> bool:
+        """Say whether this request lets the card name the account, and a mapper's table lets homes be scanned for it."""
+
     def read(self, account: str, path: str, *, believed_for: frozenset[str]) -> bytes | None:
         """Return the file's content (at most homes.FILE_MAX bytes), None where account or file do not exist.
 
@@ -130,6 +134,7 @@ class _NotHere:
         raise MapperError("there is nobody here to ask")
 
     by_name = everybody = read = search = ask = _refuse
+    may_scan = False
 
 
 _NOBODY = _NotHere()
@@ -145,6 +150,8 @@ class Services:
     programs: Programs = field(default_factory=lambda: _NOBODY)
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Files that only root can read and that the configuration names, as read before root was given up, by path."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Those that could not be read, by path, each with why."""
 
 
 NOBODY_TO_ASK = Services()
