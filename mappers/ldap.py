@@ -115,11 +115,11 @@ def _attribute(table: Mapping[str, Any], key: str, default: str, where: str) -> 
 
 def _rule(table: Mapping[str, Any], where: str) -> Rule:
     given = [key for key in ("attribute", "ssh_attribute", "attribute_map") if key in table]
-    if len(given) > 1:
+    if len(given) > 1 and "ssh_attribute" in table:
         raise ConfigError(f"{where}: {' and '.join(given)} are different ways to map, expected one")
     if "ignore_case" in table and "attribute_map" not in table:
         raise ConfigError(f"{where}: ignore_case is about the values of attribute_map: set that too")
-    if "attribute_map" in table:
+    if "attribute_map" in table:  # then `attribute` does not count, as in pam_pkcs11
         return read_attribute_map(table["attribute_map"], where, ignore_case=table.get("ignore_case", True))
     if "ssh_attribute" in table:
         return HoldsSshKey(_attribute(table, "ssh_attribute", "", where))

@@ -39,8 +39,9 @@ from pam_sc.login import Login, Surroundings
 from pam_sc.mapping import LoadedMapper
 from pam_sc.material import Material, load_material
 from pam_sc.network.client import NetworkClient, start_network_process
+from pam_sc.network.directory import NetworkDirectory
 from pam_sc.online import fetch_wanted
-from pam_sc.preparation import prepare
+from pam_sc.preparation import asks_directory, prepare
 from pam_sc.record import replace
 from pam_sc.services import Services
 
@@ -89,7 +90,7 @@ def _run(
     with (
         _card_process(configuration, worker) as card,
         _network(configuration, worker) as network,
-        _services(request, configuration, worker, trusted_uids) as services,
+        _services(request, configuration, worker, trusted_uids, network) as services,
         acting_as(find_identity(VERIFIER_ACCOUNT)) as stop_acting,
     ):
         material = load_material(configuration, trusted_uids, services)
@@ -100,7 +101,7 @@ def _run(
             deadline=_deadline,
             at=at,
             accounts=PwdAccounts(),
-            fetch=None if network is None else partial(fetch_wanted, network),
+            fetch=partial(fetch_wanted, network) if network and configuration.revocation.fetches_at_login else None,
         )
         login = Login(request, configuration, material, surroundings)
         verdict = login.run(until=None if ask else Step.PIN)
@@ -136,7 +137,7 @@ def _card_process(configuration: Configuration, worker: str) -> Iterator[Started
 @contextmanager
 def _network(configuration: Configuration, worker: str) -> Iterator[NetworkClient | None]:
     """Start the network process where a login would; None where no login uses the network."""
-    if not configuration.revocation.fetches_at_login:
+    if not configuration.revocation.fetches_at_login and not asks_directory(configuration):
         yield None
         return
     try:
@@ -152,11 +153,14 @@ def _network(configuration: Configuration, worker: str) -> Iterator[NetworkClien
 
 @contextmanager
 def _services(
-    request: Request, configuration: Configuration, worker: str, trusted_uids: frozenset[int]
+    request: Request, configuration: Configuration, worker: str, trusted_uids: frozenset[int],
+    network: NetworkClient | None,
 ) -> Iterator[Services]:
     """Start what a login would start for its mappers; as root, and ended when the block is left."""
     prepared = prepare(configuration, request, trusted_uids)
     own: dict[str, Any] = {}
+    if network is not None:
+        own["directory"] = NetworkDirectory(lambda: network, _deadline)
     with ExitStack() as started:
         if prepared.homes is not None:
             reader = None
