@@ -187,8 +187,12 @@ def _password(table: Mapping[str, Any], secrets: Mapping[str, bytes], where: str
     if "password_file" not in table:
         return None
     password = secrets[table["password_file"]].removesuffix(b"\n")
-    if not 0 < len(password) <= PASSWORD_MAX or b"\0" in password:  # an empty one would be an anonymous bind
-        raise ConfigError(f"{where}: password_file holds no password: expected one line of 1 to {PASSWORD_MAX} bytes")
+    try:
+        usable = password.decode().isprintable() and 0 < len(password) <= PASSWORD_MAX
+    except UnicodeDecodeError:
+        usable = False
+    if not usable:  # an empty one would be an anonymous bind
+        raise ConfigError(f"{where}: password_file holds no password: expected one line of UTF-8 with 1 to {PASSWORD_MAX} bytes")
     return password
 
 

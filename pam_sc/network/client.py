@@ -103,8 +103,11 @@ class NetworkClient:
         self._next += 1
         self._searches.add(number)
         try:
+            frame = search_frame(SearchOrder(number=number, search=wanted, end_ms=max(0, int(deadline * 1000))))
+        except ProtocolError as error:
+            return Refused(number, Reason.DIRECTORY_ANSWER_UNUSABLE, f"it cannot be asked for: {error}")
+        try:
             if self._lost is None:
-                frame = search_frame(SearchOrder(number=number, search=wanted, end_ms=max(0, int(deadline * 1000))))
                 return self._searched(number, frame, wanted, deadline)
         except DeadlineExceeded:
             self._cancel([number])

@@ -20,6 +20,10 @@ Address = tuple[socket.AddressFamily, tuple[Any, ...]]
 """Family and what connect() takes; the first of that is the address as text."""
 
 
+class UnresolvedError(TransferError):
+    """No name server knows an address of the host, or none answers."""
+
+
 class Timed(Protocol):
     """What has its time and takes care of its sockets: a job, or a part of one."""
 
@@ -42,7 +46,7 @@ def look_up(host: str, port: int) -> list[Address]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise TransferError("the name of its server cannot be resolved") from error
+        raise UnresolvedError("the name of its server cannot be resolved") from error
     return [(family, address) for family, _, _, _, address in found]
 
 

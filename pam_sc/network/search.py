@@ -21,8 +21,8 @@ import ldap3
 from ldap3.core.exceptions import LDAPException, LDAPInvalidFilterError, LDAPSessionTerminatedByServerError
 
 from pam_sc.decision.reasons import Reason
-from pam_sc.errors import ProtocolError
-from pam_sc.network.connect import Address, first_that_answers, look_up, secured
+from pam_sc.errors import ProtocolError, TransferError
+from pam_sc.network.connect import Address, UnresolvedError, first_that_answers, look_up, secured
 from pam_sc.network.job import TIME_OVER, SearchJob
 from pam_sc.network.ldap_connection import LdapSocket, TooManyMessages, ldap_connection, outcome
 from pam_sc.network.problems import sentence
@@ -173,8 +173,7 @@ def _failing_as(reason: Reason, messages: LdapSocket | None = None) -> Iterator[
     except LDAPInvalidFilterError:
         raise _Failed(Reason.DIRECTORY_ANSWER_UNUSABLE, "the filter is malformed", final=True) from None
     except Exception as error:  # noqa: BLE001 - ldap3 lets many kinds through where an answer is malformed
-        cause = messages.error if messages is not None and messages.error is not None else error
-        raise _failure(reason, cause) from error
+        raise _failure(reason, error if messages is None or messages.error is None else messages.error) from error
 
 
 def _failure(reason: Reason, error: Exception) -> _Failed:
@@ -187,7 +186,7 @@ def _failure(reason: Reason, error: Exception) -> _Failed:
         return _Failed(Reason.DIRECTORY_TLS_FAILED, why)
     if isinstance(error, LDAPSessionTerminatedByServerError):
         return _Failed(Reason.DIRECTORY_UNREACHABLE, "its server closed the connection early")
-    if isinstance(error, OSError):
+    if isinstance(error, OSError | UnresolvedError) and not isinstance(error, LDAPException):
         return _Failed(reason, why)
     if isinstance(error, LDAPException):
         why = f"its server's answer cannot be read: {type(error).__name__}"
@@ -199,7 +198,7 @@ def _start_tls(messages: LdapSocket, host: str) -> None:
     with _failing_as(Reason.DIRECTORY_TLS_FAILED, messages):
         connection = ldap_connection(messages, host, authentication=ldap3.ANONYMOUS)
         connection.extended(START_TLS)
-        if connection.result["result"] != _SUCCESS:
+        if _code(connection, "extendedResp") != _SUCCESS:
             raise _Failed(Reason.DIRECTORY_TLS_FAILED, f"it refuses StartTLS: {outcome(connection)}")
 
 
@@ -207,7 +206,7 @@ def _bound(messages: LdapSocket, host: str, servers: DirectoryServers) -> ldap3.
     with _failing_as(Reason.DIRECTORY_UNREACHABLE, messages):
         connection = ldap_connection(messages, host, **_credentials(servers))
         connection.bind(read_server_info=False)
-        code = connection.result["result"]
+        code = _code(connection, "bindResponse")
         if code == _REFERRAL:
             raise _Failed(Reason.DIRECTORY_REFERRAL, "it sends the bind to another server", final=True)
         if code != _SUCCESS:
@@ -241,7 +240,7 @@ def _found(
 
 
 def _check_result(connection: ldap3.Connection, search: DirectorySearch) -> None:
-    code = connection.result["result"]
+    code = _code(connection, "searchResDone")
     references = any(one.get("type") == "searchResRef" for one in connection.response)
     if code == _REFERRAL or (references and not search.servers.ignore_references):
         raise _Failed(Reason.DIRECTORY_REFERRAL, "it sends the search to another server", final=True)
@@ -254,6 +253,13 @@ def _check_result(connection: ldap3.Connection, search: DirectorySearch) -> None
     if code != _SUCCESS:
         why = f"it does not answer the search: {outcome(connection)}"
         raise _Failed(Reason.DIRECTORY_ANSWER_UNUSABLE, why, final=True)
+
+
+def _code(connection: ldap3.Connection, kind: str) -> int:
+    """Return the result code of an answer, which must be one to what was asked: ldap3 takes any."""
+    if connection.result["type"] != kind:
+        raise TransferError("its server answers what it was not asked")
+    return int(connection.result["result"])
 
 
 def _entry(response: dict[str, Any]) -> DirectoryEntry:

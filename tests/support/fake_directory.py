@@ -55,6 +55,7 @@ def replies(*each: Reply | tuple[bytes, ...]) -> Handler:
             connection.sendall(b"".join(
                 operation(request) if callable(operation) else message(request, operation) for operation in operations
             ))
-        connection.recv(1)  # until the client goes, or the server is closed
+        while connection.recv(4096):  # until the client goes, or the server is closed
+            pass
 
     return handler
