@@ -82,13 +82,16 @@ def read_servers(table: Mapping[str, Any], context: MapperContext) -> DirectoryP
     where, secrets = context.where, context.services.secrets
     urls = _urls(table.get("uri"), where)
     tls = _tls(table, urls, where)
+    verify = _word(table, "tls_verify", ("always", "never"), where) == "always"
+    if tls != "off" and verify and "ca" not in table:
+        raise ConfigError(f"{where}: ca is missing, expected the file with the CA that certifies the servers")
     _check_bind(table, tls, where)
     missing = _missing(table, context)
     servers = DirectoryServers(
         urls=urls,
         start_tls=tls == "starttls",
         ca_pem=_ca(table, tls, context),
-        verify=tls == "off" or _word(table, "tls_verify", ("always", "never"), where) == "always",
+        verify=verify or tls == "off",
         bind_dn=_text(table, "bind_dn", where),
         password=None if missing is not None else _password(table, secrets, where),
         external=_word(table, "sasl", ("", "external"), where) == "external",
@@ -140,8 +143,6 @@ def _check_bind(table: Mapping[str, Any], tls: str, where: str) -> None:
         raise ConfigError(f"{where}: sasl and bind_dn are two ways to bind, expected one")
     if "sasl" in table and tls == "off":
         raise ConfigError(f'{where}: sasl needs TLS, and tls is "off"')
-    if tls != "off" and table.get("tls_verify") != "never" and "ca" not in table:
-        raise ConfigError(f"{where}: ca is missing, expected the file with the CA that certifies the servers")
 
 
 def _missing(table: Mapping[str, Any], context: MapperContext) -> str | None:

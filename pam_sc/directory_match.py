@@ -243,12 +243,7 @@ def _line(line: object, where: str, ignore_case: bool) -> Rule:
 
 def check_filter(text: str, where: str) -> str:
     """Return the filter if its parentheses close and the account stands only in values; ConfigError otherwise."""
-    depth = 0
-    for at, character in enumerate(text):
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if depth < 1 and at < len(text) - 1:
-            break
-    if depth or not text.startswith("(") or not text.isprintable() or len(text) > FILTER_MAX or "()" in text:
+    if not (_closes(text) and text.isprintable() and len(text) <= FILTER_MAX and "()" not in text):
         raise ConfigError(f"{where}: filter is {text!r:.100}, expected one filter (RFC 4515) in parentheses that all close")
     items = [item for item in _ITEM.findall(text) if ACCOUNT in item]
     if sum(item.count(ACCOUNT) for item in items) < text.count(ACCOUNT) or any(
@@ -256,3 +251,11 @@ def check_filter(text: str, where: str) -> str:
     ):
         raise ConfigError(f"{where}: filter is {text!r:.100}, expected {ACCOUNT} only after an equals sign")
     return text
+
+
+def _closes(text: str) -> bool:
+    """Say whether the text is one pair of parentheses with whole pairs in it."""
+    depths: list[int] = []
+    for character in text:
+        depths.append((depths[-1] if depths else 0) + {"(": 1, ")": -1}.get(character, 0))
+    return text.startswith("(") and depths[-1] == 0 and 0 not in depths[:-1]
