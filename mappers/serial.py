@@ -21,7 +21,7 @@ from pam_sc.decision.evidence import CertificateFacts, Unparsable
 from pam_sc.decision.identity import Subject
 from pam_sc.decision.parsing import read_strictly
 from pam_sc.decision.windows_name import windows_name
-from pam_sc.errors import ConfigError
+from pam_sc.errors import ConfigError, OwnershipError
 from pam_sc.mapfile import MAPFILE_BYTES_MAX
 from pam_sc.mapping import MapperContext
 from pam_sc.ownership import read_trusted_file
@@ -113,7 +113,10 @@ def _weak_forms(subject: Subject) -> Iterator[str]:
 
 
 def _require_known_forms(path: str, trusted_uids: frozenset[int], *, weak: bool) -> None:
-    content = read_trusted_file(path, trusted_uids, MAPFILE_BYTES_MAX)
+    try:
+        content = read_trusted_file(path, trusted_uids, MAPFILE_BYTES_MAX)
+    except OwnershipError as error:
+        raise ConfigError(f"cannot use mapfile {path!r}: {error}") from error
     found = re.search(_NOT_KNOWN if weak else _NOT_STRONG, content, re.IGNORECASE | re.MULTILINE)
     if found is None:
         return
