@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 
 from pam_sc.errors import OwnershipError
 
@@ -60,6 +61,33 @@ def _follow(link: str, folder: str, ahead: list[str]) -> tuple[str, list[str]]:
 
 def read_trusted_file(path: str, trusted_uids: frozenset[int], max_bytes: int) -> bytes:
     """Return the bytes of a regular file that only the trusted uids can change; OwnershipError for anything else."""
+    return b"".join(read_trusted_pieces(path, trusted_uids, max_bytes))
+
+
+def read_trusted_pieces(
+    path: str, trusted_uids: frozenset[int], max_bytes: int, piece_bytes: int = 1 << 20
+) -> Iterator[bytes]:
+    """Yield the same piece by piece, as it is read; OwnershipError for anything else, before the first piece or later."""
+    descriptor = _open(path, trusted_uids, max_bytes)
+    try:
+        size = 0
+        while piece := os.read(descriptor, min(piece_bytes, max_bytes + 1 - size)):
+            size += len(piece)
+            if size > max_bytes:
+                raise _too_large(path, max_bytes)
+            yield piece
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    finally:
+        os.close(descriptor)
+
+
+def require_trusted_file(path: str, trusted_uids: frozenset[int], max_bytes: int) -> None:
+    """Return if read_trusted_file would begin to read; OwnershipError otherwise."""
+    os.close(_open(path, trusted_uids, max_bytes))
+
+
+def _open(path: str, trusted_uids: frozenset[int], max_bytes: int) -> int:
     canonical = resolve_trusted(path, trusted_uids)
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
@@ -67,28 +95,24 @@ def read_trusted_file(path: str, trusted_uids: frozenset[int], max_bytes: int) -
     except OSError as error:
         raise _unreadable(path, error) from error
     try:
-        return _read(path, descriptor, trusted_uids, max_bytes)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    finally:
+        _require_regular(path, os.fstat(descriptor), trusted_uids, max_bytes)
+    except OwnershipError:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
-def _read(path: str, descriptor: int, trusted_uids: frozenset[int], max_bytes: int) -> bytes:
-    status = os.fstat(descriptor)
+def _require_regular(path: str, status: os.stat_result, trusted_uids: frozenset[int], max_bytes: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise OwnershipError(f"cannot read {path!r}: found {_kind(status)}, expected a regular file")
     if status.st_uid not in trusted_uids or status.st_mode & _WRITABLE_BY_OTHERS:
         raise _unsafe(path, status, trusted_uids)
-    pieces: list[bytes] = []
-    size = 0
-    at_once = max(1 << 20, min(status.st_size, max_bytes) + 1)  # a large file is not put together from pieces
-    while piece := os.read(descriptor, min(at_once, max_bytes + 1 - size)):
-        pieces.append(piece)
-        size += len(piece)
-        if size > max_bytes:
-            raise OwnershipError(f"cannot read {path!r}: larger than {max_bytes} bytes")
-    return b"".join(pieces)
+    if status.st_size > max_bytes:
+        raise _too_large(path, max_bytes)
+
+
+def _too_large(path: str, max_bytes: int) -> OwnershipError:
+    return OwnershipError(f"cannot read {path!r}: larger than {max_bytes} bytes")
 
 
 def _names(path: str) -> list[str]:
