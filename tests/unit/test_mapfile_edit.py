@@ -121,7 +121,7 @@ def test_an_error_while_the_new_file_is_looked_at_leaves_the_old_one(path: Path)
         assert Path(unfinished).read_bytes() == b"new\n"
         raise ConfigError("no")
 
-    with pytest.raises(ConfigError, match="^no$"), changing(str(path), TRUSTED) as now:
+    with pytest.raises(ConfigError, match=r"^no$"), changing(str(path), TRUSTED) as now:
         now.replace(b"new\n", refuse)
     assert path.read_bytes() == b"# people\nAlice -> alice\n"
     assert names(path) == {"cn_map", ".cn_map.lock"}
@@ -180,13 +180,13 @@ def test_a_symbolic_link_of_somebody_else_is_not_followed(path: Path) -> None:
     link = path.parent / "link"
     link.symlink_to(path)
     os.lchown(link, 1000, 1000)
-    with pytest.raises(ConfigError, match="cannot trust .*link': found owner 1000"):
+    with pytest.raises(ConfigError, match=r"cannot trust .*link': found owner 1000"):
         resolve(str(link), frozenset({0}))
 
 
 def test_a_folder_that_others_can_write_is_not_written_to(path: Path) -> None:
     path.parent.chmod(0o777)
-    with pytest.raises(ConfigError, match="found owner .* and mode 0777"):
+    with pytest.raises(ConfigError, match=r"found owner .* and mode 0777"):
         put(path, b"new\n")
 
 
