@@ -59,16 +59,30 @@ def _follow(link: str, folder: str, ahead: list[str]) -> tuple[str, list[str]]:
     return ("/" if target.startswith("/") else folder), _names(target) + ahead
 
 
-def read_trusted_file(path: str, trusted_uids: frozenset[int], max_bytes: int) -> bytes:
-    """Return the bytes of a regular file that only the trusted uids can change; OwnershipError for anything else."""
-    return b"".join(read_trusted_pieces(path, trusted_uids, max_bytes))
+def read_trusted_file(
+    path: str, trusted_uids: frozenset[int], max_bytes: int, *, secret: bool = False
+) -> bytes:
+    """Return the bytes of a regular file that only the trusted uids can change; OwnershipError for anything else.
+
+    `secret`: others must have no permission at all (mode 0600 or 0640).
+    """
+    descriptor = _open(path, trusted_uids, max_bytes, secret=secret)
+    return b"".join(_pieces(path, descriptor, max_bytes, 1 << 20))
 
 
 def read_trusted_pieces(
-    path: str, trusted_uids: frozenset[int], max_bytes: int, piece_bytes: int = 1 << 20
+    path: str, trusted_uids: frozenset[int], max_bytes: int, piece_bytes: int
 ) -> Iterator[bytes]:
-    """Yield the same piece by piece, as it is read; OwnershipError for anything else, before the first piece or later."""
-    descriptor = _open(path, trusted_uids, max_bytes)
+    """Yield the same piece by piece, as it is read; OwnershipError before the first piece or later."""
+    yield from _pieces(path, _open(path, trusted_uids, max_bytes), max_bytes, piece_bytes)
+
+
+def require_trusted_file(path: str, trusted_uids: frozenset[int], max_bytes: int) -> None:
+    """Return if read_trusted_file would begin to read; OwnershipError otherwise."""
+    os.close(_open(path, trusted_uids, max_bytes))
+
+
+def _pieces(path: str, descriptor: int, max_bytes: int, piece_bytes: int) -> Iterator[bytes]:
     try:
         size = 0
         while piece := os.read(descriptor, min(piece_bytes, max_bytes + 1 - size)):
@@ -82,12 +96,7 @@ def read_trusted_pieces(
         os.close(descriptor)
 
 
-def require_trusted_file(path: str, trusted_uids: frozenset[int], max_bytes: int) -> None:
-    """Return if read_trusted_file would begin to read; OwnershipError otherwise."""
-    os.close(_open(path, trusted_uids, max_bytes))
-
-
-def _open(path: str, trusted_uids: frozenset[int], max_bytes: int) -> int:
+def _open(path: str, trusted_uids: frozenset[int], max_bytes: int, *, secret: bool = False) -> int:
     canonical = resolve_trusted(path, trusted_uids)
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
@@ -95,7 +104,10 @@ def _open(path: str, trusted_uids: frozenset[int], max_bytes: int) -> int:
     except OSError as error:
         raise _unreadable(path, error) from error
     try:
-        _require_regular(path, os.fstat(descriptor), trusted_uids, max_bytes)
+        status = os.fstat(descriptor)
+        if secret:
+            _require_secret(path, status)
+        _require_regular(path, status, trusted_uids, max_bytes)
     except OwnershipError:
         os.close(descriptor)
         raise
@@ -113,6 +125,12 @@ def _require_regular(path: str, status: os.stat_result, trusted_uids: frozenset[
 
 def _too_large(path: str, max_bytes: int) -> OwnershipError:
     return OwnershipError(f"cannot read {path!r}: larger than {max_bytes} bytes")
+
+
+def _require_secret(path: str, status: os.stat_result) -> None:
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & stat.S_IRWXO:
+        raise OwnershipError(f"cannot trust {path!r}: found mode {mode:04o}, expected no permission for others, as in 0600")
 
 
 def _names(path: str) -> list[str]:

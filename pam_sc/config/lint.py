@@ -116,13 +116,17 @@ def _lint_account(configuration: Configuration) -> Iterator[Finding]:
         yield Finding(Weight.NOTE, "account.card_names_user", f"{service!r} is not in account.services, so never used")
 
 
+_NAMES_ITSELF = frozenset({"cn", "generic", "krb", "mail", "ms", "uid", "upn"})
+"""Mappers for which a value of the certificate is the name of an account where no mapfile says otherwise."""
+
+
 def _lint_mappers(configuration: Configuration, owners: frozenset[int]) -> Iterator[Finding]:
     for index, mapper in enumerate(configuration.mappers):
         mapfile = mapper.table.get("mapfile")
         if isinstance(mapfile, str):
             yield from check_readable(f"mapper[{index}].mapfile", mapfile)
             yield from _lint_mapfile(mapfile, owners, ignore_case=mapper.table.get("ignore_case") is True)
-        else:
+        elif mapper.name in _NAMES_ITSELF:
             yield Finding(Weight.NOTE, f"mapper[{index}].mapfile",
                           f"not set: what the mapper {mapper.name!r} sees is itself the account name, so whoever"
                           " can get such a certificate from a CA you trust can log in")
