@@ -199,7 +199,7 @@ class Removal:
         lines = [each for each in theirs if each.line.pattern is None and _is_about(each, values, ignore_case=ignore_case)]
         patterns = [each for each in theirs if each.line.pattern is not None
                     and _is_about(each, values, ignore_case=ignore_case)]  # fmt: skip
-        notes = [f"line {each.number} still maps to {self.account}: it is a pattern, {each.line.value}" for each in patterns]
+        notes = [f"the pattern {each.line.value} still maps to {self.account}" for each in patterns]
         if not lines:
             whose = "the certificate" if values is not None else "any certificate"
             raise Refusal(f"not enrolled: no line of {self.mapfile} maps {whose} to {self.account!r}", notes)

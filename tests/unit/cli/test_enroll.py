@@ -346,7 +346,7 @@ def test_the_lines_of_the_certificate_are_removed_and_patterns_are_named(
     assert out.splitlines() == [
         f"removed 1 of alice's lines in {mapfile}:",
         "  Alice Example -> alice",
-        "line 5 still maps to alice: it is a pattern, ^Alice .*$",
+        "the pattern ^Alice .*$ still maps to alice",
         "Alice Example now maps to bob, by a line that did not count before",
     ]
     assert mapfile.read_bytes() == CROWD.replace("Alice Example -> alice\r\n", "").encode()
