@@ -89,7 +89,8 @@ def _read(path: str, descriptor: int, trusted_uids: frozenset[int], max_bytes: i
         raise _unsafe(path, status, trusted_uids)
     pieces: list[bytes] = []
     size = 0
-    while piece := os.read(descriptor, min(1 << 20, max_bytes + 1 - size)):
+    at_once = max(1 << 20, min(status.st_size, max_bytes) + 1)  # a large file is not put together from pieces
+    while piece := os.read(descriptor, min(at_once, max_bytes + 1 - size)):
         pieces.append(piece)
         size += len(piece)
         if size > max_bytes:

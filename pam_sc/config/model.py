@@ -8,6 +8,7 @@ import enum
 from collections.abc import Mapping
 from typing import Any
 
+from pam_sc.config.notes import Note
 from pam_sc.decision.policy import (
     ANY_POLICY,
     DEFAULT_CARD_NAMES_USER,
@@ -174,6 +175,16 @@ class PinSettings:
 
 
 @record(kw_only=True)
+class PromptSettings:
+    """[prompt]: what the person reads."""
+
+    token_type: str | None = None
+    """What a card is called where its PIN is asked for; None: by its label."""
+    quiet: bool = False
+    """Show no message but the question for the PIN."""
+
+
+@record(kw_only=True)
 class MapperSettings:
     """One [[mapper]]: its name, its own table without `name`, and where it stands, for error messages."""
 
@@ -194,7 +205,12 @@ class Configuration:
     revocation: RevocationSettings = field(default_factory=RevocationSettings)
     account: AccountSettings = field(default_factory=AccountSettings)
     pin: PinSettings = field(default_factory=PinSettings)
+    prompt: PromptSettings = field(default_factory=PromptSettings)
     mappers: tuple[MapperSettings, ...]
+    notes: tuple[Note, ...] = ()
+    """What there is to say about the lines of a file in the peer's format; the unsafe ones at every login."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Where a key was said, by its dotted name, for a file in the peer's format."""
 
     def policy(self) -> Policy:
         """The rules of this configuration for `decide`."""
