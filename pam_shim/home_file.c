@@ -87,7 +87,9 @@ static enum home_code enter(int folder, const char *name, uid_t owner, int *foun
         return HOME_BROKEN;
     if (S_ISLNK(status->st_mode))
         return HOME_SYMLINK;
-    return is_folder && S_ISDIR(status->st_mode) ? judge(status, owner) : HOME_NO_FOLDER;
+    if (!S_ISDIR(status->st_mode))
+        return HOME_NO_FOLDER;
+    return is_folder ? judge(status, owner) : HOME_REPLACED;
 }
 
 static void step_to(struct walk *walk, int folder, const struct stat *status)
@@ -163,7 +165,7 @@ static int open_home(const char *home, uid_t owner, struct home_failure *failure
     if (home[0] != '/' || strlen(home) >= sizeof(walk.ahead) || stat("/", &root) < 0)
         return -1;
     memcpy(walk.ahead, home, strlen(home) + 1);
-    failure->code = go_to_root(&walk);
+    *failure = (struct home_failure){go_to_root(&walk), PLACE_ABOVE};
     while (failure->code == HOME_READ && take_name(walk.ahead, name, &failure->code)) {
         failure->place = is_at_end(&walk) ? PLACE_HOME : PLACE_ABOVE;
         failure->code = go(&walk, name);

@@ -185,7 +185,7 @@ static bool is_plain_path(const char *path)
     for (;;) {
         size_t length = strcspn(path, "/");
 
-        if (length == 0 || strncmp(path, ".", length) == 0 || (length == 2 && strncmp(path, "..", 2) == 0))
+        if (length == 0 || (length <= 2 && strncmp(path, "..", length) == 0))
             return false;
         if (path[length] == '\0')
             return true;
