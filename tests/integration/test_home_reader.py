@@ -45,7 +45,7 @@ def shared(namespaces: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture
-def world(shared: World) -> Iterator[World]:
+def world(shared: World) -> World:
     """The world with an empty home for alice and bob, and nothing under /srv."""
     for folder in (shared.path("/home/x").parent, shared.path("/srv/x").parent):
         for path in folder.iterdir():
@@ -55,7 +55,7 @@ def world(shared: World) -> Iterator[World]:
                 path.unlink()
     for name in ("root", "alice", "bob", "hidden"):
         make_home(shared, name)
-    yield shared
+    return shared
 
 
 def make_home(world: World, name: str) -> Path:
