@@ -84,7 +84,9 @@ def test_plain_relative_paths_are_paths_in_a_home(path: str) -> None:
     assert is_home_path(path)
 
 
-@pytest.mark.parametrize("path", ["", "/a", "a/", "a//b", ".", "..", "a/..", "./a", "a" * 256, "\u00e9" * 128, "a\nb", "a\0b", None])
+@pytest.mark.parametrize(
+    "path", ["", "/a", "a/", "a//b", ".", "..", "a/..", "./a", "a" * 256, "\u00e9" * 128, "a\nb", "a\0b", None]
+)
 def test_other_paths_are_none(path: object) -> None:
     assert not is_home_path(path)
 
