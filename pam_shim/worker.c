@@ -317,6 +317,8 @@ static int run_role(const char *role)
         run_python(&found, "pam_sc.card.process");
     if (strcmp(role, "network") == 0)
         run_python(&found, "pam_sc.network.process");
+    if (strcmp(role, "programs") == 0)
+        run_python(&found, "pam_sc.programs.process");
     return EXIT_USAGE;
 }
 
