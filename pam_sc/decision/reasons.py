@@ -111,6 +111,7 @@ class Reason(enum.Enum):
     MAPPED_TO_SEVERAL = "mapped-to-several"
     MAPPED_ACCOUNT_UNKNOWN = "mapped-account-unknown"
     MAPPER_FAILED = "mapper-failed"
+    HOME_FILE_NOT_BELIEVED = "home-file-not-believed"
     PROGRAM_FAILED = "program-failed"
     PROGRAM_TIMEOUT = "program-timeout"
     PROGRAM_ANSWER_UNUSABLE = "program-answer-unusable"
@@ -338,6 +339,10 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.MAPPER_FAILED: ReasonRow(
         Step.MAPPING, PamCode.AUTH_ERR, Severity.ERROR,
         "Card login failed", "a mapper could not answer; run: pam-sc check-config",
+    ),
+    Reason.HOME_FILE_NOT_BELIEVED: ReasonRow(
+        Step.MAPPING, PamCode.AUTH_ERR, Severity.WARNING,
+        "Card login failed", "a file in a home could be anybody's, or the service must not believe it",
     ),
     Reason.PROGRAM_FAILED: ReasonRow(
         Step.MAPPING, PamCode.AUTH_ERR, Severity.ERROR,

@@ -207,7 +207,8 @@ time.sleep(60)
         with started(argv) as runner:
             asking = threading.Thread(target=ask_in_vain, args=(runner.client, argv))
             asking.start()
-            pid = int(listener.accept()[0].recv(20))
+            with listener.accept()[0] as accepted:
+                pid = int(accepted.recv(20))
             pidfd = os.pidfd_open(pid)
             os.kill(int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
             asking.join()
