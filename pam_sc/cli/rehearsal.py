@@ -44,13 +44,15 @@ from pam_sc.decision.reasons import Step
 from pam_sc.errors import MapperError, PamScError
 from pam_sc.events import clean
 from pam_sc.homes import HomeFiles, started_home_reader
-from pam_sc.host import PwdAccounts
+from pam_sc.host import PwdAccounts, PwdPeople
 from pam_sc.login import Login, Surroundings
 from pam_sc.mapping import LoadedMapper
 from pam_sc.material import Material, load_material
 from pam_sc.network.client import NetworkClient, start_network_process
 from pam_sc.online import fetch_wanted
 from pam_sc.preparation import prepare
+from pam_sc.programs.client import StartedProgramRunner, start_program_runner
+from pam_sc.programs.messages import Setup
 from pam_sc.record import replace
 from pam_sc.services import Services
 
@@ -197,8 +199,10 @@ def _services(
 ) -> Iterator[Services]:
     """Start what a login would start for its mappers; as root, and ended when the block is left."""
     prepared = prepare(configuration, request, trusted_uids)
-    own: dict[str, Any] = {}
+    own: dict[str, Any] = {"people": PwdPeople()}
     with ExitStack() as started:
+        if prepared.programs is not None:
+            own["programs"] = started.enter_context(_program_runner(worker, prepared.programs)).client
         if prepared.homes is not None:
             reader = None
             if prepared.homes.order is not None:
@@ -206,6 +210,13 @@ def _services(
             privileged = configuration.account.privileged_services
             own["homes"] = HomeFiles(request, privileged, reader, may_scan=prepared.homes.may_scan)
         yield Services(secrets=prepared.secrets, unreadable=prepared.unreadable, **own)
+
+
+def _program_runner(worker: str, setup: Setup) -> StartedProgramRunner:
+    try:
+        return start_program_runner(worker, setup, _deadline)
+    except OSError as error:
+        raise PamScError(f"cannot start the program runner: {worker}: {error.strerror}") from error
 
 
 def _send_pin(card: StartedCardProcess, token: TokenReport, ask: Ask | None) -> Answer:
