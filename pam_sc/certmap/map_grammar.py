@@ -91,31 +91,21 @@ def parse_map(text: str, where: str) -> MapRule:
 
 def _map(text: str) -> MapRule:
     kind, at = split_prefix(text, ("LDAP", "LDAPU1"))
-    pieces = list(_pieces(text, at, kind == "LDAPU1"))
-    if not pieces:
-        raise GrammarError(at, "the rule is empty")
+    pieces = tuple(_pieces(text, at, kind == "LDAPU1"))
     if any(isinstance(each, str) and "=" in each for each in pieces):
         return MapRule(_filter(pieces, at), True)
-    return MapRule(_name(pieces, at), False)
-
-
-def _name(pieces: list[str | Template], at: int) -> tuple[str | Template, ...]:
-    """The name without the parentheses around it."""
-    ends = (pieces[0], pieces[-1])
-    if ends[0] == "(" + str(ends[0])[1:] and str(ends[-1]).endswith(")") and isinstance(ends[-1], str):
-        pieces[0] = str(pieces[0])[1:]
-        pieces[-1] = str(pieces[-1])[:-1]
-    found = tuple(each for each in pieces if each)
-    if not found:
+    if text[at : at + 1] == "(" and text.endswith(")"):
+        pieces = tuple(_pieces(text[:-1], at + 1, kind == "LDAPU1"))
+    if not pieces:
         raise GrammarError(at, "the rule is empty")
-    return found
+    return MapRule(pieces, False)
 
 
-def _filter(pieces: list[str | Template], at: int) -> tuple[str | Template, ...]:
+def _filter(pieces: tuple[str | Template, ...], at: int) -> tuple[str | Template, ...]:
     """The filter within its parentheses. One that ends before its end could say more than what it is joined with."""
     shape = "".join(each if isinstance(each, str) else "x" for each in pieces)
     if not shape.startswith("("):
-        pieces, shape = ["(", *pieces, ")"], f"({shape})"
+        pieces, shape = ("(", *pieces, ")"), f"({shape})"
     depth = 0
     for place, character in enumerate(shape):
         depth += {"(": 1, ")": -1}.get(character, 0)
@@ -123,7 +113,7 @@ def _filter(pieces: list[str | Template], at: int) -> tuple[str | Template, ...]
             raise GrammarError(at, "the filter goes on behind its last parenthesis")
     if depth != 0:
         raise GrammarError(at, "the parentheses of the filter are not in pairs")
-    return tuple(pieces)
+    return pieces
 
 
 def _pieces(text: str, at: int, newer: bool) -> Iterator[str | Template]:
