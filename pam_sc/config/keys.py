@@ -23,6 +23,7 @@ TIMEOUT_MAX_S = 300
 CLOCK_SKEW_MAX_S = 86_400
 SIZE_MIN = 1 << 10
 SIZE_MAX = 16 << 30
+SLOTS_MAX = 64
 
 
 def _values(kind: type[enum.Enum]) -> tuple[str, ...]:
@@ -60,14 +61,32 @@ MODULE = Table(
     },
 )
 
+SELECT = Table(
+    expected="a table with uri, slot_description_prefix or slot_number",
+    keys={
+        "uri": Key(
+            expected="a PKCS#11 URI (RFC 7512) such as pkcs11:token=login",
+            parse=values.converted(parse_token_uri),
+            silent=True,
+        ),
+        "slot_description_prefix": Key(expected="the beginning of a slot's description", parse=values.label),
+        "slot_number": Key(
+            expected=f"the number of a slot, counted from 1 to {SLOTS_MAX}", parse=values.between(1, SLOTS_MAX)
+        ),
+    },
+)
+
 TOKEN = Table(
     expected="a table: [token]",
     keys={
         "module": ListOf(item=MODULE, least=1, expected="at least one [[token.module]] with its path"),
-        "select": Key(
-            expected="a PKCS#11 URI (RFC 7512) such as pkcs11:token=login",
-            parse=values.converted(parse_token_uri),
-            silent=True,  # somebody may have written a PIN into it
+        "select": ShortOrTable(
+            short=Key(
+                expected='a PKCS#11 URI (RFC 7512) such as pkcs11:token=login, or { slot_description_prefix = "..." }',
+                parse=lambda value: {"uri": values.converted(parse_token_uri)(value)},
+                silent=True,  # somebody may have written a PIN into it
+            ),
+            table=SELECT,
         ),
         "run_as": Key(expected="the name of an account", parse=values.account_name),
     },
@@ -162,6 +181,7 @@ ACCOUNT = Table(
     keys={
         "allow_root": _BOOLEAN,
         "card_names_user": ListOf(item=_SERVICE, expected="an array of names of PAM services"),
+        "privileged_services": ListOf(item=_SERVICE, expected="an array of names of PAM services"),
         "services": ListOf(
             item=_SERVICE, least=1, optional=True, expected="an array of at least one name of a PAM service"
         ),
@@ -183,6 +203,10 @@ SCHEMA = Table(
         "revocation": REVOCATION,
         "account": ACCOUNT,
         "pin": Table(expected="a table: [pin]", keys={"allow_last_try": _BOOLEAN}),
+        "prompt": Table(
+            expected="a table: [prompt]",
+            keys={"token_type": Key(expected="a word for a card", parse=values.label), "quiet": _BOOLEAN},
+        ),
         "mapper": ListOf(item=MAPPER, least=1, expected="at least one [[mapper]] with its name"),
     },
 )

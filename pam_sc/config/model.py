@@ -8,9 +8,11 @@ import enum
 from collections.abc import Mapping
 from typing import Any
 
+from pam_sc.config.notes import Note
 from pam_sc.decision.policy import (
     ANY_POLICY,
     DEFAULT_CARD_NAMES_USER,
+    DEFAULT_PRIVILEGED_SERVICES,
     Algorithms,
     PathInputs,
     Policy,
@@ -158,6 +160,8 @@ class AccountSettings:
 
     allow_root: bool = False
     card_names_user: frozenset[str] = DEFAULT_CARD_NAMES_USER
+    privileged_services: frozenset[str] = DEFAULT_PRIVILEGED_SERVICES
+    """Where files in homes are believed only for a mapper whose `believed_for` names the service."""
     services: frozenset[str] | None = None
     remote_allowed: bool = False
     """`remote = "allow"` in the file; the default is "refuse"."""
@@ -168,6 +172,16 @@ class PinSettings:
     """[pin]: what may be tried."""
 
     allow_last_try: bool = False
+
+
+@record(kw_only=True)
+class PromptSettings:
+    """[prompt]: what the person reads."""
+
+    token_type: str | None = None
+    """What a card is called where its PIN is asked for; None: by its label."""
+    quiet: bool = False
+    """Show no message but the question for the PIN."""
 
 
 @record(kw_only=True)
@@ -191,7 +205,12 @@ class Configuration:
     revocation: RevocationSettings = field(default_factory=RevocationSettings)
     account: AccountSettings = field(default_factory=AccountSettings)
     pin: PinSettings = field(default_factory=PinSettings)
+    prompt: PromptSettings = field(default_factory=PromptSettings)
     mappers: tuple[MapperSettings, ...]
+    notes: tuple[Note, ...] = ()
+    """What there is to say about the lines of a file in the peer's format; the unsafe ones at every login."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Where a key was said, by its dotted name, for a file in the peer's format."""
 
     def policy(self) -> Policy:
         """The rules of this configuration for `decide`."""

@@ -27,13 +27,22 @@ from pam_sc.config.model import (
     OcspNonce,
     OcspResponder,
     PinSettings,
+    PromptSettings,
     RevocationSettings,
     TokenSettings,
     TrustSettings,
 )
+from pam_sc.config.notes import Note
 from pam_sc.config.schema import KeyPath, MismatchError, describe
 from pam_sc.config.where import dotted, find_line
-from pam_sc.decision.policy import DEFAULT_CARD_NAMES_USER, Algorithms, RevocationMode, RevocationSource
+from pam_sc.decision.policy import (
+    DEFAULT_CARD_NAMES_USER,
+    DEFAULT_PRIVILEGED_SERVICES,
+    Algorithms,
+    RevocationMode,
+    RevocationSource,
+    TokenSelector,
+)
 from pam_sc.errors import ConfigError, OwnershipError
 from pam_sc.ownership import read_trusted_file, require_unwritable
 from pam_sc.record import replace
@@ -44,12 +53,28 @@ MAX_BYTES = 256 * 1024
 def load(path: str, trusted_uids: frozenset[int]) -> Configuration:
     """Return the configuration at `path` (absolute, *.toml); ConfigError if anything about it is wrong."""
     _require_our_format(path)
-    text = _read_text(path, trusted_uids)
+    text = read_text(path, trusted_uids)
+    return build(path, _parse(path, text), trusted_uids, lambda mismatch: _explain(path, text, mismatch))
+
+
+def build(
+    path: str,
+    tree: Mapping[str, Any],
+    trusted_uids: frozenset[int],
+    explain: Callable[[MismatchError], str],
+    *,
+    notes: tuple[Note, ...] = (),
+    places: Mapping[str, str] | None = None,
+) -> Configuration:
+    """Return the configuration that a parsed tree describes; ConfigError, as `explain` words it, if it is none.
+
+    `notes` and `places` are what is known of a file in the peer's format.
+    """
     try:
-        configuration = _build(path, SCHEMA.read(_parse(path, text), ()))
+        configuration = replace(_build(path, SCHEMA.read(tree, ())), notes=notes, places=places or {})
         _require_sense(configuration)
     except MismatchError as mismatch:
-        raise ConfigError(_explain(path, text, mismatch)) from None
+        raise ConfigError(explain(mismatch)) from None
     _require_safe_modules(configuration, trusted_uids)
     return configuration
 
@@ -58,15 +83,15 @@ def load(path: str, trusted_uids: frozenset[int]) -> Configuration:
 
 
 def _require_our_format(path: str) -> None:
+    if not path.endswith(".toml"):
+        expected = "expected a name that ends in .toml, or in .conf for the format of pam_pkcs11"
+        raise ConfigError(f"cannot use the configuration {path!r}: {expected}")
+
+
+def read_text(path: str, trusted_uids: frozenset[int]) -> str:
+    """Return the text of a configuration that only trusted users can change; ConfigError otherwise."""
     if not path.startswith("/"):
         raise ConfigError(f"cannot use the configuration {path!r}: expected an absolute path")
-    if path.endswith(".conf"):
-        raise ConfigError(f"cannot use the configuration {path!r}: *.conf is not read yet by this version, only *.toml")
-    if not path.endswith(".toml"):
-        raise ConfigError(f"cannot use the configuration {path!r}: expected a name that ends in .toml")
-
-
-def _read_text(path: str, trusted_uids: frozenset[int]) -> str:
     try:
         return read_trusted_file(path, trusted_uids, MAX_BYTES).decode("utf-8")
     except OwnershipError as error:
@@ -107,6 +132,7 @@ def _build(path: str, read: Mapping[str, Any]) -> Configuration:
         revocation=_revocation(path, read.get("revocation", {})),
         account=_account(read.get("account", {})),
         pin=PinSettings(**read.get("pin", {})),
+        prompt=PromptSettings(**read.get("prompt", {})),
         mappers=tuple(_mapper(path, index, table) for index, table in enumerate(read["mapper"])),
     )
 
@@ -114,9 +140,19 @@ def _build(path: str, read: Mapping[str, Any]) -> Configuration:
 def _token(read: Mapping[str, Any]) -> TokenSettings:
     return TokenSettings(
         modules=tuple(ModuleSettings(**module) for module in read["module"]),
-        select=read.get("select"),
+        select=_selector(read["select"]) if "select" in read else None,
         run_as=read.get("run_as", DEFAULT_RUN_AS),
     )
+
+
+def _selector(read: Mapping[str, Any]) -> TokenSelector:
+    if not read:
+        raise MismatchError(("token", "select"), "an empty table", "at least one of its keys")
+    slot = {name: value for name, value in read.items() if name != "uri"}
+    uri: TokenSelector | None = read.get("uri")
+    words = [uri.text] if uri else []
+    text = ", ".join(words + [f"{name} {value!r}" for name, value in slot.items()])
+    return replace(uri or TokenSelector(text=text), text=text, **slot)
 
 
 def _trust(read: Mapping[str, Any]) -> TrustSettings:
@@ -166,6 +202,7 @@ def _account(read: Mapping[str, Any]) -> AccountSettings:
     return AccountSettings(
         allow_root=read.get("allow_root", False),
         card_names_user=frozenset(read.get("card_names_user", DEFAULT_CARD_NAMES_USER)),
+        privileged_services=frozenset(read.get("privileged_services", DEFAULT_PRIVILEGED_SERVICES)),
         services=frozenset(read["services"]) if "services" in read else None,
         remote_allowed=read.get("remote") == "allow",
     )

@@ -10,6 +10,8 @@ from pam_sc.decision.card_report import ModuleReport, SlotReport, TokenReport
 from pam_sc.record import field, record
 
 DEFAULT_CARD_NAMES_USER = frozenset({"login", "gdm-smartcard"})
+DEFAULT_PRIVILEGED_SERVICES = frozenset({"su", "su-l", "sudo", "sudo-i", "doas", "run0", "polkit-1", "pkexec"})
+"""Services that give a person who is logged in another account, and with it perhaps more than they had."""
 
 
 class RevocationMode(enum.Enum):
@@ -79,9 +81,9 @@ class PathInputs:
 
 @record(kw_only=True)
 class TokenSelector:
-    """Which tokens count: the attributes of a PKCS#11 URI (RFC 7512, section 2.3). None means "any".
+    """Which tokens count: the attributes of a PKCS#11 URI (RFC 7512, section 2.3), and two more. None means "any".
 
-    All comparisons are exact, on the text with the padding of PKCS#11 removed. `text` is the URI as configured.
+    Comparisons are exact but for the prefix, on the text with the padding of PKCS#11 removed. `text` is as configured.
     """
 
     text: str
@@ -95,6 +97,10 @@ class TokenSelector:
     library_manufacturer: str | None = None
     library_description: str | None = None
     library_version: str | None = None
+    slot_description_prefix: str | None = None
+    """How the slot's description begins."""
+    slot_number: int | None = None
+    """The slot's place in its module's own list (C_GetSlotList), counted from 1. Not its id."""
 
     def selects(self, module: ModuleReport, slot: SlotReport, token: TokenReport) -> bool:
         """Say whether this token is one of the wanted."""
@@ -110,7 +116,11 @@ class TokenSelector:
             (self.library_description, module.description),
             (self.library_version, module.version),
         )
-        return all(wanted is None or wanted == found for wanted, found in wanted_and_found)
+        exactly = all(wanted is None or wanted == found for wanted, found in wanted_and_found)
+        return exactly and slot.description.startswith(self.slot_description_prefix or "") and self._numbers(module, slot)
+
+    def _numbers(self, module: ModuleReport, slot: SlotReport) -> bool:
+        return self.slot_number is None or slot in module.slots[self.slot_number - 1 : self.slot_number]
 
 
 @record(kw_only=True)

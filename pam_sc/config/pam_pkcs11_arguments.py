@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The arguments of pam_pkcs11's PAM line, which come before what its file says. A closed list: any other is an error.
+
+`debug`, `quiet`, `try_first_pass` and `use_first_pass` are not here: they hold whatever the configuration is, so they
+have a place of their own in the request. `config_file` named the file before anything was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pam_sc.config.notes import NoteKind
+from pam_sc.config.pam_pkcs11_section import Notes, shown
+from pam_sc.config.scconf import Item
+from pam_sc.record import record
+
+_FLAGS: Mapping[str, tuple[str, str]] = {
+    "nodebug": ("debug", "false"),
+    "nullok": ("nullok", "true"),
+    "card_only": ("card_only", "true"),
+    "wait_for_card": ("wait_for_card", "true"),
+    "dont_wait_for_card": ("wait_for_card", "false"),
+}
+_VALUES: Mapping[str, str] = {
+    "slot_description": "slot_description",
+    "slot_num": "slot_num",
+    "ca_dir": "ca_dir",
+    "crl_dir": "crl_dir",
+    "nss_dir": "nss_dir",
+    "cert_policy": "cert_policy",
+    "token_type": "token_type",
+    "pkcs11_module": "module",
+}
+_BETWEEN_POLICIES = str.maketrans(";:+| ", ",,,,,")
+
+LINES: Mapping[str, str] = {
+    "nodebug": "nothing: debug is off unless the PAM line says it",
+    "nullok": "nothing: an empty PIN is never sent to a card",
+    "card_only": 'card = "required" or card = "optional"',
+    "wait_for_card": "nothing: this version does not wait for a card",
+    "dont_wait_for_card": "nothing: this version does not wait for a card",
+    "slot_description": '[token] select = { slot_description_prefix = "..." }',
+    "slot_num": "[token] select = { slot_number = ... }",
+    "ca_dir": '[trust] anchors = "..."',
+    "crl_dir": '[revocation] crls = "..."',
+    "nss_dir": "nothing: NSS databases are not read",
+    "cert_policy": "[revocation] mode, fetch and ocsp",
+    "token_type": '[prompt] token_type = "..."',
+    "pkcs11_module": '[[token.module]] path = "..."',
+}
+"""What to write into a pam_sc.toml instead of each argument."""
+
+
+@record
+class Given:
+    """What the PAM line says, as items of line 0: of the whole, and of the module that is used."""
+
+    globals: Mapping[str, Item]
+    module: Mapping[str, Item]
+
+
+def read_arguments(arguments: Sequence[str], notes: Notes) -> Given:
+    """Return the arguments as items; the last of a kind holds. An ERROR note for one that is none of pam_pkcs11's."""
+    whole: dict[str, Item] = {}
+    module: dict[str, Item] = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals and name in _FLAGS:
+            key, word = _FLAGS[name]
+            whole[key] = Item(key=key, values=(word,), line=0)
+        elif equals and name in _VALUES:
+            module[_VALUES[name]] = Item(key=_VALUES[name], values=_values(name, value), line=0)
+        else:
+            notes.add(NoteKind.ERROR, 0, name, f"{shown(argument)} is no argument of pam_pkcs11")
+    return Given(whole, module)
+
+
+def _values(name: str, value: str) -> tuple[str, ...]:
+    if name != "cert_policy":
+        return (value,)
+    return tuple(word for word in value.translate(_BETWEEN_POLICIES).split(",") if word)
+
+
+def line_instead(argument: str) -> str:
+    """Say what to write into a pam_sc.toml instead of this argument."""
+    name = argument.partition("=")[0]
+    return LINES.get(name, "nothing")
