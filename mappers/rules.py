@@ -194,8 +194,8 @@ def _target(table: Mapping[str, Any], where: str, with_directory: bool) -> tuple
 
 
 def _seen(subject: Subject) -> Iterator[str]:
-    for component, name in (("<SUBJECT>", subject.subject), ("<ISSUER>", subject.issuer)):
-        text = render_name(name)
+    for component, distinguished in (("<SUBJECT>", subject.subject), ("<ISSUER>", subject.issuer)):
+        text = render_name(distinguished)
         if text is not None:
             yield component + text
     facts = subject.facts
