@@ -83,7 +83,7 @@ class RealMachine:
 
     def load_configuration(self, path: str | None) -> Configuration:
         """Return the configuration, as a login of this caller would read it."""
-        from pam_sc.config.toml import load
+        from pam_sc.config.loading import load
 
         return load(os.path.abspath(path) if path else DEFAULT_PATH, trusted_uids())
 
@@ -189,7 +189,7 @@ def _check_material(configuration: Configuration) -> tuple[Finding, ...]:
 
 def _check_for_root(configuration: Configuration) -> tuple[Finding, ...]:
     """Say where a file of this caller's is good enough for its own programs but not for privileged ones."""
-    from pam_sc.config.toml import load
+    from pam_sc.config.loading import load
     from pam_sc.material import load_material
 
     if os.getuid() == 0:
