@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Protocol
 from pam_sc.cli.inspection import Inspection
 from pam_sc.cli.pam_stack import StackResult
 from pam_sc.cli.steps import Rehearsal
-from pam_sc.config.finding import Finding, Weight
 from pam_sc.config.model import DEFAULT_PATH, Configuration
 from pam_sc.decision.evidence import Purpose, Request
 from pam_sc.errors import PamScError
 
 if TYPE_CHECKING:  # a command that needs none of it does not load it
+    from pam_sc.cli.checking import Checked
     from pam_sc.refresh.listing import Listing
     from pam_sc.refresh.model import Tell
     from pam_sc.refresh.plan import Selection
@@ -39,7 +39,7 @@ class Machine(Protocol):
     def load_configuration(self, path: str | None) -> Configuration:
         """Return the configuration; PamScError if it is wrong."""
 
-    def check(self, path: str | None) -> tuple[Finding, ...]:
+    def check(self, path: str | None) -> Checked:
         """Return everything there is to say about a configuration, what it names, and the PAM stacks."""
 
     def request(self, user: str | None, service: str) -> Request:
@@ -87,20 +87,11 @@ class RealMachine:
 
         return load(os.path.abspath(path) if path else DEFAULT_PATH, trusted_uids())
 
-    def check(self, path: str | None) -> tuple[Finding, ...]:
+    def check(self, path: str | None) -> Checked:
         """Return everything there is to say about a configuration, what it names, and the PAM stacks."""
-        from pam_sc.cli.authorities import check_authorities
-        from pam_sc.config.lint import lint
-        from pam_sc.config.lint_stacks import check_stack
+        from pam_sc.cli.checking import check_file
 
-        configuration = self.load_configuration(path)
-        return (
-            *_check_material(configuration),
-            *check_authorities(configuration, trusted_uids()),
-            *_check_for_root(configuration),
-            *lint(configuration, privileged=os.geteuid() == 0, owners=trusted_uids()),
-            *check_stack(self._pam_folder, configuration),
-        )
+        return check_file(os.path.abspath(path) if path else DEFAULT_PATH, trusted_uids(), self._pam_folder)
 
     def request(self, user: str | None, service: str) -> Request:
         """Return the request of a program that runs with this caller's ids; root's is a privileged host."""
@@ -174,28 +165,3 @@ class RealMachine:
 def trusted_uids() -> frozenset[int]:
     """Who may own what a login of this caller reads."""
     return frozenset({0, os.getuid()})
-
-
-def _check_material(configuration: Configuration) -> tuple[Finding, ...]:
-    """Read what a login would read: anchors, CRLs, mappers and their files."""
-    from pam_sc.material import load_material
-
-    try:
-        material = load_material(configuration, trusted_uids())
-    except PamScError as error:
-        return (Finding(Weight.ERROR, configuration.source, str(error)),)
-    return tuple(Finding(Weight.WARNING, configuration.source, problem) for problem in material.problems)
-
-
-def _check_for_root(configuration: Configuration) -> tuple[Finding, ...]:
-    """Say where a file of this caller's is good enough for its own programs but not for privileged ones."""
-    from pam_sc.config.loading import load
-    from pam_sc.material import load_material
-
-    if os.getuid() == 0:
-        return ()
-    try:
-        load_material(load(configuration.source, frozenset({0})), frozenset({0}))
-    except PamScError as error:
-        return (Finding(Weight.NOTE, configuration.source, f"privileged programs such as sudo refuse it: {error}"),)
-    return ()

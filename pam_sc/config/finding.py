@@ -16,6 +16,21 @@ class Weight(enum.Enum):
     ERROR = "error"
 
 
+class FindingKind(enum.Enum):
+    """What is the matter with a line of another program's configuration, as we read it."""
+
+    DEAD = "dead"
+    """It does nothing, here or there."""
+    UNKNOWN = "unknown"
+    """Nobody knows the key."""
+    UNSAFE = "unsafe"
+    """It would open logins; the safe meaning holds."""
+    DIFFERENT = "different"
+    """It means something else here."""
+    WRONG = "wrong"
+    """It cannot be used at all."""
+
+
 @record
 class Finding:
     """One thing found: how much it matters, where (a file and line, or a key), and what it means."""
@@ -23,3 +38,6 @@ class Finding:
     severity: Weight
     where: str
     text: str
+    kind: FindingKind | None = None
+    line: int | None = None
+    """The line of the configuration on which `where` stands, where that is known."""

@@ -98,7 +98,8 @@ def _lint_nothing_at_hand(place: _Place) -> Iterator[Finding]:
 def _lint_fetch(place: _Place) -> Iterator[Finding]:
     lookup = place.lookup
     if lookup.fetch is Fetch.OFF and lookup.sources:
-        yield Finding(Weight.WARNING, f"{place.key}.sources", "never fetched, because fetch is off; set it to refresh")
+        yield Finding(Weight.WARNING, f"{place.key}.sources", "never fetched, because fetch is off;"
+                      " remove them, or say with fetch who may")
     if lookup.fetch is Fetch.LOGIN and lookup.timeout_s > _PATIENCE_S:
         yield Finding(Weight.WARNING, f"{place.key}.timeout", f"with fetch = login, a person may wait"
                       f" {lookup.timeout_s} seconds at the prompt; {_PATIENCE_S} or less is usual")

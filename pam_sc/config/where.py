@@ -8,6 +8,7 @@ after something was found wrong, never on the way of a login that goes well.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import Any
 
@@ -63,3 +64,21 @@ def dotted(path: KeyPath) -> str:
 def _word(name: str) -> str:
     bare = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
     return name if bare else ascii(name[:80])
+
+
+_NAME = r"[A-Za-z0-9_-]+"
+_DOTTED = re.compile(rf"{_NAME}(\.{_NAME}|\[[0-9]+\])*")
+_PART = re.compile(rf"{_NAME}|\[[0-9]+\]")
+
+
+def parse_dotted(text: str) -> KeyPath | None:
+    """Read what `dotted` wrote back into a path; None if it is no path of plain names."""
+    if not _DOTTED.fullmatch(text):
+        return None
+    return tuple(int(part[1:-1]) if part.startswith("[") else part for part in _PART.findall(text))
+
+
+def nearest_line(text: str, path: KeyPath) -> int | None:
+    """Return the line of the value at `path`, or of the nearest table around it that the file has; None for neither."""
+    lines = (find_line(text, path[:length]) for length in range(len(path), 0, -1))
+    return next((line for line in lines if line is not None), None)

@@ -7,11 +7,13 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pam_sc.cli.checking import Checked
 from pam_sc.cli.inspection import Inspection
 from pam_sc.cli.pam_stack import StackResult
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.finding import Finding
 from pam_sc.config.model import Configuration, MapperSettings, ModuleSettings, TokenSettings, TrustSettings
+from pam_sc.config.stig import StigAnswer
 from pam_sc.decision.card_report import (
     CardReport,
     CertificateRef,
@@ -153,6 +155,7 @@ class FakeMachine:
     the_token: TokenReport = field(default_factory=token)
     policy: Policy = field(default_factory=Policy)
     findings: Sequence[Finding] = ()
+    stig: Sequence[StigAnswer] = ()
     error: Exception | None = None
     stack: StackResult = field(default_factory=lambda: StackResult(0, "Success", (), 0))
     pin_is_wrong: bool = False
@@ -168,9 +171,9 @@ class FakeMachine:
             raise self.error
         return CONFIGURATION
 
-    def check(self, path: str | None) -> tuple[Finding, ...]:
-        self.load_configuration(path)
-        return tuple(self.findings)
+    def check(self, path: str | None) -> Checked:
+        configuration = self.load_configuration(path)
+        return Checked(source="/etc/x", configuration=configuration, findings=tuple(self.findings), stig=tuple(self.stig))
 
     def request(self, user: str | None, service: str) -> Request:
         return request(user, service)

@@ -10,7 +10,8 @@ import pytest
 
 from pam_sc.cli.main import COMMANDS, run
 from pam_sc.cli.pam_stack import StackResult
-from pam_sc.config.finding import Finding, Weight
+from pam_sc.config.finding import Finding, FindingKind, Weight
+from pam_sc.config.stig import Demand, StigAnswer
 from pam_sc.decision.card_report import PinState
 from pam_sc.decision.policy import Policy, TokenSelector
 from pam_sc.errors import ConfigError
@@ -333,24 +334,69 @@ def test_the_exit_code_is_that_of_the_worst_finding(
     assert [entry["severity"] for entry in found["findings"]] == [weight.value for weight in weights]
 
 
-def test_check_config_prints_a_line_for_each_finding(capsys: Capture) -> None:
-    machine = FakeMachine(findings=[Finding(Weight.WARNING, "account.allow_root", "a card can log in as root")])
-    assert said(capsys, machine, "check-config", "/a.toml") == (
-        1,
-        "warning  account.allow_root: a card can log in as root\n",
-        "",
+def test_check_config_prints_what_is_decided_then_the_findings_then_the_rules(capsys: Capture) -> None:
+    machine = FakeMachine(
+        findings=[
+            Finding(Weight.WARNING, "nullok", "an empty PIN is never sent", FindingKind.UNSAFE, 3),
+            Finding(Weight.NOTE, "revocation.store", "is empty"),
+        ],
+        stig=[StigAnswer(Demand.PATH, True, "cert_policy = ca", 7), StigAnswer(Demand.MAPPED, False, "no use_mappers")],
     )
+    code, out, err = said(capsys, machine, "check-config", "/a.toml")
+    assert (code, err) == (1, "")
+    lines = out.splitlines()
+    assert lines[:2] == [
+        "What /etc/x decides:",
+        "  login       A card counts in every PAM service whose stack names pam_sc.so.",
+    ]
+    assert lines[lines.index("What is to be said about it:"):] == [
+        "What is to be said about it:",
+        "  warning     /etc/x:3: nullok (unsafe): an empty PIN is never sent",
+        "  note        revocation.store: is empty",
+        "DISA's rules for card logins (Ubuntu 20.04, 22.04, 24.04):",
+        "  met         certificates are validated by a path to a trust anchor: UBTU-20-010060 (V-238229),"
+        " UBTU-22-612030 (V-260577), UBTU-24-400375; /etc/x:7: cert_policy = ca",
+        "  not met     the certificate is mapped to an account (pwent): V-238201 (CAT I), UBTU-22-612040 (V-260579),"
+        " UBTU-24-400370; no use_mappers",
+    ]
     assert machine.asked == [("configuration", "/a.toml")]
+
+
+def test_check_config_gives_programs_the_same(capsys: Capture) -> None:
+    machine = FakeMachine(
+        findings=[Finding(Weight.NOTE, "nullok", "x", FindingKind.DEAD, 3)],
+        stig=[StigAnswer(Demand.STATUS, True, "cert_policy = ca", 7)],
+    )
+    code, found = as_json(capsys, machine, "check-config")
+    assert (code, found["source"], found["verdict"]) == (0, "/etc/x", "note")
+    assert found["policy"][0] == {
+        "topic": "login", "text": "A card counts in every PAM service whose stack names pam_sc.so.",
+    }  # fmt: skip
+    assert found["findings"] == [{"severity": "note", "where": "nullok", "line": 3, "kind": "dead", "text": "x"}]
+    (rule,) = found["stig"]
+    assert (rule["demand"], rule["met"], rule["line"], rule["text"]) == ("status", True, 7, "cert_policy = ca")
+    assert "UBTU-22-612025 (V-260576)" in rule["rules"]
+
+
+def test_a_rule_that_is_not_met_is_no_finding(capsys: Capture) -> None:
+    machine = FakeMachine(stig=[StigAnswer(Demand.MAPPED, False, "no use_mappers")])
+    assert said(capsys, machine, "check-config")[0] == 0
 
 
 def test_a_configuration_that_is_refused_is_a_finding_for_programs(capsys: Capture) -> None:
     code, found = as_json(capsys, FakeMachine(error=ConfigError("/x:1: wrong")), "check-config")
     assert code == 2
-    assert found["findings"] == [{"severity": "error", "where": "configuration", "text": "/x:1: wrong"}]
+    assert found["findings"] == [
+        {"severity": "error", "where": "configuration", "line": None, "kind": None, "text": "/x:1: wrong"}
+    ]
+    assert found["policy"] == [{"topic": "login", "text": "It cannot be used: every login with a card fails."}]
+    assert found["stig"] == []
 
 
 def test_check_config_says_when_there_is_nothing_to_say(capsys: Capture) -> None:
-    assert said(capsys, FakeMachine(), "check-config")[:2] == (0, "clean\n")
+    code, out, _err = said(capsys, FakeMachine(), "check-config")
+    assert code == 0
+    assert out.endswith("What is to be said about it:\n  clean\n")
 
 
 # ---------------------------------------------------------------- try-login

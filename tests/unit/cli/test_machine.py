@@ -14,6 +14,7 @@ from pam_sc.cli.machine import RealMachine, trusted_uids
 from pam_sc.cli.rehearsal import _send_pin, _without_limits
 from pam_sc.config.finding import Weight
 from pam_sc.config.model import AccountSettings, Configuration
+from pam_sc.config.stig import Demand
 from pam_sc.decision.card_report import TokenReport
 from pam_sc.decision.evidence import Answer, Purpose
 from pam_sc.errors import ConfigError
@@ -59,30 +60,57 @@ def test_a_relative_path_is_taken_from_where_the_caller_is(
 
 def test_a_check_reads_what_the_configuration_names(machine: RealMachine, file: Path) -> None:
     assert not [
-        found for found in machine.check(str(file)) if found.where == str(file) and found.severity is Weight.ERROR
+        found for found in machine.check(str(file)).findings if found.where == str(file) and found.severity is Weight.ERROR
     ]
     (file.parent / "anchors.pem").write_bytes(b"nothing")
-    found = [found for found in machine.check(str(file)) if found.where == str(file)]
+    found = [found for found in machine.check(str(file)).findings if found.where == str(file)]
     assert found[0].severity is Weight.ERROR
     assert "anchor" in found[0].text
 
 
+def test_anchors_that_are_missing_or_empty_are_told_once(machine: RealMachine, file: Path) -> None:
+    path = file.parent / "anchors.pem"
+    path.unlink()
+    missing = [found.text for found in machine.check(str(file)).findings if found.severity is Weight.ERROR]
+    assert [text for text in missing if str(path) in text] == [f"{path} does not exist"]
+    path.mkdir()
+    empty = [found.text for found in machine.check(str(file)).findings if "holds no" in found.text or "found no" in found.text]
+    assert empty == [f"cannot load anchors from '{path}': found no certificate"]
+
+
+def test_a_finding_names_the_line_of_its_key_or_of_the_table_around_it(machine: RealMachine, file: Path) -> None:
+    file.write_text(file.read_text() + "[account]\nallow_root = true\n")
+    lines = {found.where: found.line for found in machine.check(str(file)).findings}
+    assert lines["account.allow_root"] == 8
+    assert lines["mapper[0].mapfile"] == 5
+    assert lines["revocation.store"] is None
+
+
+def test_a_check_judges_by_the_rules_and_says_what_holds(machine: RealMachine, file: Path) -> None:
+    checked = machine.check(str(file))
+    assert checked.configuration is not None
+    assert checked.configuration.source == checked.source == str(file)
+    assert {answer.demand: (answer.met, answer.line) for answer in checked.stig} == {
+        Demand.PATH: (True, 4), Demand.STATUS: (True, None), Demand.LOCAL: (True, None), Demand.MAPPED: (False, 6),
+    }  # fmt: skip
+
+
 def test_a_check_names_a_mapper_that_does_not_exist(machine: RealMachine, file: Path) -> None:
     file.write_text(file.read_text().replace('"cn"', '"nc"'))
-    assert any(found.severity is Weight.ERROR and "'nc'" in found.text for found in machine.check(str(file)))
+    assert any(found.severity is Weight.ERROR and "'nc'" in found.text for found in machine.check(str(file)).findings)
 
 
 def test_a_check_reads_the_certificates_that_cas_are_named_by(machine: RealMachine, file: Path) -> None:
     (file.parent / "ca.pem").write_bytes(b"nothing")
     ca = f'[[revocation.ca]]\nname = "partner"\ncertificate = "{file.parent}/ca.pem"\n'
     file.write_text(file.read_text() + ca)
-    wheres = [found.where for found in machine.check(str(file)) if "holds no certificates" in found.text]
+    wheres = [found.where for found in machine.check(str(file)).findings if "holds no certificates" in found.text]
     assert "revocation.ca[0].certificate" in wheres
 
 
 def test_a_check_reads_the_pam_stacks(machine: RealMachine, file: Path, pam_folder: Path) -> None:
     (pam_folder / "sudo").write_text("auth required pam_sc.so debgu\n")
-    assert any(found.where == f"{pam_folder}/sudo:1" for found in machine.check(str(file)))
+    assert any(found.where == f"{pam_folder}/sudo:1" for found in machine.check(str(file)).findings)
 
 
 def test_the_configuration_of_a_service_is_that_of_its_own_line(machine: RealMachine, pam_folder: Path) -> None:

@@ -141,7 +141,7 @@ def test_a_store_that_is_a_file_is_an_error(good: Configuration, place: Path) ->
 def test_sources_that_nothing_fetches_are_a_warning(good: Configuration) -> None:
     found = only(with_lookup(good, sources=("http://a.test/",), fetch=Fetch.OFF))
     assert found == (
-        Weight.WARNING, "revocation.sources", "never fetched, because fetch is off; set it to refresh"
+        Weight.WARNING, "revocation.sources", "never fetched, because fetch is off; remove them, or say with fetch who may"
     )  # fmt: skip
 
 

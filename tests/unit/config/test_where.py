@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from pam_sc.config.schema import KeyPath
-from pam_sc.config.where import dotted, find_line
+from pam_sc.config.where import dotted, find_line, nearest_line, parse_dotted
 
 TEXT = '''\
 # run_as = "a comment is no key"
@@ -57,3 +57,29 @@ def test_a_text_that_is_no_toml_has_no_lines() -> None:
 
 def test_a_path_is_written_with_dots_and_indexes() -> None:
     assert dotted(("token", "module", 0, "environment", "A B\x1b")) == "token.module[0].environment.'A B\\x1b'"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("card", ("card",)),
+        ("token.module[0].environment.A", ("token", "module", 0, "environment", "A")),
+        ("revocation.ca[12]", ("revocation", "ca", 12)),
+    ],
+)
+def test_a_dotted_path_is_read_back(text: str, path: KeyPath) -> None:
+    assert parse_dotted(text) == path
+    assert dotted(path) == text
+
+
+@pytest.mark.parametrize("text", ["", "[0]", ".card", "card.", "a..b", "a[", "a[x]", "/etc/pam.d/sudo:1", "a b", "a['b c']"])
+def test_what_is_no_dotted_path_of_plain_names_is_none(text: str) -> None:
+    assert parse_dotted(text) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [(("token", "run_as"), 13), (("token", "select"), 2), (("token", "module", 0, "allow"), 2), (("pin", "x"), None)],
+)
+def test_what_the_file_does_not_have_is_on_the_line_of_the_table_around_it(path: KeyPath, line: int | None) -> None:
+    assert nearest_line(TEXT, path) == line
