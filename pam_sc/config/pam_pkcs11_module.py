@@ -96,8 +96,8 @@ def _read_slot(section: Section) -> None:
     elif number is not None and number < -1:
         section.note(NoteKind.ERROR, "slot_num", f"found {number}, expected 0 or the number of a slot")
     else:
-        for key in ("slot_description", "slot_num"):
-            if section.has(key):
+        for key, value in (("slot_description", prefix), ("slot_num", number)):
+            if value is not None:
                 section.note(NoteKind.DIFFERENT, key, "every token counts; pam_pkcs11 looks at the first alone")
 
 
