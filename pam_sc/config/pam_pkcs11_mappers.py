@@ -80,8 +80,9 @@ def _translate(name: str, section: Section) -> MapperTable | None:
 def _value(section: Section, table: MapperTable, *, ignore_case: bool = False) -> bool:
     """What most have: a mapfile, and whether case counts."""
     read_mapfile_key(section, table)
+    ignored = section.flag("ignorecase", default=ignore_case)
     if section.has("ignorecase") or ignore_case:
-        table.put(section, "ignorecase", "ignore_case", section.flag("ignorecase", default=ignore_case))
+        table.put(section, "ignorecase", "ignore_case", ignored)
     return True
 
 
@@ -173,8 +174,9 @@ def _generic(section: Section, table: MapperTable) -> bool:
 
 
 def _pwent(section: Section, table: MapperTable) -> bool:
+    ignored = section.flag("ignorecase", default=False)
     if section.has("ignorecase"):
-        table.put(section, "ignorecase", "ignore_case", section.flag("ignorecase", default=False))
+        table.put(section, "ignorecase", "ignore_case", ignored)
     return True
 
 

@@ -139,7 +139,7 @@ def test_every_mapper_of_the_peer_is_translated() -> None:
          "the part before the @ of a name of any domain is an account's name"),
         ("krb", "", "krb", ERROR, "the mapper krb of pam_pkcs11 never maps; say which realms count: realms = EXAMPLE.TEST;"),
         ("generic", "cert_item = sid;", "cert_item", ERROR,
-         "found 'sid', expected cn, subject, kpn, email, upn, uid, serial"),
+         "found 'sid', expected one of cn, subject, kpn, email, upn, uid, serial"),
         ("generic", "cert_item = serial;", "cert_item", DIFFERENT,
          "the serial number is written in small hexadecimal digits without colons"),
         ("openssh", "keyfile = x;", "keyfile", DEAD, "pam_pkcs11 does not look at it"),
