@@ -71,7 +71,7 @@ crls = "/etc/pam_pkcs11/crls"
         ({"module": "slot_num = 65;"},
          "FILE:4: token.select.slot_number: found 65 (an integer) (too large), expected the number of a slot, counted from 1"
          " to 64"),
-        ({"module": "environment = \"LD_PRELOAD=/x\";"},
+        ({"module": 'environment = "LD_PRELOAD=/x";'},
          "FILE:4: token.module[0].environment.LD_PRELOAD: found 'LD_PRELOAD' (it would change which code the card process"
          " runs), expected a variable that belongs to the PKCS#11 module"),
         ({"mappers": "use_mappers = own;"},

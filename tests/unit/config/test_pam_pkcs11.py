@@ -126,7 +126,7 @@ def test_a_file_needs_one_block_pam_pkcs11(text: str, found: str, line: int) -> 
 
 
 def test_what_stands_elsewhere_is_said() -> None:
-    text = 'stray = true;\npkcs11_eventmgr { daemon = true;\n}\n' + peer(mappers="use_mappers = cn; other { }")
+    text = "stray = true;\npkcs11_eventmgr { daemon = true;\n}\n" + peer(mappers="use_mappers = cn; other { }")
     assert said(translated(text)) == [
         (1, "stray", UNKNOWN, "stands outside of the block pam_pkcs11, where nobody reads it"),
         (2, "pkcs11_eventmgr", DEAD, "is no block pam_pkcs11: lines 2 to 3 change no login"),

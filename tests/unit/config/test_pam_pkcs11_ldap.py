@@ -40,7 +40,7 @@ TABLES = [
     ('uri = "ldap://a.test ldaps://b.test"; tls_cacertfile = /ca.pem;',
      {**PLAIN, "uri": ["ldap://a.test", "ldaps://b.test"]}),
     ("uri = ldap://a.test;", {**without(PLAIN, "ca"), "tls": "off"}),
-    (TLS + "scope = 2; base = \"o=x\"; attribute = cert; uid_attribute = login;",
+    (TLS + 'scope = 2; base = "o=x"; attribute = cert; uid_attribute = login;',
      {**PLAIN, "scope": "subtree", "base": "o=x", "attribute": "cert", "account_attribute": "login"}),
     (TLS + 'filter = "(uid=%s)"; scope = 0;', {**PLAIN, "filter": "(uid={account})", "scope": "base"}),
     (TLS + 'attribute_map = "mail=email", "uid=uid&cn=cn";', {**PLAIN, "attribute_map": ["mail=email", "uid=uid&cn=cn"]}),
