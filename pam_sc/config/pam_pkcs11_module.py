@@ -18,7 +18,7 @@ _REVOCATION = frozenset({"crl_online", "crl_offline", "crl_auto", "ocsp_on"})
 _NETWORK = frozenset({"crl_online", "crl_auto", "ocsp_on"})
 _PREFIX = "file://"
 
-_OURS: OurKeys = {
+OUR_KEYS: OurKeys = {
     "allow": ((*_MODULE, "allow"), "words"),
     "intermediates": (("trust", "intermediates"), "word"),
     "algorithms": (("trust", "algorithms"), "word"),
@@ -52,7 +52,7 @@ def read_module(section: Section, exists: Callable[[str], bool]) -> None:
         section.put(("prompt", "token_type"), section.word("token_type"), "token_type")
     section.dead("nobody reads it", "description", "crl_policy")
     section.dead("the module runs in a process of its own, which has one thread", "support_threads")
-    take_our_keys(section, _OURS)
+    take_our_keys(section, OUR_KEYS)
     section.finish()
 
 

@@ -67,6 +67,6 @@ def read_mapfile_key(section: Section, table: MapperTable, *, is_account: bool =
         table.put(section, "unlisted", "unlisted", unlisted)
     if unlisted == "same":
         section.note(NoteKind.UNSAFE, "unlisted", "what the mapfile does not list is taken as the account's name itself")
-    elif is_account:
+    elif is_account and not unlisted:
         section.note(NoteKind.UNSAFE, "mapfile", "only what the file lists maps; pam_pkcs11 takes what it does not list as the"
                      " account's name itself; to insist: unlisted = same;")

@@ -158,6 +158,10 @@ def test_a_mapfile_elsewhere_is_an_error(mapfile: str) -> None:
     assert error.text.startswith(f"found {mapfile!r}: a login fetches no mapfile")
 
 
+def test_a_file_that_says_that_its_mapfile_is_an_allow_list_is_not_warned_of() -> None:
+    assert said(translated(one("cn", MAPFILE + "unlisted = refuse;"))) == []
+
+
 def test_mappers_keep_their_order_and_count_once() -> None:
     assert [table["name"] for table in tables(translated(peer(mappers="use_mappers = pwent, ms, CN, pwent; "
                                                               "mapper ms { domainname = a.test; }")))] == [

@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from pam_sc.config import pam_pkcs11, pam_pkcs11_module
 from pam_sc.config.notes import Note
 from pam_sc.config.pam_pkcs11 import Translation
+from pam_sc.config.pam_pkcs11_arguments import LINES
 from pam_sc.config.scconf import Block, parse_scconf
 from tests.unit.config.peer_files import DEAD, DIFFERENT, UNKNOWN, UNSAFE, peer, said, tables, translated
 
 SAMPLE = Path("/usr/share/doc/libpam-pkcs11/examples/pam_pkcs11.conf.example")
 """As the package installs it, which requirements/apt.txt names: nothing of it is copied here."""
+
+
+DOCUMENT = Path(__file__).parents[3] / "docs/pam_pkcs11.md"
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +81,26 @@ def lines_of(note: Note, root: Block) -> range:
     """The lines that a note is about: those of a block that is not in use, else its own."""
     block = next((one for one in root.blocks if one.line == note.line and note.kind is DEAD), None)
     return range(note.line, (block.end_line if block else note.line) + 1)
+
+
+# ---------------------------------------------------------------- docs/pam_pkcs11.md
+
+
+def test_the_documented_example_is_read_with_nothing_unsafe_or_unknown() -> None:
+    example = DOCUMENT.read_text().partition("```scconf\n")[2].partition("```")[0]
+    translation = translated(example)
+    assert [table["name"] for table in tables(translation)] == ["pwent", "cn"]
+    assert translation.errors() == ()
+    assert said(translation) == []
+
+
+def test_the_document_names_every_key_of_ours_that_may_stand_in_the_file() -> None:
+    text = DOCUMENT.read_text()
+    assert [key for key in (*pam_pkcs11.OUR_KEYS, *pam_pkcs11_module.OUR_KEYS) if f"`{key}" not in text] == []
+
+
+def test_the_document_names_every_argument() -> None:
+    assert [name for name in LINES if f"`{name}" not in DOCUMENT.read_text()] == []
 
 
 # ---------------------------------------------------------------- STIG
