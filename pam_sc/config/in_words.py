@@ -98,6 +98,13 @@ def _pin(configuration: Configuration) -> Iterator[str]:
     yield "A card proves itself by signing a fresh challenge, always."
 
 
+def _prompt(configuration: Configuration) -> Iterator[str]:
+    prompt = configuration.prompt
+    called = f"the {prompt.token_type}" if prompt.token_type is not None else "the card by its label"
+    yield f"The question for the PIN names {called}."
+    yield "Beside it nothing is shown." if prompt.quiet else "The person reads why a login was refused."
+
+
 # ---------------------------------------------------------------- trust
 
 
@@ -302,4 +309,5 @@ _TOPICS: Mapping[str, Callable[[Configuration], Iterator[str]]] = {
     "revocation": _revocation,
     "mapping": _mapping,
     "pin": _pin,
+    "prompt": _prompt,
 }

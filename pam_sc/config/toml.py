@@ -69,12 +69,18 @@ def build(
 
     `notes` and `places` are what is known of a file in the peer's format.
     """
+    configuration = replace(read_tree(path, tree, explain), notes=notes, places=places or {})
+    _require_safe_modules(configuration, trusted_uids)
+    return configuration
+
+
+def read_tree(path: str, tree: Mapping[str, Any], explain: Callable[[MismatchError], str]) -> Configuration:
+    """The same without a look at the files that it names: for a configuration that no login uses yet."""
     try:
-        configuration = replace(_build(path, SCHEMA.read(tree, ())), notes=notes, places=places or {})
+        configuration = _build(path, SCHEMA.read(tree, ()))
         _require_sense(configuration)
     except MismatchError as mismatch:
         raise ConfigError(explain(mismatch)) from None
-    _require_safe_modules(configuration, trusted_uids)
     return configuration
 
 

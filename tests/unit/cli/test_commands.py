@@ -10,7 +10,8 @@ import pytest
 
 from pam_sc.cli.main import COMMANDS, run
 from pam_sc.cli.pam_stack import StackResult
-from pam_sc.config.finding import Finding, FindingKind, Weight
+from pam_sc.config.finding import Finding, Weight
+from pam_sc.config.notes import NoteKind
 from pam_sc.config.stig import Demand, StigAnswer
 from pam_sc.decision.card_report import PinState
 from pam_sc.decision.policy import Policy, TokenSelector
@@ -337,7 +338,7 @@ def test_the_exit_code_is_that_of_the_worst_finding(
 def test_check_config_prints_what_is_decided_then_the_findings_then_the_rules(capsys: Capture) -> None:
     machine = FakeMachine(
         findings=[
-            Finding(Weight.WARNING, "nullok", "an empty PIN is never sent", FindingKind.UNSAFE, 3),
+            Finding(Weight.WARNING, "nullok", "an empty PIN is never sent", NoteKind.UNSAFE, 3),
             Finding(Weight.NOTE, "revocation.store", "is empty"),
         ],
         stig=[StigAnswer(Demand.PATH, True, "cert_policy = ca", 7), StigAnswer(Demand.MAPPED, False, "no use_mappers")],
@@ -364,7 +365,7 @@ def test_check_config_prints_what_is_decided_then_the_findings_then_the_rules(ca
 
 def test_check_config_gives_programs_the_same(capsys: Capture) -> None:
     machine = FakeMachine(
-        findings=[Finding(Weight.NOTE, "nullok", "x", FindingKind.DEAD, 3)],
+        findings=[Finding(Weight.NOTE, "nullok", "x", NoteKind.DEAD, 3)],
         stig=[StigAnswer(Demand.STATUS, True, "cert_policy = ca", 7)],
     )
     code, found = as_json(capsys, machine, "check-config")
