@@ -52,6 +52,14 @@ class Option(enum.IntFlag):
     USE_FIRST_PASS = 8
 
 
+class OptionalProcess(enum.Enum):
+    """The processes that a login starts only where it needs them; the byte that says so on the control channel."""
+
+    NETWORK = b"N"
+    HOMES = b"R"
+    PROGRAMS = b"P"
+
+
 class Style(enum.IntEnum):
     """How an answer is got."""
 
@@ -239,13 +247,13 @@ class Conversation:
         if answer != b"k":
             raise ProtocolError(f"expected 'k' from the supervisor, got {answer!r}")
 
-    def start_network(self) -> None:
-        """Have the supervisor start the network process, once in a login and in machine time. It gives no answer.
+    def start(self, process: OptionalProcess) -> None:
+        """Have the supervisor start a process, each once in a login and in machine time. It gives no answer.
 
-        A process that cannot be started is seen as the end of the network channel.
+        A process that cannot be started is seen as the end of its channel.
         """
         try:
-            self._control.send(b"N")
+            self._control.send(process.value)
         except OSError as error:
             raise ChannelClosed(f"the supervisor is gone: {error.strerror}") from error
 

@@ -6,16 +6,23 @@ The environment is never asked: it belongs to whoever started the program.
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import time
+from collections.abc import Iterable
 from typing import Protocol
 
 from pam_sc.decision.evidence import Account, AccountLookup, Locality, LookupFailed, NoSuchAccount, Request
+from pam_sc.errors import MapperError
+from pam_sc.services import Person
 
 SESSIONS = "/run/systemd/sessions"
 MACHINE_ID = "/etc/machine-id"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+PEOPLE_MAX = 100_000
+"""Accounts that a mapper looks through."""
 
 _ACCOUNT_NAME_MAX = 256
 
@@ -74,7 +81,56 @@ def _look_up(function: str, key: str | int) -> AccountLookup:
         found = getattr(_pam_sc, function)(key)
     except OSError as error:
         return LookupFailed(f"the name service gave an error: {error.strerror}")
-    return NoSuchAccount() if found is None else Account(*found)
+    return NoSuchAccount() if found is None else Account(found[0], found[1])
+
+
+class PwdPeople:
+    """Accounts for mappers through Python's pwd module, with its weakness. For the command line."""
+
+    def by_name(self, name: str) -> Person | None:
+        """Return the account of this very name, None if there is none."""
+        if not may_be_account(name):
+            return None
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            return None
+        return Person(entry.pw_name, entry.pw_uid, entry.pw_gecos) if entry.pw_name == name else None
+
+    def everybody(self) -> Iterable[Person]:
+        """Return every account that NSS lists; MapperError for more than PEOPLE_MAX."""
+        found = pwd.getpwall()
+        if len(found) > PEOPLE_MAX:
+            raise MapperError(f"the name service lists more than {PEOPLE_MAX} accounts")
+        return tuple(Person(each.pw_name, each.pw_uid, each.pw_gecos) for each in found)
+
+
+class NssPeople:
+    """Accounts for mappers, as pam_sc_worker offers them in its module `_pam_sc`: an NSS error is an error."""
+
+    def by_name(self, name: str) -> Person | None:
+        """Return the account of this very name, None if there is none; MapperError if NSS cannot say."""
+        import _pam_sc  # a builtin of pam_sc_worker: exists only there
+
+        if not may_be_account(name):
+            return None
+        try:
+            found = _pam_sc.look_up_name(name)
+        except OSError as error:
+            raise MapperError(f"the name service gave an error: {error.strerror}") from error
+        return Person(*found) if found is not None and found[0] == name else None
+
+    def everybody(self) -> Iterable[Person]:
+        """Return every account that NSS lists; MapperError if it cannot, or for more than PEOPLE_MAX."""
+        import _pam_sc
+
+        try:
+            found = _pam_sc.list_accounts(PEOPLE_MAX)
+        except OSError as error:
+            if error.errno == errno.E2BIG:
+                raise MapperError(f"the name service lists more than {PEOPLE_MAX} accounts") from error
+            raise MapperError(f"the name service gave an error: {error.strerror}") from error
+        return tuple(Person(*each) for each in found)
 
 
 def may_be_account(name: str) -> bool:

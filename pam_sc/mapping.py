@@ -197,11 +197,15 @@ def claims(mappers: Sequence[LoadedMapper], subject: Subject, account: str) -> b
 
 
 def _accounts_of(loaded: LoadedMapper, subject: Subject, account: str | None) -> tuple[str, ...]:
+    """Ask about the account first: one answer then is enough, where listing all may be slow or impossible."""
+    if account is not None and _claims(loaded.mapper, subject, account):
+        return (account,)
     given = _answer_of(lambda: tuple(loaded.mapper.accounts(subject)))
-    found = tuple(name for name in given if isinstance(name, str) and unusable_account(name) is None)  # type: ignore[redundant-expr]  # a third party may lie
-    if account is None or account in found or unusable_account(account) is not None:
-        return found
-    return (*found, account) if _answer_of(lambda: loaded.mapper.claims(subject, account)) is True else found
+    return tuple(name for name in given if isinstance(name, str) and unusable_account(name) is None)  # type: ignore[redundant-expr]  # a third party may lie
+
+
+def _claims(mapper: Mapper, subject: Subject, account: str) -> bool:
+    return unusable_account(account) is None and _answer_of(lambda: mapper.claims(subject, account)) is True
 
 
 def _answer_of(ask: Callable[[], T]) -> T:

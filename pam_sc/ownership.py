@@ -58,8 +58,13 @@ def _follow(link: str, folder: str, ahead: list[str]) -> tuple[str, list[str]]:
     return ("/" if target.startswith("/") else folder), _names(target) + ahead
 
 
-def read_trusted_file(path: str, trusted_uids: frozenset[int], max_bytes: int) -> bytes:
-    """Return the bytes of a regular file that only the trusted uids can change; OwnershipError for anything else."""
+def read_trusted_file(
+    path: str, trusted_uids: frozenset[int], max_bytes: int, *, secret: bool = False
+) -> bytes:
+    """Return the bytes of a regular file that only the trusted uids can change; OwnershipError for anything else.
+
+    `secret`: others must have no permission at all (mode 0600 or 0640).
+    """
     canonical = resolve_trusted(path, trusted_uids)
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
@@ -67,6 +72,8 @@ def read_trusted_file(path: str, trusted_uids: frozenset[int], max_bytes: int) -
     except OSError as error:
         raise _unreadable(path, error) from error
     try:
+        if secret:
+            _require_secret(path, descriptor)
         return _read(path, descriptor, trusted_uids, max_bytes)
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -82,12 +89,19 @@ def _read(path: str, descriptor: int, trusted_uids: frozenset[int], max_bytes: i
         raise _unsafe(path, status, trusted_uids)
     pieces: list[bytes] = []
     size = 0
-    while piece := os.read(descriptor, min(1 << 20, max_bytes + 1 - size)):
+    at_once = max(1 << 20, min(status.st_size, max_bytes) + 1)  # a large file is not put together from pieces
+    while piece := os.read(descriptor, min(at_once, max_bytes + 1 - size)):
         pieces.append(piece)
         size += len(piece)
         if size > max_bytes:
             raise OwnershipError(f"cannot read {path!r}: larger than {max_bytes} bytes")
     return b"".join(pieces)
+
+
+def _require_secret(path: str, descriptor: int) -> None:
+    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    if mode & stat.S_IRWXO:
+        raise OwnershipError(f"cannot trust {path!r}: found mode {mode:04o}, expected no permission for others, as in 0600")
 
 
 def _names(path: str) -> list[str]:

@@ -24,6 +24,10 @@ class CannotMap(MapperError):
         self.reason = reason
 
 
+class DoesNotMap(MapperError):
+    """The answer is no, and this is why. A mapper may raise it in place of an empty answer."""
+
+
 @record
 class Person:
     """An account as NSS knows it (passwd(5))."""
@@ -46,6 +50,10 @@ class People(Protocol):
 class Homes(Protocol):
     """Files in the homes of accounts, read by the home reader as that account."""
 
+    @property
+    def may_scan(self) -> bool:
+        """Say whether this request lets the card name the account, and a mapper's table lets homes be scanned for it."""
+
     def read(self, account: str, path: str, *, believed_for: frozenset[str]) -> bytes | None:
         """Return the file's content (at most homes.FILE_MAX bytes), None where account or file do not exist.
 
@@ -62,16 +70,23 @@ class DirectoryServers:
     urls: tuple[str, ...]
     """ldap:// or ldaps:// with host and port alone, asked in this order until one answers."""
     start_tls: bool = False
+    """Whether ldap:// URLs speak StartTLS first. Without it they speak no TLS at all."""
     ca_pem: bytes | None = field(default_factory=lambda: None, repr=False)
     """Who may certify the servers. Required with TLS: the system's own authorities are never used."""
     verify: bool = True
     """False: whoever answers is believed. Only where the configuration insists."""
     bind_dn: str | None = None
     password: bytes | None = field(default_factory=lambda: None, repr=False)
+    external: bool = False
+    """Bind with SASL EXTERNAL: as whom the client certificate names. Else simple where there is a bind_dn, else anonymous."""
     client_pem: bytes | None = field(default_factory=lambda: None, repr=False)
-    """Certificate and key for SASL EXTERNAL; None: simple or anonymous bind."""
+    """Certificate and key for TLS."""
     connect_s: float = 3.0
+    """For each server until it is bound; less where the login has less time."""
     search_s: float = 5.0
+    """For the answer of each server after that."""
+    ignore_references: bool = False
+    """Pass over references to other servers beside the entries; they are never followed."""
 
 
 @record(kw_only=True)
@@ -84,12 +99,15 @@ class DirectorySearch:
     """base, one or subtree."""
     filter: str
     attributes: tuple[str, ...]
-    entries_max: int = 2
+    entries_max: int = 1
 
 
 @record
 class DirectoryEntry:
-    """One entry: its name, and for each attribute asked for (lower case, without options) its values."""
+    """One entry: its name, and for each attribute asked for its values.
+
+    Names of attributes are in small letters and without ";binary"; what has any other option is not there.
+    """
 
     name: str
     attributes: Mapping[str, tuple[bytes, ...]]
@@ -99,7 +117,7 @@ class Directory(Protocol):
     """An LDAP directory, asked by the network process."""
 
     def search(self, wanted: DirectorySearch) -> tuple[DirectoryEntry, ...]:
-        """Return the entries, at most `entries_max` + 1 of them; CannotMap if no server could answer."""
+        """Return the entries; CannotMap if no server could answer, or there are more than `entries_max`."""
 
 
 class Programs(Protocol):
@@ -116,6 +134,7 @@ class _NotHere:
         raise MapperError("there is nobody here to ask")
 
     by_name = everybody = read = search = ask = _refuse
+    may_scan = False
 
 
 _NOBODY = _NotHere()
@@ -131,6 +150,8 @@ class Services:
     programs: Programs = field(default_factory=lambda: _NOBODY)
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Files that only root can read and that the configuration names, as read before root was given up, by path."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Those that could not be read, by path, each with why."""
 
 
 NOBODY_TO_ASK = Services()

@@ -16,13 +16,21 @@ import socket
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pam_sc import host
 from pam_sc.card.client import CardClient, ModuleSetup, RunAs
 from pam_sc.config.model import DEFAULT_PATH, VERIFIER_ACCOUNT, Configuration
 from pam_sc.config.toml import load
-from pam_sc.conversation import Conversation, Function, MachineClock, MessageKind, ShimRequest, read_request
+from pam_sc.conversation import (
+    Conversation,
+    Function,
+    MachineClock,
+    MessageKind,
+    OptionalProcess,
+    ShimRequest,
+    read_request,
+)
 from pam_sc.decision.card_report import TokenReport
 from pam_sc.decision.evidence import Answer, Evidence
 from pam_sc.decision.reasons import REASONS, PamCode, Reason
@@ -30,7 +38,9 @@ from pam_sc.decision.verdict import Denied, Granted
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError, ProtocolError
 from pam_sc.events import EventLog
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
+from pam_sc.preparation import HomePlan, Prepared, prepare
 from pam_sc.record import record
+from pam_sc.services import Homes, Services
 from pam_sc.transfer import REQUESTS_FOLDER
 
 if TYPE_CHECKING:
@@ -38,7 +48,7 @@ if TYPE_CHECKING:
     from pam_sc.transfer import Outcome
     from pam_sc.trust.fetching import Wanted
 
-FRAMES_FD, CARD_FD, CONTROL_FD, NETWORK_FD = 3, 4, 5, 6
+FRAMES_FD, CARD_FD, CONTROL_FD, NETWORK_FD, HOMES_FD, PROGRAMS_FD = 3, 4, 5, 6, 7, 8
 REQUEST_S = 5.0
 END_CARD_S = 2.0
 PROBLEMS_MAX = 8
@@ -121,16 +131,36 @@ class Verifier:
         identities = _identities(configuration) if request.privileged else Identities(None, None)
         card = CardClient(socket.socket(fileno=CARD_FD))
         card.set_up(_modules(configuration), identities.card, self._clock.deadline)
+        services = self._services(configuration, prepare(configuration, request, trusted))
         _confine(identities.verifier, writable=os.path.join(configuration.revocation.store, REQUESTS_FOLDER))
-        return self._decide(configuration, trusted, card)
+        return self._decide(configuration, trusted, card, services)
 
-    def _decide(self, configuration: Configuration, trusted: frozenset[int], card: CardClient) -> Granted | Denied:
+    def _services(self, configuration: Configuration, prepared: Prepared) -> Services:
+        """Whom the mappers of this login may ask. Still as root; what no mapper needs is neither started nor imported."""
+        own: dict[str, Any] = {}
+        if prepared.homes is not None:
+            own["homes"] = self._homes(configuration, prepared.homes)
+        return Services(secrets=prepared.secrets, unreadable=prepared.unreadable, **own)
+
+    def _homes(self, configuration: Configuration, plan: HomePlan) -> Homes:
+        from pam_sc.homes import HomeFiles, HomeReader
+
+        reader = None
+        if plan.order is not None:
+            self._conversation.start(OptionalProcess.HOMES)
+            reader = HomeReader(socket.socket(fileno=HOMES_FD), plan.order, lambda: self._clock.deadline)
+        privileged = configuration.account.privileged_services
+        return HomeFiles(self._asked.request, privileged, reader, may_scan=plan.may_scan)
+
+    def _decide(
+        self, configuration: Configuration, trusted: frozenset[int], card: CardClient, services: Services
+    ) -> Granted | Denied:
         # Imported only now, without privilege and behind the filter, while the card process reads the card.
         from pam_sc.login import Login, Surroundings
         from pam_sc.material import load_material
         from pam_sc.trust.fetching import leave_requests
 
-        material = load_material(configuration, trusted)
+        material = load_material(configuration, trusted, services)
         surroundings = Surroundings(
             card=card,
             ask_pin=self._ask_pin,
@@ -164,7 +194,7 @@ class Verifier:
         from pam_sc.online import fetch_wanted
 
         if self._network is None:
-            self._conversation.start_network()
+            self._conversation.start(OptionalProcess.NETWORK)
             self._network = NetworkClient(socket.socket(fileno=NETWORK_FD))
         return fetch_wanted(self._network, wanted, deadline)
 

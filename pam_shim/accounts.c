@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The account database for the verifier: getpwnam_r(3) and getpwuid_r(3), with "there is no such account" (None) told
- * apart from "the name service failed" (OSError). Python's own pwd module says KeyError to both.
+ * apart from "the name service failed" (OSError), and getpwent_r(3) for a bounded number of accounts. Python's own pwd
+ * module says KeyError to both, takes an error for the end of the list, and fails at a name or GECOS that is not UTF-8:
+ * here such a byte becomes a surrogate, which no usable text holds.
  */
 #include "accounts.h"
 
@@ -9,6 +11,7 @@
 #include <pwd.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/types.h>
 
 enum { FIRST_SIZE = 4096, LAST_SIZE = 1024 * 1024 };
@@ -17,6 +20,17 @@ struct key {
     const char *name; /* NULL: by uid */
     uid_t uid;
 };
+
+static PyObject *text(const char *bytes)
+{
+    return bytes == NULL ? PyUnicode_FromString("")
+                         : PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)strlen(bytes), "surrogateescape");
+}
+
+static PyObject *person(const struct passwd *entry)
+{
+    return Py_BuildValue("(NkN)", text(entry->pw_name), (unsigned long)entry->pw_uid, text(entry->pw_gecos));
+}
 
 static int ask(const struct key *key, struct passwd *entry, char *buffer, size_t size, struct passwd **found)
 {
@@ -48,7 +62,7 @@ static PyObject *look_up(const struct key *key)
         buffer = larger;
         error = ask(key, &entry, buffer, size, &found);
         if (error == 0 && found != NULL) {
-            result = Py_BuildValue("(sk)", entry.pw_name, (unsigned long)entry.pw_uid);
+            result = person(&entry);
             goto out;
         }
     }
@@ -82,4 +96,67 @@ PyObject *pam_sc_look_up_uid(PyObject *self, PyObject *uid)
     }
     struct key key = {.name = NULL, .uid = (uid_t)number};
     return look_up(&key);
+}
+
+/* Add the next account to the list, in a buffer that grows. 1 if one was added, 0 at the end, -1 with an exception set. */
+static int add_next(PyObject *list, char **buffer, size_t *size)
+{
+    struct passwd entry;
+    struct passwd *found = NULL;
+    int error = getpwent_r(&entry, *buffer, *size, &found);
+
+    while (error == ERANGE && *size < LAST_SIZE) {
+        char *larger = realloc(*buffer, *size * 4);
+        if (larger == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        *buffer = larger;
+        *size *= 4;
+        error = getpwent_r(&entry, *buffer, *size, &found);
+    }
+    if (error == 0 && found != NULL) {
+        PyObject *one = person(found);
+        int added = one == NULL ? -1 : PyList_Append(list, one);
+        Py_XDECREF(one);
+        return added < 0 ? -1 : 1;
+    }
+    if (means_not_found(error))
+        return 0;
+    errno = error;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+}
+
+PyObject *pam_sc_list_accounts(PyObject *self, PyObject *most)
+{
+    (void)self;
+    size_t size = FIRST_SIZE;
+    char *buffer = NULL;
+    PyObject *list = NULL;
+    int added = -1;
+    Py_ssize_t limit = PyLong_AsSsize_t(most);
+
+    if (PyErr_Occurred() != NULL)
+        return NULL;
+    setpwent();
+    list = PyList_New(0);
+    buffer = malloc(size);
+    if (buffer == NULL)
+        PyErr_NoMemory();
+    if (list == NULL || buffer == NULL)
+        goto out;
+    do
+        added = add_next(list, &buffer, &size);
+    while (added == 1 && PyList_GET_SIZE(list) <= limit);
+    if (added == 1) {
+        errno = E2BIG;
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+out:
+    endpwent();
+    free(buffer);
+    if (added != 0)
+        Py_CLEAR(list);
+    return list;
 }

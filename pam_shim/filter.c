@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The seccomp filter of the verifier, the card process and the network process: what is listed here fails with EPERM, foreign
- * architectures (i386, x32) are killed, and everything else is let through.
+ * The seccomp filter of the verifier, the card process, the network process and the program runner: what is listed here
+ * fails with EPERM, foreign architectures (i386, x32) are killed, and everything else is let through.
  *
  * It is a list of what is denied and not of what is allowed, because the card process runs whatever PKCS#11 module the
  * machine has: OpenSC over pcscd, SoftHSM with its files, tpm2-pkcs11 with sqlite and D-Bus, p11-kit with threads. What
@@ -103,7 +103,7 @@ static const char *const denied[] = {
 };
 
 /*
- * Denied to all but the card process: they change no mode, owner or time, not even of a file of their own account, nor
+ * Denied to verifier and network process: they change no mode, owner or time, not even of a file of their own account, nor
  * when and where another process of that account gets to run (network process and verifier share one).
  */
 static const char *const denied_without_module[] = {
@@ -121,6 +121,23 @@ static const char *const denied_without_module[] = {
 /* Denied to the network process as well: it asks others and serves nobody. */
 static const char *const denied_to_network[] = {"listen", "accept", "accept4"};
 
+/* Allowed to the program runner, whose programs inherit the filter: they start programs and signal and limit their own. */
+static const char *const allowed_to_programs[] = {
+    "execve",
+    "execveat",
+    "fork",
+    "vfork",
+    "clone",
+    "kill",
+    "tkill",
+    "tgkill",
+    "rt_sigqueueinfo",
+    "rt_tgsigqueueinfo",
+    "pidfd_open",
+    "pidfd_send_signal",
+    "prctl",
+};
+
 /* One comparison on one argument under which a call is denied. */
 struct conditional {
     const char *name;
@@ -132,13 +149,20 @@ int is_system_call(const char *name)
     return seccomp_syscall_resolve_name(name) != __NR_SCMP_ERROR;
 }
 
-static bool is_allowed(const struct sandbox_order *order, const char *name)
+static bool is_listed(const char *name, const char *const *names, size_t count)
 {
-    for (size_t i = 0; i < order->allow_count; i++) {
-        if (strcmp(order->allow[i], name) == 0)
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(names[i], name) == 0)
             return true;
     }
     return false;
+}
+
+static bool is_allowed(const struct sandbox_order *order, const char *name)
+{
+    if (order->kind == SANDBOX_PROGRAMS)
+        return is_listed(name, allowed_to_programs, sizeof(allowed_to_programs) / sizeof(allowed_to_programs[0]));
+    return is_listed(name, order->allow, order->allow_count);
 }
 
 /* A name that this libseccomp does not know, or that this architecture does not have, needs no rule. */
@@ -202,7 +226,7 @@ static int deny_conditionally(scmp_filter_ctx filter, const struct sandbox_order
 }
 
 /*
- * A socket goes to this very machine. The network process gets those of the internet as well, and the kernel's list of
+ * A socket goes to this very machine. The network process and programs get those of the internet as well, and the kernel's list of
  * addresses and routes, which getaddrinfo reads. A rule compares an argument once, so the other families are listed.
  */
 static int deny_sockets(scmp_filter_ctx filter, const struct sandbox_order *order)
@@ -211,7 +235,7 @@ static int deny_sockets(scmp_filter_ctx filter, const struct sandbox_order *orde
     const struct scmp_arg_cmp beyond = SCMP_A0(SCMP_CMP_GT, AF_NETLINK);
     int result;
 
-    if (order->kind != SANDBOX_NETWORK)
+    if (order->kind == SANDBOX_VERIFIER || order->kind == SANDBOX_CARD)
         return deny(filter, order, "socket", EPERM, &other);
     result = deny(filter, order, "socket", EPERM, &beyond);
     for (scmp_datum_t family = 0; family < AF_NETLINK && result == 0; family++) {
@@ -234,7 +258,7 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_order *order)
         result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     if (result == 0)
         result = deny_listed(filter, order, denied, sizeof(denied) / sizeof(denied[0]));
-    if (result == 0 && order->kind != SANDBOX_CARD)
+    if (result == 0 && (order->kind == SANDBOX_VERIFIER || order->kind == SANDBOX_NETWORK))
         result = deny_listed(filter, order, denied_without_module,
                              sizeof(denied_without_module) / sizeof(denied_without_module[0]));
     if (result == 0 && order->kind == SANDBOX_NETWORK)

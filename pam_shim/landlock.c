@@ -56,7 +56,7 @@ static struct landlock_ruleset ruleset_for(const struct sandbox_order *order, lo
 {
     struct landlock_ruleset rules = {.fs = FS_MAKE_CHAR | FS_MAKE_BLOCK};
 
-    if (order->kind != SANDBOX_CARD)
+    if (order->kind == SANDBOX_VERIFIER || order->kind == SANDBOX_NETWORK)
         rules.fs = FS_EXECUTE | writing(abi);
     else if (abi >= 2)
         rules.fs |= FS_REFER;
@@ -78,7 +78,7 @@ static int allow_beneath(int ruleset, int folder, uint64_t rights)
 
 /*
  * Every domain forbids renaming from one folder to another unless a rule allows it. Modules do that to their token
- * files, so the card process may, everywhere (a kernel with ABI 1 answers EXDEV, and programs then copy).
+ * files, so the card process may, and programs, everywhere (a kernel with ABI 1 answers EXDEV, and programs then copy).
  */
 static int let_rename(int ruleset)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The way into the sandbox of the verifier, the card process and the network process: identity, capabilities, limits,
+ * The way into the sandbox of the verifier, the card process, the network process and the program runner: identity, capabilities, limits,
  * Landlock (landlock.c), and at last the seccomp filter (filter.c). Every step is read back where it can be, and one
  * that fails ends the process. Only a kernel without Landlock is gone along with. There is no way out.
  */
@@ -191,6 +191,12 @@ static int set_limits(const struct sandbox_order *order)
 #endif
 }
 
+/* What a program leaves behind becomes the runner's child, which ends it. */
+static int adopt_orphans(const struct sandbox_order *order)
+{
+    return order->kind == SANDBOX_PROGRAMS ? prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) : 0;
+}
+
 static int enter_filter(const struct sandbox_order *order)
 {
     int result = load_filter(order);
@@ -223,6 +229,8 @@ const char *enter_sandbox(const struct sandbox_order *order)
         return "no dumps";
     if (set_limits(order) < 0)
         return "limits";
+    if (adopt_orphans(order) < 0)
+        return "adoption of orphans";
     if (enter_landlock(order) < 0)
         return "Landlock";
     if (enter_filter(order) < 0)

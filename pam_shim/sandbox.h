@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum sandbox_kind { SANDBOX_VERIFIER, SANDBOX_CARD, SANDBOX_NETWORK };
+enum sandbox_kind { SANDBOX_VERIFIER, SANDBOX_CARD, SANDBOX_NETWORK, SANDBOX_PROGRAMS };
 
 /* What the process becomes. */
 struct sandbox_order {

@@ -148,6 +148,26 @@ static PyObject *drop_and_confine_network(PyObject *Py_UNUSED(self), PyObject *a
     return enter(SANDBOX_NETWORK, uid, gid, groups, NULL);
 }
 
+/* A program runs other programs, signals and limits its own, and may ask a network. All else stays denied to it. */
+static PyObject *drop_and_confine_programs(PyObject *Py_UNUSED(self), PyObject *arguments)
+{
+    PyObject *uid, *gid, *groups;
+
+    if (!PyArg_ParseTuple(arguments, "O!O!O!", &PyLong_Type, &uid, &PyLong_Type, &gid, &PyList_Type, &groups))
+        return NULL;
+    return enter(SANDBOX_PROGRAMS, uid, gid, groups, NULL);
+}
+
+/* For a program between fork and exec: the way of the filter is behind us, and a fork clears the setting. */
+static PyObject *program_dies_with(PyObject *Py_UNUSED(self), PyObject *parent)
+{
+    long pid = PyLong_AsLong(parent);
+
+    if (pid == -1 && PyErr_Occurred())
+        return NULL;
+    return die_with_parent((pid_t)pid) < 0 ? PyErr_SetFromErrno(PyExc_OSError) : Py_NewRef(Py_None);
+}
+
 static PyObject *drop_and_confine_card(PyObject *Py_UNUSED(self), PyObject *arguments)
 {
     PyObject *uid, *gid, *groups, *allow;
@@ -165,9 +185,14 @@ static PyMethodDef methods[] = {
      "drop_and_confine_network(uid, gid, groups): enter the network process's sandbox for good."},
     {"drop_and_confine_card", drop_and_confine_card, METH_VARARGS,
      "drop_and_confine_card(uid, gid, groups, allow): enter the card process's sandbox for good."},
+    {"drop_and_confine_programs", drop_and_confine_programs, METH_VARARGS,
+     "drop_and_confine_programs(uid, gid, groups): enter the sandbox of the program runner and its programs for good."},
+    {"program_dies_with", program_dies_with, METH_O, "program_dies_with(pid): this process dies with its parent, pid."},
     {"look_up_name", pam_sc_look_up_name, METH_O,
-     "look_up_name(name): (name, uid) of the account, None if there is none; OSError if that cannot be said."},
+     "look_up_name(name): (name, uid, GECOS) of the account, None if there is none; OSError if that cannot be said."},
     {"look_up_uid", pam_sc_look_up_uid, METH_O, "look_up_uid(uid): the same by number."},
+    {"list_accounts", pam_sc_list_accounts, METH_O,
+     "list_accounts(most): [(name, uid, GECOS)] of all accounts; OSError if there are more, or that cannot be said."},
     {NULL, NULL, 0, NULL},
 };
 

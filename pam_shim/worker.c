@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * pam_sc_worker, as the shim starts it: the supervisor. It takes back the privilege that the host has, starts the
- * verifier and the card process, and the network process if the verifier wants it, stops the time, and ends everything
- * when the host is gone, the time is over or the verifier has ended. It holds neither frames nor secrets once they run,
- * runs no Python, and never grants anything: what it says to the shim are failures.
+ * verifier and the card process, and those of the OPTIONAL processes that the verifier wants, stops the time, and ends
+ * everything when the host is gone, the time is over or the verifier has ended. It holds neither frames nor secrets once
+ * they run, runs no Python, and never grants anything: what it says to the shim are failures.
  *
- *   state      H        M        K                          N                             else from the verifier
- *   machine    human    ends     the card process is dead   the network process is        ends
- *                                                           started; a second N: ends
+ *   state      H        M        K                          N, R or P                     else from the verifier
+ *   machine    human    ends     the card process is dead   that process is started;      ends
+ *                                                           the same again: ends
  *   human      ends     machine  the card process is dead   ends                          ends
  *
  * Lifeline or host closed: ends. Time of the state over: ends, report 3. Verifier over: ends, report 4 unless exit(0).
- * Card process or network process over: goes on; the verifier sees the end of its channel.
+ * Card process or an optional process over: goes on; the verifier sees the end of its channel.
  */
 #include "worker.h"
 
@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "children.h"
+#include "home_reader.h"
 #include "interpreter.h"
 #include "privilege.h"
 #include "sandbox.h"
@@ -39,13 +40,20 @@
 #define BURY_MS 1500
 #define GOES_ON (-1)
 
+/* The processes that a login starts only if the verifier says so, each at most once, in the order of their channels. */
+static const struct {
+    char letter;
+    const char *role;
+} OPTIONAL[] = {{'N', "network"}, {'R', "homes"}, {'P', "programs"}};
+enum { OPTIONALS = sizeof(OPTIONAL) / sizeof(OPTIONAL[0]), VERIFIER_FIRST_OPTIONAL = 3 };
+
 struct login {
     struct child verifier;
     struct child card;
-    struct child network;
+    struct child optional[OPTIONALS];
     const char *path;
     int control;
-    int network_end; /* kept for the network process until it is started, then -1 */
+    int ends[OPTIONALS]; /* each kept for the optional process until it is started, then -1 */
     bool human;
     int64_t since;
     int64_t machine_left;
@@ -103,32 +111,51 @@ static int read_order(struct order *order)
     return order->machine_seconds >= 1 && order->machine_seconds <= MACHINE_SECONDS_MAX ? 0 : -1;
 }
 
+/* Make the channel of each optional process: the verifier's ends, and those that are kept. */
+static int make_optional_channels(struct login *login, int *verifier_ends)
+{
+    for (size_t i = 0; i < OPTIONALS; i++) {
+        int pair[2];
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+            return -1;
+        verifier_ends[i] = pair[0];
+        login->ends[i] = pair[1];
+    }
+    return 0;
+}
+
 /* Start both processes. Whatever happens, the supervisor's copies of their descriptors are closed afterwards. */
 static int start_both(struct login *login)
 {
     int control[2] = {-1, -1};
     int channel[2] = {-1, -1};
-    int network[2] = {-1, -1};
+    int verifier[VERIFIER_FIRST_OPTIONAL + OPTIONALS];
     int result = -1;
 
+    for (size_t i = 0; i < OPTIONALS; i++)
+        verifier[VERIFIER_FIRST_OPTIONAL + i] = -1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) == 0 &&
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) == 0 &&
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, network) == 0) {
-        const int verifier[] = {SUPERVISOR_FRAMES, channel[0], control[1], network[0]};
+        make_optional_channels(login, verifier + VERIFIER_FIRST_OPTIONAL) == 0) {
         const int card[] = {SUPERVISOR_SECRETS, channel[1]};
 
+        verifier[0] = SUPERVISOR_FRAMES;
+        verifier[1] = channel[0];
+        verifier[2] = control[1];
         result = start_child(&login->card, login->path, "card", card, 2);
         if (result == 0)
-            result = start_child(&login->verifier, login->path, "verifier", verifier, 4);
+            result = start_child(&login->verifier, login->path, "verifier", verifier,
+                                 sizeof(verifier) / sizeof(verifier[0]));
     }
     login->control = control[0];
-    login->network_end = network[1];
     (void)close(SUPERVISOR_FRAMES);
     (void)close(SUPERVISOR_SECRETS);
     (void)close(control[1]);
     (void)close(channel[0]);
     (void)close(channel[1]);
-    (void)close(network[0]);
+    for (size_t i = 0; i < OPTIONALS; i++)
+        (void)close(verifier[VERIFIER_FIRST_OPTIONAL + i]);
     return result;
 }
 
@@ -165,16 +192,26 @@ static int end_card(struct login *login)
     return send(login->control, "k", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? GOES_ON : REPORT_SYSTEM;
 }
 
-/* The verifier asks for the network process, which a login does at most once. It gets no answer but on its channel. */
-static int start_network(struct login *login)
+/* Which optional process the verifier means; OPTIONALS for none. */
+static size_t find_optional(char letter)
+{
+    size_t which = 0;
+
+    while (which < OPTIONALS && OPTIONAL[which].letter != letter)
+        which++;
+    return which;
+}
+
+/* The verifier asks for an optional process, each at most once. It gets no answer but on that process's channel. */
+static int start_optional(struct login *login, size_t which)
 {
     int result;
 
-    if (login->human || login->network_end < 0)
+    if (login->human || login->ends[which] < 0)
         return REPORT_VERIFIER_FAILED;
-    result = start_child(&login->network, login->path, "network", &login->network_end, 1);
-    (void)close(login->network_end);
-    login->network_end = -1;
+    result = start_child(&login->optional[which], login->path, OPTIONAL[which].role, &login->ends[which], 1);
+    (void)close(login->ends[which]);
+    login->ends[which] = -1;
     return result == 0 ? GOES_ON : REPORT_SYSTEM;
 }
 
@@ -195,8 +232,8 @@ static int hear_verifier(struct login *login)
         return REPORT_VERIFIER_FAILED;
     if (message[0] == 'K')
         return end_card(login);
-    if (message[0] == 'N')
-        return start_network(login);
+    if (find_optional(message[0]) < OPTIONALS)
+        return start_optional(login, find_optional(message[0]));
     if (message[0] != (login->human ? 'M' : 'H'))
         return REPORT_VERIFIER_FAILED;
     login->human = !login->human;
@@ -207,10 +244,10 @@ static int hear_verifier(struct login *login)
 /* Wait for one thing to happen, and say how the login ends, or GOES_ON. */
 static int watch_once(struct login *login)
 {
-    struct pollfd watched[] = {
-        {.fd = SUPERVISOR_LIFELINE, .events = POLLIN}, {.fd = SUPERVISOR_HOST, .events = POLLIN},
-        {.fd = login->control, .events = POLLIN},      {.fd = login->verifier.pidfd, .events = POLLIN},
-        {.fd = login->card.pidfd, .events = POLLIN},   {.fd = login->network.pidfd, .events = POLLIN},
+    struct pollfd watched[5 + OPTIONALS] = {
+        {.fd = SUPERVISOR_LIFELINE, .events = POLLIN},  {.fd = SUPERVISOR_HOST, .events = POLLIN},
+        {.fd = login->control, .events = POLLIN},       {.fd = login->verifier.pidfd, .events = POLLIN},
+        {.fd = login->card.pidfd, .events = POLLIN},
     };
     int64_t left = time_left(login);
     int ready;
@@ -218,6 +255,8 @@ static int watch_once(struct login *login)
 
     if (left <= 0)
         return REPORT_TIME_OVER;
+    for (size_t i = 0; i < OPTIONALS; i++)
+        watched[5 + i] = (struct pollfd){.fd = login->optional[i].pidfd, .events = POLLIN};
     ready = poll(watched, sizeof(watched) / sizeof(watched[0]), (int)left);
     count_time(login);
     if (ready < 0)
@@ -230,8 +269,10 @@ static int watch_once(struct login *login)
         return bury_child(&login->verifier, now_ms(), &failed) && !failed ? REPORT_NONE : REPORT_VERIFIER_FAILED;
     if (watched[4].revents != 0)
         (void)bury_child(&login->card, now_ms(), &failed);
-    if (watched[5].revents != 0)
-        (void)bury_child(&login->network, now_ms(), &failed);
+    for (size_t i = 0; i < OPTIONALS; i++) {
+        if (watched[5 + i].revents != 0)
+            (void)bury_child(&login->optional[i], now_ms(), &failed);
+    }
     return GOES_ON;
 }
 
@@ -243,10 +284,12 @@ static void end_all(struct login *login, enum report why)
 
     report(why);
     kill_child(&login->card);
-    kill_child(&login->network);
+    for (size_t i = 0; i < OPTIONALS; i++)
+        kill_child(&login->optional[i]);
     kill_child(&login->verifier);
     (void)bury_child(&login->card, deadline, &failed);
-    (void)bury_child(&login->network, deadline, &failed);
+    for (size_t i = 0; i < OPTIONALS; i++)
+        (void)bury_child(&login->optional[i], deadline, &failed);
     (void)bury_child(&login->verifier, deadline, &failed);
 }
 
@@ -255,17 +298,18 @@ static void supervise(const char *path, const struct order *order)
     struct login login = {
         .verifier = {-1},
         .card = {-1},
-        .network = {-1},
         .path = path,
         .control = -1,
-        .network_end = -1,
         .since = now_ms(),
         .machine_left = (int64_t)order->machine_seconds * 1000 + GRACE_MS,
         .human_left = HUMAN_MS,
         .prompt_left = PROMPT_MS,
     };
-    int end = start_both(&login) == 0 ? GOES_ON : REPORT_SYSTEM;
+    int end;
 
+    for (size_t i = 0; i < OPTIONALS; i++)
+        login.optional[i].pidfd = login.ends[i] = -1;
+    end = start_both(&login) == 0 ? GOES_ON : REPORT_SYSTEM;
     while (end == GOES_ON)
         end = watch_once(&login);
     end_all(&login, (enum report)end);
@@ -317,6 +361,10 @@ static int run_role(const char *role)
         run_python(&found, "pam_sc.card.process");
     if (strcmp(role, "network") == 0)
         run_python(&found, "pam_sc.network.process");
+    if (strcmp(role, "programs") == 0)
+        run_python(&found, "pam_sc.programs.process");
+    if (strcmp(role, "homes") == 0)
+        return run_home_reader();
     return EXIT_USAGE;
 }
 

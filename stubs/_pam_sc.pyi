@@ -14,8 +14,20 @@ def drop_and_confine_network(uid: int, gid: int, groups: list[int]) -> None:
 def drop_and_confine_card(uid: int, gid: int, groups: list[int], allow: list[str]) -> None:
     """The same for the card process; `allow` names system calls that its filter lets through all the same."""
 
-def look_up_name(name: str) -> tuple[str, int] | None:
-    """Return pw_name and pw_uid of an account, None if there is no such account; OSError if the name service failed."""
+def drop_and_confine_programs(uid: int, gid: int, groups: list[int]) -> None:
+    """The same for the program runner and what it runs: programs, signals and sockets, nothing of the machine's."""
 
-def look_up_uid(uid: int) -> tuple[str, int] | None:
+def program_dies_with(pid: int) -> None:
+    """Have this process killed when its parent dies; OSError if the parent is not `pid`."""
+
+def look_up_name(name: str) -> tuple[str, int, str] | None:
+    """Return pw_name, pw_uid and pw_gecos of an account, None if there is none; OSError if the name service failed.
+
+    A byte that is not UTF-8 becomes a surrogate.
+    """
+
+def look_up_uid(uid: int) -> tuple[str, int, str] | None:
     """Return the same by number."""
+
+def list_accounts(most: int) -> list[tuple[str, int, str]]:
+    """Return the same of all accounts; OSError if the name service failed, E2BIG if there are more."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from typing import Any
 
 from pam_sc.card.client import ModuleSetup, StartedCardProcess, start_card_process
 from pam_sc.cli.identity import acting_as, find_identity
@@ -32,13 +33,16 @@ from pam_sc.decision.identity import Subject, read_subject
 from pam_sc.decision.reasons import Step
 from pam_sc.errors import MapperError, PamScError
 from pam_sc.events import clean
+from pam_sc.homes import HomeFiles, started_home_reader
 from pam_sc.host import PwdAccounts
 from pam_sc.login import Login, Surroundings
 from pam_sc.mapping import LoadedMapper
 from pam_sc.material import Material, load_material
 from pam_sc.network.client import NetworkClient, start_network_process
 from pam_sc.online import fetch_wanted
+from pam_sc.preparation import prepare
 from pam_sc.record import replace
+from pam_sc.services import Services
 
 MACHINE_TIME_S = 30.0
 PIN_BYTES_MAX = 512
@@ -85,9 +89,10 @@ def _run(
     with (
         _card_process(configuration, worker) as card,
         _network(configuration, worker) as network,
+        _services(request, configuration, worker, trusted_uids) as services,
         acting_as(find_identity(VERIFIER_ACCOUNT)) as stop_acting,
     ):
-        material = load_material(configuration, trusted_uids)
+        material = load_material(configuration, trusted_uids, services)
         surroundings = Surroundings(
             card=card.client,
             ask_pin=lambda token: _send_pin(card, token, ask),
@@ -140,6 +145,26 @@ def _network(configuration: Configuration, worker: str) -> Iterator[NetworkClien
         raise PamScError(f"cannot start the network process: {worker}: {error.strerror}") from error
     with started as network:
         yield network.client
+
+
+# ---------------------------------------------------------------- whom the mappers may ask
+
+
+@contextmanager
+def _services(
+    request: Request, configuration: Configuration, worker: str, trusted_uids: frozenset[int]
+) -> Iterator[Services]:
+    """Start what a login would start for its mappers; as root, and ended when the block is left."""
+    prepared = prepare(configuration, request, trusted_uids)
+    own: dict[str, Any] = {}
+    with ExitStack() as started:
+        if prepared.homes is not None:
+            reader = None
+            if prepared.homes.order is not None:
+                reader = started.enter_context(started_home_reader(worker, prepared.homes.order, _deadline))
+            privileged = configuration.account.privileged_services
+            own["homes"] = HomeFiles(request, privileged, reader, may_scan=prepared.homes.may_scan)
+        yield Services(secrets=prepared.secrets, unreadable=prepared.unreadable, **own)
 
 
 def _send_pin(card: StartedCardProcess, token: TokenReport, ask: Ask | None) -> Answer:

@@ -181,6 +181,7 @@ ACCOUNT = Table(
     keys={
         "allow_root": _BOOLEAN,
         "card_names_user": ListOf(item=_SERVICE, expected="an array of names of PAM services"),
+        "privileged_services": ListOf(item=_SERVICE, expected="an array of names of PAM services"),
         "services": ListOf(
             item=_SERVICE, least=1, optional=True, expected="an array of at least one name of a PAM service"
         ),

@@ -16,6 +16,8 @@ from pam_sc.config.lint_files import check_anchors, check_readable
 from pam_sc.config.lint_revocation import lint_revocation
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
 from pam_sc.decision.policy import Algorithms
+from pam_sc.errors import ConfigError
+from pam_sc.mapfile_check import check_mapfile
 
 FORBIDDEN_FIRST = ("ptrace", "process_vm_", "pidfd_", "execve", "kill", "tkill", "tgkill", "bpf", "io_uring", "prlimit",
                    "unshare", "setns", "mount", "clone3", "fork", "vfork")
@@ -41,7 +43,7 @@ def lint(
     """Return what is questionable, in the order of the file; `at` is now unless it is given.
 
     With `privileged` False only programs without privilege use this configuration, which need no accounts of ours. `owners`
-    are the uids whose store such logins believe.
+    are the uids whose files such logins believe.
     """
     now = at or datetime.datetime.now(datetime.UTC)
     return (
@@ -50,7 +52,7 @@ def lint(
         *_lint_trust(configuration, now),
         *lint_revocation(configuration, owners),
         *_lint_account(configuration),
-        *_lint_mappers(configuration),
+        *_lint_mappers(configuration, owners),
     )
 
 
@@ -118,12 +120,23 @@ _NAMES_ITSELF = frozenset({"cn", "generic", "krb", "mail", "ms", "uid", "upn"})
 """Mappers for which a value of the certificate is the name of an account where no mapfile says otherwise."""
 
 
-def _lint_mappers(configuration: Configuration) -> Iterator[Finding]:
+def _lint_mappers(configuration: Configuration, owners: frozenset[int]) -> Iterator[Finding]:
     for index, mapper in enumerate(configuration.mappers):
         mapfile = mapper.table.get("mapfile")
         if isinstance(mapfile, str):
             yield from check_readable(f"mapper[{index}].mapfile", mapfile)
+            yield from _lint_mapfile(mapfile, owners, ignore_case=mapper.table.get("ignore_case") is True)
         elif mapper.name in _NAMES_ITSELF:
             yield Finding(Weight.NOTE, f"mapper[{index}].mapfile",
                           f"not set: what the mapper {mapper.name!r} sees is itself the account name, so whoever"
                           " can get such a certificate from a CA you trust can log in")
+
+
+def _lint_mapfile(path: str, owners: frozenset[int], *, ignore_case: bool) -> Iterator[Finding]:
+    """Each line; that the file cannot be used at all is found where the mappers are made."""
+    try:
+        problems = check_mapfile(path, owners, ignore_case=ignore_case)
+    except ConfigError:
+        return
+    for problem in problems:
+        yield Finding(Weight.ERROR if problem.malformed else Weight.WARNING, f"{path}:{problem.line}", problem.text)

@@ -37,6 +37,7 @@ from pam_sc.config.schema import KeyPath, MismatchError, describe
 from pam_sc.config.where import dotted, find_line
 from pam_sc.decision.policy import (
     DEFAULT_CARD_NAMES_USER,
+    DEFAULT_PRIVILEGED_SERVICES,
     Algorithms,
     RevocationMode,
     RevocationSource,
@@ -207,6 +208,7 @@ def _account(read: Mapping[str, Any]) -> AccountSettings:
     return AccountSettings(
         allow_root=read.get("allow_root", False),
         card_names_user=frozenset(read.get("card_names_user", DEFAULT_CARD_NAMES_USER)),
+        privileged_services=frozenset(read.get("privileged_services", DEFAULT_PRIVILEGED_SERVICES)),
         services=frozenset(read["services"]) if "services" in read else None,
         remote_allowed=read.get("remote") == "allow",
     )

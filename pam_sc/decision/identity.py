@@ -104,7 +104,7 @@ def read_subject(der: bytes) -> Subject:
     """Return what the certificate says about its owner. Never raises: of an unreadable one nothing is usable."""
     found = read_strictly(lambda: _subject(der))
     if isinstance(found, Unparsable):
-        return Subject(unusable=(f"the subject cannot be read: {found.why}",))
+        return Subject(unusable=(f"the certificate cannot be read: {found.why}",))
     return found
 
 

@@ -10,6 +10,8 @@ from pam_sc.decision.card_report import ModuleReport, SlotReport, TokenReport
 from pam_sc.record import field, record
 
 DEFAULT_CARD_NAMES_USER = frozenset({"login", "gdm-smartcard"})
+DEFAULT_PRIVILEGED_SERVICES = frozenset({"su", "su-l", "sudo", "sudo-i", "doas", "run0", "polkit-1", "pkexec"})
+"""Services that give a person who is logged in another account, and with it perhaps more than they had."""
 
 
 class RevocationMode(enum.Enum):

@@ -111,6 +111,10 @@ class Reason(enum.Enum):
     MAPPED_TO_SEVERAL = "mapped-to-several"
     MAPPED_ACCOUNT_UNKNOWN = "mapped-account-unknown"
     MAPPER_FAILED = "mapper-failed"
+    HOME_FILE_NOT_BELIEVED = "home-file-not-believed"
+    PROGRAM_FAILED = "program-failed"
+    PROGRAM_TIMEOUT = "program-timeout"
+    PROGRAM_ANSWER_UNUSABLE = "program-answer-unusable"
     # 9 the PIN
     PIN_LOCKED = "pin-locked"
     PIN_LAST_TRY = "pin-last-try"
@@ -335,6 +339,22 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.MAPPER_FAILED: ReasonRow(
         Step.MAPPING, PamCode.AUTH_ERR, Severity.ERROR,
         "Card login failed", "a mapper could not answer; run: pam-sc check-config",
+    ),
+    Reason.HOME_FILE_NOT_BELIEVED: ReasonRow(
+        Step.MAPPING, PamCode.AUTH_ERR, Severity.WARNING,
+        "Card login failed", "a file in a home could be anybody's, or the service must not believe it",
+    ),
+    Reason.PROGRAM_FAILED: ReasonRow(
+        Step.MAPPING, PamCode.AUTH_ERR, Severity.ERROR,
+        "Card login failed", "run the program of the mapper command by hand, as its run_as: pam-sc explain says how it ended",
+    ),
+    Reason.PROGRAM_TIMEOUT: ReasonRow(
+        Step.MAPPING, PamCode.AUTH_ERR, Severity.ERROR,
+        "Card login failed", "the program of the mapper command is too slow for its timeout",
+    ),
+    Reason.PROGRAM_ANSWER_UNUSABLE: ReasonRow(
+        Step.MAPPING, PamCode.AUTH_ERR, Severity.ERROR,
+        "Card login failed", "the program of the mapper command must write one line of JSON; pam-sc explain says what is wrong",
     ),
 
     Reason.PIN_LOCKED: ReasonRow(

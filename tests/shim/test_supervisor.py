@@ -7,17 +7,20 @@ import os
 import resource
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.supervisor import OBEDIENT, Start, is_gone, seconds_until, supervisor
+from tests.support.supervisor import LETTERS, OBEDIENT, Start, is_gone, seconds_until, supervisor
 from tests.support.worker_tree import NOBODY, WorkerTree, worker_tree
 
 SYSTEM, NO_PRIVILEGE, TIME_OVER, VERIFIER_FAILED, UNSAFE = 1, 2, 3, 4, 5
 PROMPTLY = 2.0
+PYTHON_ROLES = ["network", "programs"]
+"""The optional processes that run Python; the home reader does not, and waits for its order."""
 ANOTHER = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 
 
@@ -31,7 +34,8 @@ def tree() -> Iterator[WorkerTree]:
     with worker_tree() as made:
         made.write("verifier", OBEDIENT)
         made.write("card", OBEDIENT)
-        made.write("network", OBEDIENT)
+        for role in PYTHON_ROLES:
+            made.write(role, OBEDIENT)
         yield made
 
 
@@ -44,7 +48,7 @@ def test_processes_have_exactly_the_descriptors_of_the_table(tree: WorkerTree) -
     with supervisor(tree) as running:
         verifier, card = running.verifier.run("FACTS"), running.card.run("FACTS")
     os.close(left_open)
-    assert sorted(verifier) == ["0", "1", "2", "3", "4", "5", "6"]
+    assert sorted(verifier) == ["0", "1", "2", "3", "4", "5", "6", "7", "8"]
     assert sorted(card) == ["0", "1", "2", "3", "4"]
     assert {facts[name] for facts in (verifier, card) for name in "012"} == {"/dev/null"}
     assert all(facts[name].startswith("socket:") for facts in (verifier, card) for name in sorted(facts)[3:])
@@ -59,11 +63,11 @@ def test_card_channel_connects_the_two(tree: WorkerTree) -> None:
 
 
 @pytest.mark.root  # a process that is not dumpable shows its descriptors to root alone
-@pytest.mark.parametrize("network", [False, True], ids=["without the network", "with the network"])
-def test_supervisor_holds_no_end_of_a_channel_that_is_in_use(tree: WorkerTree, network: bool) -> None:
+@pytest.mark.parametrize("roles", [[], ["network"], ["programs", "network"]], ids=lambda roles: "-".join(roles) or "none")
+def test_supervisor_holds_no_end_of_a_channel_that_is_in_use(tree: WorkerTree, roles: list[str]) -> None:
     with supervisor(tree) as running:
-        if network:
-            running.start_network()
+        for role in roles:
+            running.start(role)
         held = set(running.verifier.run("list(FACTS.values())")) | set(running.card.run("list(FACTS.values())"))
         folder = Path(f"/proc/{running.process.pid}/fd")
         own = {os.readlink(folder / name) for name in os.listdir(folder)}
@@ -329,7 +333,7 @@ def test_killing_the_card_process_twice_is_answered_twice(tree: WorkerTree) -> N
             assert running.verifier.run("control.recv(10).decode()") == "k"
 
 
-# The network process
+# The optional processes
 
 
 def children(pid: int) -> list[int]:
@@ -337,37 +341,94 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_network_process_runs_only_when_the_verifier_has_asked_for_it(tree: WorkerTree) -> None:
+each_python_role = pytest.mark.parametrize("role", PYTHON_ROLES)
+each_role = pytest.mark.parametrize("role", list(LETTERS))
+
+
+@each_python_role
+def test_optional_process_runs_only_when_the_verifier_has_asked_for_it(tree: WorkerTree, role: str) -> None:
     with supervisor(tree) as running:
         both = {running.verifier.run("os.getpid()"), running.card.run("os.getpid()")}
         assert set(children(running.process.pid)) == both
-        network = running.start_network()
-        assert set(children(running.process.pid)) == both | {network}
+        started = running.start(role)
+        assert set(children(running.process.pid)) == both | {started}
 
 
-def test_network_process_has_its_channel_and_nothing_else(tree: WorkerTree) -> None:
+@each_python_role
+def test_optional_process_has_its_channel_and_nothing_else(tree: WorkerTree, role: str) -> None:
     with supervisor(tree, Start(environment={"PYTHONPATH": "/tmp", "http_proxy": "http://proxy.example.test"})) as running:
-        running.start_network()
-        facts = running.network("FACTS")
+        running.start(role)
+        facts = running.ask(role, "FACTS")
         assert sorted(facts) == ["0", "1", "2", "3"]
         assert {facts[name] for name in "012"} == {"/dev/null"}
-        assert running.network("read('/proc/self/cmdline')") == f"{tree.worker}\0network\0"
-        assert running.network("dict(os.environ)") == {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-        assert running.network("sys.path") == running.verifier.run("sys.path")
+        assert running.ask(role, "read('/proc/self/cmdline')") == f"{tree.worker}\0{role}\0"
+        assert running.ask(role, "dict(os.environ)") == {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+        assert running.ask(role, "sys.path") == running.verifier.run("sys.path")
 
 
-def test_network_process_may_be_asked_for_after_a_prompt_and_after_the_card_process(tree: WorkerTree) -> None:
+def test_home_reader_is_started_without_an_interpreter_and_ends_with_its_channel(tree: WorkerTree) -> None:
+    with supervisor(tree) as running:
+        before = {running.verifier.run("os.getpid()"), running.card.run("os.getpid()")}
+        running.verifier.run("control.send(b'R')")
+        (pid,) = started_after(running.process.pid, before)
+        assert Path(f"/proc/{pid}/cmdline").read_bytes() == f"{tree.worker}\0homes\0".encode()
+        running.verifier.run("homes.close()")
+        assert is_gone(pid, PROMPTLY)
+        assert running.is_silent(0)
+
+
+def started_after(supervisor_pid: int, before: set[int]) -> set[int]:
+    """Wait until the supervisor has another child, and that has become its program."""
+    end = time.monotonic() + PROMPTLY
+    while time.monotonic() < end:
+        new = set(children(supervisor_pid)) - before
+        if new and all(Path(f"/proc/{pid}/cmdline").read_bytes().count(b"\0") == 2 for pid in new):
+            return new
+    raise AssertionError("the supervisor has started nothing")
+
+
+def test_every_optional_process_may_run_at_the_same_time_and_all_end_with_the_login(tree: WorkerTree) -> None:
+    with supervisor(tree) as running:
+        before = {running.verifier.run("os.getpid()"), running.card.run("os.getpid()")}
+        running.verifier.run("control.send(b'R')")
+        pids = started_after(running.process.pid, before) | {running.start("programs"), running.start("network")}
+        assert len(pids) == 3
+        running.verifier.tell("'end'")
+        assert running.report() is None
+        assert running.wait(PROMPTLY) == 0
+        assert all(is_gone(pid, 0) for pid in pids)
+
+
+@each_python_role
+def test_optional_process_may_be_asked_for_after_a_prompt_and_after_the_card_process(
+    tree: WorkerTree, role: str
+) -> None:
     with supervisor(tree) as running:
         running.verifier.run("[control.send(byte) for byte in (b'H', b'M', b'K')]")
         assert running.verifier.run("control.recv(10).decode()") == "k"
-        assert running.start_network() in children(running.process.pid)
+        assert running.start(role) in children(running.process.pid)
 
 
-@pytest.mark.parametrize("last", ["os._exit(0)", "os._exit(1)", "os.kill(os.getpid(), signal.SIGKILL)"])
-def test_end_of_the_network_process_ends_its_channel_and_not_the_login(tree: WorkerTree, last: str) -> None:
+@each_role
+def test_optional_process_that_is_asked_for_in_human_time_ends_the_login(tree: WorkerTree, role: str) -> None:
     with supervisor(tree) as running:
-        pid = running.start_network()
-        assert running.network(last) == "it has ended"
+        running.verifier.tell(f"control.send(b'H') and control.send(b'{LETTERS[role]}')")
+        assert running.report() == VERIFIER_FAILED
+
+
+@each_role
+def test_optional_process_that_is_asked_for_twice_ends_the_login(tree: WorkerTree, role: str) -> None:
+    with supervisor(tree) as running:
+        running.verifier.tell(f"control.send(b'{LETTERS[role]}') and control.send(b'{LETTERS[role]}')")
+        assert running.report() == VERIFIER_FAILED
+
+
+@each_python_role
+@pytest.mark.parametrize("last", ["os._exit(0)", "os._exit(1)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_end_of_an_optional_process_ends_its_channel_and_not_the_login(tree: WorkerTree, role: str, last: str) -> None:
+    with supervisor(tree) as running:
+        pid = running.start(role)
+        assert running.ask(role, last) == "it has ended"
         assert is_gone(pid, PROMPTLY)
         running.verifier.run("control.send(b'K')")
         assert running.verifier.run("control.recv(10).decode()") == "k"
@@ -377,36 +438,40 @@ def test_end_of_the_network_process_ends_its_channel_and_not_the_login(tree: Wor
         assert running.wait(PROMPTLY) == 0
 
 
-def test_network_process_that_has_ended_is_not_started_again(tree: WorkerTree) -> None:
+@each_python_role
+def test_optional_process_that_has_ended_is_not_started_again(tree: WorkerTree, role: str) -> None:
     with supervisor(tree) as running:
-        running.start_network()
-        assert running.network("os._exit(0)") == "it has ended"
-        running.verifier.tell("control.send(b'N')")
+        running.start(role)
+        assert running.ask(role, "os._exit(0)") == "it has ended"
+        running.verifier.tell(f"control.send(b'{LETTERS[role]}')")
         assert running.report() == VERIFIER_FAILED
 
 
-def test_killing_the_card_process_leaves_the_network_process(tree: WorkerTree) -> None:
+@each_python_role
+def test_killing_the_card_process_leaves_the_optional_process(tree: WorkerTree, role: str) -> None:
     with supervisor(tree) as running:
-        pid = running.start_network()
+        pid = running.start(role)
         running.verifier.run("control.send(b'K')")
         assert running.verifier.run("control.recv(10).decode()") == "k"
-        assert running.network("os.getpid()") == pid
+        assert running.ask(role, "os.getpid()") == pid
 
 
+@each_python_role
 @pytest.mark.parametrize("end", ["'end'", "os._exit(1)"])
 @pytest.mark.parametrize("mood", ["time.sleep(100)", "os.kill(os.getpid(), signal.SIGSTOP)"], ids=["hanging", "stopped"])
-def test_network_process_ends_with_the_login(tree: WorkerTree, mood: str, end: str) -> None:
+def test_optional_process_ends_with_the_login(tree: WorkerTree, role: str, mood: str, end: str) -> None:
     with supervisor(tree) as running:
-        pid = running.start_network()
-        running.verifier.run(f"network.send({mood!r}.encode() + b'\\n')")
+        pid = running.start(role)
+        running.verifier.run(f"{role}.send({mood!r}.encode() + b'\\n')")
         running.verifier.tell(end)
         running.wait(PROMPTLY)
         assert is_gone(pid, 0)
 
 
-def test_network_process_dies_with_the_supervisor(tree: WorkerTree) -> None:
+@each_python_role
+def test_optional_process_dies_with_the_supervisor(tree: WorkerTree, role: str) -> None:
     with supervisor(tree) as running:
-        pid = running.start_network()
+        pid = running.start(role)
         running.process.kill()
         assert is_gone(pid, PROMPTLY)
 

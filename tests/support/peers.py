@@ -28,8 +28,8 @@ _PAM_PKCS11 = """pam_pkcs11 {{
   mapper cn {{
     debug = false;
     module = internal;
-    ignorecase = false;
-    mapfile = none;
+    ignorecase = {ignore_case};
+    mapfile = {mapfile};
   }}
 }}
 """
@@ -39,13 +39,17 @@ _PAM_PKCS11 = """pam_pkcs11 {{
 class PamPkcs11:
     """One set-up of pam_pkcs11 in a world: its own hashed folders of CAs and CRLs, its own configuration file.
 
-    The account is the common name. The token is the one that SOFTHSM2_CONF of the login names.
+    The account is the common name, or what a mapfile says of it. The token is the one that SOFTHSM2_CONF of the login
+    names.
     """
 
     world: World
     name: str
     module: str
     policy: str = "ca,crl_offline,signature"
+    mapfile: str | None = None
+    """A path inside the world."""
+    ignore_case: bool = False
 
     @property
     def folder(self) -> str:
@@ -60,7 +64,9 @@ class PamPkcs11:
             self._put("cacerts", data, ["openssl", "x509", "-noout", "-hash"], "")
         for data in crls:
             self._put("crls", data, ["openssl", "crl", "-noout", "-hash"], "r")
-        text = _PAM_PKCS11.format(module=self.module, folder=self.folder, policy=self.policy)
+        text = _PAM_PKCS11.format(module=self.module, folder=self.folder, policy=self.policy,
+                                  ignore_case=str(self.ignore_case).lower(),
+                                  mapfile=f"file://{self.mapfile}" if self.mapfile else "none")
         config = self.world.put(f"{self.folder}/pam_pkcs11.conf", text)
         self.world.pam_service(self.name, [f"required pam_pkcs11.so config_file={config}"])
         return self.name

@@ -2,7 +2,7 @@
 """The real supervisor with a test in the place of the shim, and processes that do what the test says.
 
 Each process evaluates the expressions that it gets over the channel that it has as descriptor 3 (frames, secrets, the
-network channel), so each test writes down what its process does, in a line.
+channel of an optional process), so each test writes down what its process does, in a line.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from typing import Any
 
 from tests.support.worker_tree import WorkerTree
 
+LETTERS = {"network": "N", "homes": "R", "programs": "P"}
+"""What the verifier says to have each of the optional processes started."""
 STEP_S = 20.0
 """How long a step may take on a busy machine before the test fails."""
 
@@ -42,7 +44,7 @@ def ask(channel, expression):
 
 def main():
     channel = socket.socket(fileno=3)
-    others = {"other": "4", "control": "5", "network": "6"}
+    others = {"other": "4", "control": "5", "network": "6", "homes": "7", "programs": "8"}
     sockets = {name: socket.socket(fileno=int(fd)) for name, fd in others.items() if fd in FACTS}
     names = {**globals(), **sockets}
     for line in channel.makefile("r"):
@@ -116,14 +118,14 @@ class Supervisor:
         assert len(byte) <= 1
         return byte[0] if byte else None
 
-    def start_network(self) -> int:
-        """Have the verifier ask for the network process; its pid, when it runs."""
-        self.verifier.run("control.send(b'N')")
-        return int(self.network("os.getpid()"))
+    def start(self, role: str) -> int:
+        """Have the verifier ask for an optional Python process; its pid, when it runs."""
+        self.verifier.run(f"control.send(b'{LETTERS[role]}')")
+        return int(self.ask(role, "os.getpid()"))
 
-    def network(self, expression: str) -> Any:
-        """Have the verifier have the network process evaluate an expression, and return its value."""
-        return self.verifier.run(f"ask(network, {expression!r})")
+    def ask(self, role: str, expression: str) -> Any:
+        """Have the verifier have an optional process evaluate an expression, and return its value."""
+        return self.verifier.run(f"ask({role}, {expression!r})")
 
     def is_silent(self, seconds: float) -> bool:
         """True if for so long neither anything is reported nor the supervisor ends."""

@@ -2,8 +2,8 @@
 """A site-packages of its own for the real pam_sc_worker, in which a test says what the Python processes do.
 
 pam_sc_worker finds site-packages from its own path, so a copy of it in an empty tree runs the tree's `pam_sc.worker`,
-`pam_sc.card.process` and `pam_sc.network.process`. Trees lie below /tmp and can be read by every account, since many
-tests drop root.
+`pam_sc.card.process`, `pam_sc.network.process` and `pam_sc.programs.process`. Trees lie below /tmp and can be read by
+every account, since many tests drop root.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ NOBODY = 64999
 """A uid and gid that no account of the machine has."""
 
 
+ROLES_WITH_PACKAGE = ("card", "network", "programs")
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerTree:
     """The tree: where it is, and the worker in it."""
@@ -34,8 +37,8 @@ class WorkerTree:
         return self.root / "site-packages" / "pam_sc" / "native" / "pam_sc_worker"
 
     def write(self, role: str, source: str) -> None:
-        """Make `source` the module that runs as "verifier", as "card" or as "network"."""
-        name = {"verifier": "worker.py", "card": "card/process.py", "network": "network/process.py"}[role]
+        """Make `source` the module that runs in this role: "verifier" or one of ROLES_WITH_PACKAGE."""
+        name = "worker.py" if role == "verifier" else f"{role}/process.py"
         path = self.root / "site-packages" / "pam_sc" / name
         path.write_text(source)
         path.chmod(0o644)
@@ -56,7 +59,7 @@ def worker_tree() -> Iterator[WorkerTree]:
     tree = WorkerTree(root)
     try:
         tree.worker.parent.mkdir(parents=True)
-        for package in (tree.worker.parents[1], *(tree.worker.parents[1] / name for name in ("card", "network"))):
+        for package in (tree.worker.parents[1], *(tree.worker.parents[1] / name for name in ROLES_WITH_PACKAGE)):
             package.mkdir(exist_ok=True)
             (package / "__init__.py").touch()
         shutil.copy(installed_worker(), tree.worker)

@@ -19,6 +19,7 @@ from pam_sc.conversation import (
     MachineClock,
     MessageKind,
     Option,
+    OptionalProcess,
     ShimRequest,
     clean,
     read_request,
@@ -189,14 +190,14 @@ def test_a_silent_supervisor_is_an_error_at_the_deadline(shim: Shim) -> None:
 
 
 def test_the_network_process_is_asked_for_and_no_answer_awaited(shim: Shim) -> None:
-    shim.conversation().start_network()
+    shim.conversation().start(OptionalProcess.NETWORK)
     assert shim.control.recv(2) == b"N"
 
 
 def test_a_supervisor_that_is_gone_starts_nothing(shim: Shim) -> None:
     shim.control.close()
     with pytest.raises(ChannelClosed):
-        shim.conversation().start_network()
+        shim.conversation().start(OptionalProcess.NETWORK)
 
 
 def test_no_request_at_all_is_an_error(shim: Shim) -> None:

@@ -126,7 +126,7 @@ def test_string_that_cannot_be_decoded_for_certain_is_unusable(tag: int, content
 def test_unreadable_certificate_has_no_usable_value() -> None:
     found = read_subject(b"\x30\x03junk")
     assert found.common_names == ()
-    assert found.unusable[0].startswith("the subject cannot be read: ")
+    assert found.unusable[0].startswith("the certificate cannot be read: ")
 
 
 def test_certificate_that_is_refused_as_a_whole_has_no_usable_value() -> None:

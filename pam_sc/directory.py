@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What mappers that ask an LDAP directory share: its options in a configuration table, and values in search filters.
+
+Only files are read here, no server is asked. TLS is the default and the servers always prove who they are: what turns
+that off has to be written out (`tls = "off"`, `tls_verify = "never"`). Passwords and keys come from files that only root
+can read, never from the configuration, and no message or repr shows them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pam_sc.errors import ConfigError, MapperError, OwnershipError
+from pam_sc.mapping import MapperContext
+from pam_sc.ownership import read_trusted_file
+from pam_sc.record import record
+from pam_sc.services import Directory, DirectoryEntry, DirectorySearch, DirectoryServers
+
+DIRECTORY_KEYS: Mapping[str, type] = {
+    "base": str, "scope": str, "bind_dn": str, "password_file": str, "sasl": str, "client_certificate": str,
+    "client_key": str, "tls": str, "ca": str, "tls_verify": str, "connect_timeout": int, "search_timeout": int,
+    "referrals": str,
+}  # fmt: skip
+"""The keys of a mapper's table that `read_servers` reads, for `check_table`; `uri` is a string or a list: `uri_key`."""
+SECRET_KEYS = ("password_file", "client_key")
+"""The keys that name a file which only root may read."""
+PEM_MAX = 48 * 1024
+PASSWORD_MAX = 1024
+TIMEOUT_MAX_S = 60
+_URI = re.compile(r"(ldaps?)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?")
+_URIS_MAX = 10
+_TEXT_MAX = 1024
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.@_-")
+
+
+def escape_filter_value(value: bytes | str) -> str:
+    """Return a value as it may stand in a search filter (RFC 4515, section 3), whatever it holds.
+
+    Everything but ASCII letters, digits and four harmless marks is escaped, so that no parser can see anything in it.
+    """
+    raw = value.encode() if isinstance(value, str) else value
+    return "".join(chr(octet) if octet in _PLAIN else f"\\{octet:02x}" for octet in raw)
+
+
+def uri_key(table: Mapping[str, Any]) -> Mapping[str, type]:
+    """Return the type of `uri` for `check_table`: a list where it is one, else a string."""
+    return {"uri": list if isinstance(table.get("uri"), list) else str}
+
+
+def asks_directory(table: Mapping[str, Any]) -> bool:
+    """Say whether a mapper with this table asks a directory, so that the network process must be there."""
+    return "uri" in table
+
+
+@record(kw_only=True)
+class DirectoryPlace:
+    """A directory as a table of the configuration describes it, and who asks it."""
+
+    directory: Directory
+    servers: DirectoryServers
+    base: str
+    scope: str
+    missing: str | None
+    """A secret file that nobody has read."""
+
+    def search(self, search_filter: str, attributes: tuple[str, ...], entries_max: int = 1) -> tuple[DirectoryEntry, ...]:
+        """Return at most this many entries; CannotMap if there are more, or nobody could answer."""
+        if self.missing is not None:
+            raise MapperError(f"{self.missing!r} was not read: only logins in programs that run as root can read it")
+        return self.directory.search(DirectorySearch(
+            servers=self.servers, base=self.base, scope=self.scope, filter=search_filter, attributes=attributes,
+            entries_max=entries_max,
+        ))
+
+    def problems(self) -> tuple[str, ...]:
+        """What every login should say of it."""
+        if self.servers.verify:
+            return ()
+        return (f"{self.servers.urls[0]} is not verified, because tls_verify is \"never\": whoever answers is believed",)
+
+
+def read_servers(table: Mapping[str, Any], context: MapperContext) -> DirectoryPlace:
+    """Read the keys of DIRECTORY_KEYS and `uri`, whose types were checked; ConfigError for what cannot be meant."""
+    where, secrets = context.where, context.services.secrets
+    urls = _urls(table.get("uri"), where)
+    tls = _tls(table, urls, where)
+    _check_bind(table, tls, where)
+    missing = [table[key] for key in SECRET_KEYS if key in table and table[key] not in secrets]
+    servers = DirectoryServers(
+        urls=urls,
+        start_tls=tls == "starttls",
+        ca_pem=_ca(table, tls, context),
+        verify=tls == "off" or _word(table, "tls_verify", ("always", "never"), where) == "always",
+        bind_dn=_text(table, "bind_dn", where),
+        password=None if missing else _password(table, secrets, where),
+        external=_word(table, "sasl", ("", "external"), where) == "external",
+        client_pem=None if missing else _client(table, context),
+        connect_s=_seconds(table, "connect_timeout", 3, where),
+        search_s=_seconds(table, "search_timeout", 5, where),
+        ignore_references=_word(table, "referrals", ("refuse", "ignore"), where) == "ignore",
+    )
+    base = _text(table, "base", where)
+    if base is None:
+        raise ConfigError(f"{where}: base is missing, expected the name under which entries are searched")
+    return DirectoryPlace(
+        directory=context.services.directory, servers=servers, base=base,
+        scope=_word(table, "scope", ("subtree", "one", "base"), where), missing=missing[0] if missing else None,
+    )  # fmt: skip
+
+
+def _urls(uri: object, where: str) -> tuple[str, ...]:
+    urls = tuple(uri) if isinstance(uri, list) else (uri,)
+    if not 0 < len(urls) <= _URIS_MAX:
+        raise ConfigError(f"{where}: uri has {len(urls)} items, expected 1 to {_URIS_MAX}")
+    for url in urls:
+        found = _URI.fullmatch(url) if isinstance(url, str) and len(url) <= _TEXT_MAX else None
+        if found is None or (found[3] and not 0 < int(found[3]) < 65536):
+            raise ConfigError(f'{where}: uri is {url!r:.100}, expected "ldaps://host" or "ldap://host", with a port or not')
+    return tuple(url.removesuffix("/") for url in urls)
+
+
+def _tls(table: Mapping[str, Any], urls: tuple[str, ...], where: str) -> str:
+    """Return how ldap:// URLs are protected: "starttls" or "off"; "ldaps" where there are none."""
+    plain = [url for url in urls if url.startswith("ldap:")]
+    fitting = ("ldaps",) if not plain else ("starttls", "off") if len(plain) == len(urls) else ("starttls",)
+    tls: str = table.get("tls", fitting[0])
+    if tls not in ("ldaps", "starttls", "off"):
+        raise ConfigError(f'{where}: tls is {tls!r:.100}, expected one of "ldaps", "starttls", "off"')
+    if tls not in fitting:
+        raise ConfigError(f"{where}: tls is {tls!r}, which does not fit {plain[0] if plain else urls[0]!r};"
+                          f" expected {' or '.join(map(repr, fitting))}")
+    return tls
+
+
+def _check_bind(table: Mapping[str, Any], tls: str, where: str) -> None:
+    for one, other in (("bind_dn", "password_file"), ("client_certificate", "client_key")):
+        if (one in table) != (other in table):
+            raise ConfigError(f"{where}: {one} and {other} need each other, and one of them is missing")
+    if "sasl" in table and "client_certificate" not in table:
+        raise ConfigError(f"{where}: sasl needs client_certificate and client_key")
+    if "sasl" in table and "bind_dn" in table:
+        raise ConfigError(f"{where}: sasl and bind_dn are two ways to bind, expected one")
+    for key in ("ca", "tls_verify", "client_certificate"):
+        if tls == "off" and key in table:
+            raise ConfigError(f'{where}: {key} is of no use with tls = "off"')
+    if tls != "off" and table.get("tls_verify") != "never" and "ca" not in table:
+        raise ConfigError(f"{where}: ca is missing, expected the file with the CA that certifies the servers")
+
+
+def _ca(table: Mapping[str, Any], tls: str, context: MapperContext) -> bytes | None:
+    if tls == "off" or "ca" not in table:
+        return None
+    return _pem(_trusted(table["ca"], "ca", context), "ca", context.where)
+
+
+def _client(table: Mapping[str, Any], context: MapperContext) -> bytes | None:
+    if "client_certificate" not in table:
+        return None
+    certificate = _trusted(table["client_certificate"], "client_certificate", context)
+    key = context.services.secrets[table["client_key"]]
+    if b"PRIVATE KEY-----" not in key or len(key) > PEM_MAX:
+        raise ConfigError(f"{context.where}: client_key names a file without a private key in PEM")
+    return _pem(certificate, "client_certificate", context.where) + b"\n" + key
+
+
+def _trusted(path: str, key: str, context: MapperContext) -> bytes:
+    try:
+        return read_trusted_file(path, context.trusted_uids, PEM_MAX)
+    except OwnershipError as error:
+        raise ConfigError(f"{context.where}: {key} cannot be used: {error}") from error
+
+
+def _pem(content: bytes, key: str, where: str) -> bytes:
+    if b"-----BEGIN CERTIFICATE-----" not in content or not content.isascii():
+        raise ConfigError(f"{where}: {key} names a file without a certificate in PEM")
+    return content
+
+
+def _password(table: Mapping[str, Any], secrets: Mapping[str, bytes], where: str) -> bytes | None:
+    if "password_file" not in table:
+        return None
+    password = secrets[table["password_file"]].removesuffix(b"\n")
+    if not 0 < len(password) <= PASSWORD_MAX or b"\0" in password:  # an empty one would be an anonymous bind
+        raise ConfigError(f"{where}: password_file holds no password: expected one line of 1 to {PASSWORD_MAX} bytes")
+    return password
+
+
+def _text(table: Mapping[str, Any], key: str, where: str) -> str | None:
+    text: str | None = table.get(key)
+    if text is not None and (not text.isprintable() or len(text) > _TEXT_MAX):
+        raise ConfigError(f"{where}: {key} is {text!r:.100}, expected a printable name of at most {_TEXT_MAX} characters")
+    return text
+
+
+def _word(table: Mapping[str, Any], key: str, words: tuple[str, ...], where: str) -> str:
+    word: str = table.get(key, words[0])
+    if word not in words or (key in table and not word):
+        raise ConfigError(f"{where}: {key} is {word!r:.100}, expected {' or '.join(f'{each!r}' for each in words if each)}")
+    return word
+
+
+def _seconds(table: Mapping[str, Any], key: str, default: int, where: str) -> float:
+    seconds: int = table.get(key, default)
+    if not 1 <= seconds <= TIMEOUT_MAX_S:
+        raise ConfigError(f"{where}: {key} is {seconds}, expected whole seconds from 1 to {TIMEOUT_MAX_S}")
+    return float(seconds)
