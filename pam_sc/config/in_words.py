@@ -63,6 +63,11 @@ def _login(configuration: Configuration) -> Iterator[str]:
                f" {_listed(sorted(account.card_names_user))}; elsewhere such a login is refused.")
     else:
         yield "A user name is always needed: nowhere does the card name the account."
+    if account.privileged_services:
+        yield (f"Files in homes are not believed in {_listed(sorted(account.privileged_services))}, unless a mapper names the"
+               " service.")
+    else:
+        yield "Files in homes are believed in every service, so that a person may give a card to the own account."
 
 
 # ---------------------------------------------------------------- the card

@@ -10,10 +10,10 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 
+from pam_sc.config.finding import Weight
 from pam_sc.config.notes import Note, NoteKind
 from pam_sc.config.pam_pkcs11 import Translation
 from pam_sc.config.pam_pkcs11_findings import findings_of
-from pam_sc.config.finding import Weight
 from pam_sc.config.schema import KeyPath
 from pam_sc.config.toml_writer import write_toml
 from pam_sc.errors import ConfigError
@@ -22,8 +22,11 @@ _SAID_ONCE = (NoteKind.DEAD, NoteKind.UNKNOWN)
 """What has left no trace in the tree is said at the top, and not beside whatever stands on the same line."""
 
 
-def migrated(translation: Translation, source: str) -> str:
-    """Return the text, which tomllib reads back as the tree; ConfigError for a value that TOML cannot hold."""
+def migrated(translation: Translation, source: str, *, nowhere: str = "PAM line") -> str:
+    """Return the text, which tomllib reads back as the tree; ConfigError for a value that TOML cannot hold.
+
+    `nowhere` says what stands on line 0.
+    """
     beside: dict[KeyPath, list[str]] = {}
     above: list[Note] = []
     for note in translation.notes:
@@ -31,9 +34,9 @@ def migrated(translation: Translation, source: str) -> str:
         if at is None:
             above.append(note)
         else:
-            beside.setdefault(at, []).append(_said(note))
+            beside.setdefault(at, []).append(said(note, nowhere))
     if above:
-        beside[()] = ["What of the old file has no place of its own here, and why:", *(_said(note) for note in above)]
+        beside[()] = ["What of the old file has no place of its own here, and why:", *(said(note, nowhere) for note in above)]
     text = write_toml(translation.tree, header=_header(source), comments=beside)
     if tomllib.loads(text) != _plain(translation.tree):
         raise ConfigError(f"cannot write what {source} means: TOML gives another tree back")
@@ -66,6 +69,7 @@ def _place_of(note: Note, lines: Mapping[KeyPath, int]) -> KeyPath | None:
     return max(found, key=len, default=None)
 
 
-def _said(note: Note) -> str:
-    where = f"line {note.line}" if note.line else "PAM line"
+def said(note: Note, nowhere: str) -> str:
+    """Return a note as one sentence with its place."""
+    where = f"line {note.line}" if note.line else nowhere
     return f"{where}, {note.key} ({note.kind.value}): {note.text}"

@@ -8,7 +8,7 @@ a note. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pam_sc.config import values
@@ -75,6 +75,7 @@ def translate_sssd(
     _read_services(pam, notes)
     _Verification(pam.get("pam_cert_verification") or sections.get("sssd", {}).get("certificate_verification"), notes).read()
     _read_rules(rules, notes)
+    _read_directory(sections, rules, notes)
     for key, setting in pam.items():
         if key.startswith(("pam_cert", "pam_p11", "p11_")) and key not in _KNOWN:
             notes.add(NoteKind.UNKNOWN, setting.line, key, "neither SSSD nor pam_sc knows it")
@@ -158,6 +159,32 @@ def _read_rules(rules: Sequence[tuple[int, Mapping[str, Any]]], notes: Notes) ->
     for index, (line, table) in enumerate(rules):
         for key, value in table.items():
             notes.put(("mapper", 0, "rule", index, key), value, line)
+
+
+def _read_directory(sections: Sections, rules: Sequence[tuple[int, Mapping[str, Any]]], notes: Notes) -> None:
+    """Where a rule searches, the directory of the first domain that names one is searched; never with its password."""
+    searching = next((line for line, table in rules if "=" in str(table.get("map", ""))), None)
+    if searching is None:
+        return
+    domains = (options for name, options in sections.items() if name.startswith("domain/"))
+    options = next((each for each in domains if "ldap_uri" in each and "ldap_search_base" in each), None)
+    if options is None:
+        notes.add(NoteKind.ERROR, searching, "certmap", "the rule searches a directory, but no domain of the file has both"
+                  " ldap_uri and ldap_search_base")
+        return
+    uris = [uri.strip().removesuffix("/") for uri in options["ldap_uri"].value.split(",") if uri.strip()]
+    how = "ldaps" if all(uri.lower().startswith("ldaps://") for uri in uris) else "starttls"
+    notes.put(("mapper", 0, "uri"), uris, options["ldap_uri"].line)
+    notes.put(("mapper", 0, "tls"), how, options["ldap_uri"].line)
+    notes.put(("mapper", 0, "base"), options["ldap_search_base"].value, options["ldap_search_base"].line)
+    if "ldap_tls_cacert" in options:
+        notes.put(("mapper", 0, "ca"), options["ldap_tls_cacert"].value, options["ldap_tls_cacert"].line)
+    else:
+        notes.add(NoteKind.ERROR, options["ldap_uri"].line, "ldap_tls_cacert", "is not set, expected the file with the CA of the"
+                  " servers: a directory always has to prove who it is")
+    if bind := options.get("ldap_default_bind_dn"):
+        notes.add(NoteKind.DIFFERENT, bind.line, "ldap_default_bind_dn", "is not carried over, so nobody is named to the servers;"
+                  " write bind_dn, and password_file with a file that only root can read")
 
 
 # ---------------------------------------------------------------- certificate_verification

@@ -39,6 +39,7 @@ def as_json(capsys: Capture, machine: FakeMachine, *arguments: str) -> tuple[int
 
 EXIT_CODES = {
     "verify": "Exit codes: 0 trusted; 1 refused; 2 everything else.",
+    "migrate": "Exit codes: 0 done; 1 done, and there is something to decide about; 2 not done",
     "refresh": "Exit codes: 0 ",
     "store": "Exit codes: 0 everything is sound and fresh; 1 something is stale",
 }
@@ -50,7 +51,7 @@ def test_every_command_documents_its_options_and_exit_codes(capsys: Capture, com
     code, out, _err = said(capsys, FakeMachine(), command, "--help")
     assert code == 0
     assert "--json" in out
-    assert ("--config FILE" in out) == (command != "verify"), "verify has no configuration"
+    assert ("--config FILE" in out) == (command not in ("verify", "migrate")), "these have no configuration"
     expected = EXIT_CODES.get(command, "Exit codes: 0 granted, accepted or clean; 1 refused")
     assert expected in " ".join(out.split())
 
