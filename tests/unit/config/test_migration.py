@@ -113,7 +113,7 @@ def test_a_note_is_a_comment_at_the_value_that_comes_from_its_line() -> None:
     at = lines.index('mode = "require"')
     assert lines[at - 1].startswith("# ")
     above = " ".join(line.removeprefix("# ") for line in lines[:at])
-    assert "line 8, cert_policy (unsafe): \"ca\" is missing" in above
+    assert 'line 8, cert_policy (unsafe): "ca" is missing' in above
     assert lines[0] == f"# From {SOURCE}, by pam-sc migrate. Lines are those of that file."
 
 
