@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from pam_sc import host
 from pam_sc.card.client import CardClient, ModuleSetup, RunAs
-from pam_sc.config.model import DEFAULT_PATH, VERIFIER_ACCOUNT, Configuration
-from pam_sc.config.toml import load
+from pam_sc.config.loading import load
+from pam_sc.config.model import DEFAULT_PATH, VERIFIER_ACCOUNT, Configuration, PromptSettings
+from pam_sc.config.notes import summary
 from pam_sc.conversation import (
     Conversation,
     Function,
@@ -82,6 +83,7 @@ class Verifier:
         self._log = EventLog(conversation.log, machine_id=host.machine_id())
         self._evidence: Evidence | None = None
         self._card_required = False
+        self._prompt = PromptSettings()
         self._network: NetworkClient | None = None
         self._pin_is_out = False
 
@@ -95,7 +97,7 @@ class Verifier:
             return
         self._log.refused(request, verdict, self._evidence)
         text = REASONS[verdict.reason].text
-        if text:
+        if text and not self._prompt.quiet:
             self._conversation.tell(MessageKind.ERROR, text)
         self._conversation.verdict(request.account or "", verdict.code(card_required=self._card_required))
 
@@ -126,7 +128,8 @@ class Verifier:
     def _log_in(self) -> Granted | Denied:
         request = self._asked.request
         trusted = frozenset({0}) if request.privileged else frozenset({0, request.real_uid})
-        configuration = load(self._asked.config_path or DEFAULT_PATH, trusted)
+        configuration = load(self._asked.config_path or DEFAULT_PATH, trusted, self._asked.arguments)
+        self._take_up(configuration)
         self._card_required = configuration.card_required
         identities = _identities(configuration) if request.privileged else Identities(None, None)
         card = CardClient(socket.socket(fileno=CARD_FD))
@@ -134,6 +137,13 @@ class Verifier:
         services = self._services(configuration, prepare(configuration, request, trusted))
         _confine(identities.verifier, writable=os.path.join(configuration.revocation.store, REQUESTS_FOLDER))
         return self._decide(configuration, trusted, card, services)
+
+    def _take_up(self, configuration: Configuration) -> None:
+        """Log what the file says that is unsafe, and talk to the person as it says."""
+        self._prompt = configuration.prompt
+        said = summary(configuration.notes)
+        if said is not None:
+            self._log.note(said)
 
     def _services(self, configuration: Configuration, prepared: Prepared) -> Services:
         """Whom the mappers of this login may ask. Still as root; what no mapper needs is neither started nor imported."""
@@ -199,7 +209,8 @@ class Verifier:
         return fetch_wanted(self._network, wanted, deadline)
 
     def _ask_pin(self, token: TokenReport) -> Answer:
-        answer = self._conversation.ask_pin(f"PIN for {token.label or 'card'}: ")
+        kind = self._prompt.token_type
+        answer = self._conversation.ask_pin(f"{kind} PIN: " if kind else f"PIN for {token.label or 'card'}: ")
         self._pin_is_out = answer is Answer.ANSWERED
         return answer
 

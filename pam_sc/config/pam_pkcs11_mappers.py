@@ -15,7 +15,15 @@ from pam_sc.config.pam_pkcs11_section import Section, listed, shown
 from pam_sc.config.pam_pkcs11_table import MapperTable, read_mapfile_key
 from pam_sc.config.scconf import Block
 
-_CERT_ITEMS = ("cn", "subject", "kpn", "email", "upn", "uid", "serial")
+_CERT_ITEMS = {
+    "cn": "cn", "subject": "subject", "kpn": "krb", "email": "mail", "upn": "upn", "uid": "uid", "serial": "serial_number",
+}  # fmt: skip
+_ITEM_FORMS = {
+    "subject": "the subject is written as RFC 4514 says (CN=Alice,O=Example), not with slashes",
+    "serial": "the serial number is written in small hexadecimal digits without colons",
+    "kpn": "the name of Kerberos is read as RFC 4556 says, which pam_pkcs11 cannot",
+}
+_INSIST = "i_know_that_any_trusted_card_opens_this_account"
 _DIGESTS = {"sha": "sha1", "dss": "sha1", "dss1": "sha1"}
 
 
@@ -147,8 +155,11 @@ def _generic(section: Section, table: MapperTable) -> bool:
     _value(section, table)
     item = (section.word("cert_item") or "cn").lower()
     if item not in _CERT_ITEMS:
-        section.note(NoteKind.ERROR, "cert_item", f"found {shown(item)}, expected one of {listed(_CERT_ITEMS)}")
-    table.put(section, "cert_item", "item", item)
+        section.note(NoteKind.ERROR, "cert_item", f"found {shown(item)}, expected one of {listed(tuple(_CERT_ITEMS))}")
+        return True
+    table.put(section, "cert_item", "item", _CERT_ITEMS[item])
+    if item in _ITEM_FORMS:
+        section.note(NoteKind.DIFFERENT, "cert_item", _ITEM_FORMS[item])
     if section.flag("use_getpwent", default=False):
         table.put(section, "use_getpwent", "through_nss", True)
     return True
@@ -173,14 +184,14 @@ def _in_home(section: Section, table: MapperTable) -> bool:
 def _null(section: Section, table: MapperTable) -> bool:
     matches = section.flag("default_match", default=False)
     user = section.word("default_user") or "nobody"
-    if section.word("anybody") == "allow" and matches:
-        table.put(section, "default_user", "account", user)
-        table.put(section, "anybody", "anybody", "allow")
-        section.note(NoteKind.UNSAFE, "anybody", f"every card that is trusted logs in as {shown(user)}")
+    if section.flag(_INSIST, default=False) and matches:
+        table.put(section, "default_user", "any_card_is", user)
+        table.put(section, _INSIST, _INSIST, True)
+        section.note(NoteKind.UNSAFE, _INSIST, f"every card that is trusted logs in as {shown(user)}")
         return True
     if matches:
         section.note(NoteKind.UNSAFE, "default_match", f"every card would log in as {shown(user)}; the mapper null is left out"
-                     " unless its block insists: anybody = allow;")
+                     " unless its block insists: " + _INSIST + " = true;")
     else:
         section.note(NoteKind.DIFFERENT, section.name or "use_mappers", "the mapper null maps nothing and is left out;"
                      f" pam_pkcs11 logs a card in as {shown(user)} where no name was given", section.line)

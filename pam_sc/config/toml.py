@@ -89,6 +89,8 @@ def read_tree(path: str, tree: Mapping[str, Any], explain: Callable[[MismatchErr
 
 
 def _require_our_format(path: str) -> None:
+    if not path.startswith("/"):
+        raise ConfigError(f"cannot use the configuration {path!r}: expected an absolute path")
     if not path.endswith(".toml"):
         expected = "expected a name that ends in .toml, or in .conf for the format of pam_pkcs11"
         raise ConfigError(f"cannot use the configuration {path!r}: {expected}")

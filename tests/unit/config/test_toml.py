@@ -77,13 +77,12 @@ def test_two_modules_may_share_a_variable_of_one_value(file: Path, module: Path)
         ("pam_sc.toml", "cannot use the configuration 'pam_sc.toml': expected an absolute path"),
         ("", "cannot use the configuration '': expected an absolute path"),
         (
-            "/etc/pam_pkcs11/pam_pkcs11.conf",
+            "/etc/pam_sc/x.yaml",
             (
-                "cannot use the configuration '/etc/pam_pkcs11/pam_pkcs11.conf':"
-                " *.conf is not read yet by this version, only *.toml"
+                "cannot use the configuration '/etc/pam_sc/x.yaml': expected a name that ends in .toml, or in .conf for"
+                " the format of pam_pkcs11"
             ),
         ),
-        ("/etc/pam_sc/x.yaml", "cannot use the configuration '/etc/pam_sc/x.yaml': expected a name that ends in .toml"),
     ],
 )
 def test_a_file_of_another_name_is_not_even_opened(path: str, message: str) -> None:
