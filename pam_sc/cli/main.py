@@ -26,6 +26,7 @@ COMMANDS = {
     "check-config": "pam_sc.cli.check_config:check_config",
     "explain": "pam_sc.cli.explain:explain",
     "inspect": "pam_sc.cli.inspect:inspect",
+    "mappers": "pam_sc.cli.mappers:mappers",
     "paths": "pam_sc.cli.paths:paths",
     "refresh": "pam_sc.cli.refresh:refresh",
     "store": "pam_sc.cli.store:store",

@@ -39,6 +39,7 @@ def as_json(capsys: Capture, machine: FakeMachine, *arguments: str) -> tuple[int
 EXIT_CODES = {
     "verify": "Exit codes: 0 trusted; 1 refused; 2 everything else.",
     "refresh": "Exit codes: 0 ",
+    "mappers": "Exit codes: 0 every configured mapper can be used; 1 ",
     "store": "Exit codes: 0 everything is sound and fresh; 1 something is stale",
 }
 """Of the commands that have their own."""
