@@ -162,7 +162,7 @@ def check_table(table: Mapping[str, Any], known: Mapping[str, type], where: str)
             raise ConfigError(f"{where}: {key} is {value!r:.100}, expected {expected}")
 
 
-_NAMES: Mapping[type, str] = {str: "a string", bool: "true or false", int: "a whole number", list: "a list"}
+_NAMES: Mapping[type, str] = {str: "a string", bool: "true or false", int: "a whole number", list: "a list", dict: "a table"}
 
 
 def map_certificate(
