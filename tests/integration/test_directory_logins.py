@@ -7,11 +7,13 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
 from tests.support import rig as codes
 from tests.support.fake_directory import BIND_OK, replies
+from tests.support.installation import PREFIX
 from tests.support.namespace import is_available
 from tests.support.ocsp_responder import OcspResponder
 from tests.support.pam_host import Outcome
@@ -24,6 +26,7 @@ from tests.support.tcp_server import serving
 
 pytestmark = pytest.mark.root
 
+PAM_SC = [f"{PREFIX}/bin/python3", "-I", "-c", "from pam_sc.cli.main import main; main()"]
 PASSWORD = "correct horse battery"
 ASKER = f"cn=asker,{PEOPLE}"
 CA, SECRET, CLIENT, KEY = (f"/etc/pam_sc/{name}" for name in ("ldap-ca.pem", "ldap.secret", "client.pem", "client.key"))
@@ -100,7 +103,7 @@ def login(rig: Rig) -> Callable[..., Outcome]:
         revocation = options.pop("revocation", None)
         leaves = leaf if isinstance(leaf, list) else [leaf]
         config = rig.setup.card(f"ldap{next(_CARDS)}", leaves, more=table + more, revocation=revocation)  # type: ignore[arg-type]
-        return rig.login(config, *arguments, **options)  # type: ignore[arg-type]
+        return rig.login(config, "debug", *arguments, **options)  # type: ignore[arg-type]
 
     return attempt
 
@@ -111,11 +114,11 @@ def granted(outcome: Outcome) -> bool:
 
 
 def refused(outcome: Outcome, why: str, code: int = codes.AUTH_ERR) -> str:
-    """Require this refusal before anybody was asked for a PIN; its line in the log."""
+    """Require this refusal before anybody was asked for a PIN; the detail that the log has for debugging."""
     assert (reason(outcome), outcome.codes["authenticate"]) == (why, code), outcome.log
     assert prompts(outcome) == ()
     assert PASSWORD not in repr(outcome)
-    return next(line for line in outcome.log if "refused" in line)
+    return "".join(line for line in outcome.log if " detail" in line)
 
 
 # ---------------------------------------------------------------- who may log in
@@ -125,11 +128,12 @@ def refused(outcome: Outcome, why: str, code: int = codes.AUTH_ERR) -> str:
 def test_account_whose_entry_holds_the_certificate_logs_in(
     slapd: Directory, alice: Issued, login: Callable[..., Outcome], how: str
 ) -> None:
-    external = {"bind_dn": None, "password_file": None, "sasl": "external", "client_certificate": CLIENT, "client_key": KEY}
+    external: dict[str, Any] = {"bind_dn": None, "password_file": None, "sasl": "external", "client_certificate": CLIENT,
+                                "client_key": KEY}
     table = {
         "password": mapper(ldaps(slapd)),
         "starttls": mapper(f"ldap://localhost:{slapd.port}", tls="starttls"),
-        "client certificate": mapper(ldaps(slapd), **external),  # type: ignore[arg-type]
+        "client certificate": mapper(ldaps(slapd), **external),
     }[how]
     assert granted(login(alice, table))
     line = refused(login(alice, table, account="bob"), "not-mapped", codes.USER_UNKNOWN)
@@ -268,3 +272,32 @@ def test_program_without_privilege_reads_no_secret(
 ) -> None:
     line = refused(login(alice, mapper(ldaps(slapd)), caller="alice"), "token-hidden", codes.AUTHINFO_UNAVAIL)
     assert PASSWORD not in line
+
+
+# ---------------------------------------------------------------- the command line
+
+
+@pytest.mark.parametrize(
+    ("account", "said"),
+    [
+        ("alice", None),
+        ("bob", "ldap: the account's entry does not hold what the certificate has"),
+        ("root", "ldap: the directory has no entry of the account"),
+    ],
+)
+def test_explain_asks_the_directory_as_a_login_does(
+    rig: Rig, slapd: Directory, alice: Issued, account: str, said: str | None
+) -> None:
+    more = mapper(ldaps(slapd)) + "[account]\nallow_root = true\n"
+    config = rig.setup.card(f"ldap{next(_CARDS)}", [alice], more=more)
+    done = rig.world.run([*PAM_SC, "explain", account, "--config", config, "--json"])
+    assert (said is None) == ("not-mapped" not in done.stdout)
+    assert said is None or said in done.stdout
+    assert PASSWORD not in done.stdout + done.stderr
+
+
+def test_explain_says_which_server_failed_and_how(rig: Rig, alice: Issued, dead: str) -> None:
+    config = rig.setup.card(f"ldap{next(_CARDS)}", [alice], more=mapper([dead, "ldaps://nowhere.invalid"]))
+    done = rig.world.run([*PAM_SC, "explain", "alice", "--config", config, "--json"])
+    assert "directory-unreachable" in done.stdout
+    assert f"{dead[8:]}: its server refuses connections; nowhere.invalid: the name of its server cannot be" in done.stdout
