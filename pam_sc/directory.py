@@ -174,9 +174,10 @@ def _client(table: Mapping[str, Any], context: MapperContext) -> bytes | None:
     """Return certificate and key; the certificate is no secret, but may stand in the file of the key."""
     if "client_certificate" not in table:
         return None
-    path, key = table["client_certificate"], context.services.secrets[table["client_key"]]
+    secrets, path = context.services.secrets, table["client_certificate"]
+    key = secrets[table["client_key"]]
     try:
-        certificate = context.services.secrets.get(path) or read_trusted_file(path, context.trusted_uids, PEM_MAX)
+        certificate = secrets[path] if path in secrets else read_trusted_file(path, context.trusted_uids, PEM_MAX)
     except OwnershipError as error:
         raise ConfigError(f"{context.where}: client_certificate cannot be used: {error}") from error
     if b"PRIVATE KEY-----" not in key or len(key) > PEM_MAX:

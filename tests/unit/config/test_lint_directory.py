@@ -15,12 +15,11 @@ from tests.unit.config.findings import findings, write
 
 
 @pytest.fixture
-def table(tmp_path: Path) -> dict[str, Any]:
-    tmp_path.chmod(0o755)
-    write(tmp_path / "ca.pem", b"CA")
-    write(tmp_path / "secret", b"secret", 0o600)
-    return {"uri": "ldaps://ldap.example.test", "base": "dc=example", "ca": str(tmp_path / "ca.pem"), "bind_dn": "cn=x",
-            "password_file": str(tmp_path / "secret")}
+def table(place: Path) -> dict[str, Any]:
+    write(place / "ldap-ca.pem", b"CA")
+    write(place / "secret", b"secret", 0o600)
+    return {"uri": "ldaps://ldap.example.test", "base": "dc=example", "ca": str(place / "ldap-ca.pem"), "bind_dn": "cn=x",
+            "password_file": str(place / "secret")}
 
 
 def found(good: Configuration, table: dict[str, Any], name: str = "ldap") -> list[Finding]:

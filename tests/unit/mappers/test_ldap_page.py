@@ -31,7 +31,7 @@ def test_example_loads(example: str, tmp_path: Path) -> None:
 
 def test_every_option_has_its_line_and_no_other_has() -> None:
     tables = re.findall(r"^\| option \| default \|.*?\n\n", PAGE, re.MULTILINE | re.DOTALL)
-    lines = [line for table in tables for line in table.splitlines()[2:]]
+    lines = [line for table in tables for line in table.splitlines()[2:] if line]
     described = [each for line in lines for each in re.findall(r"`(\w+)`", line.split("|")[1])]
     assert sorted(described) == sorted({"uri", *DIRECTORY_KEYS, *OWN_KEYS})
 
