@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from pam_sc.decision.distinguished_name import VALUE_MAX
 from pam_sc.decision.parsing import clean, hidden_characters
 from pam_sc.errors import ConfigError, MapperError, OwnershipError
 from pam_sc.ownership import read_trusted_pieces, require_trusted_file
@@ -58,8 +59,10 @@ class Line:
     pattern: re.Pattern[str] | None = None
 
     def matches(self, value: str, *, ignore_case: bool) -> bool:
-        """Say whether the line is about this value."""
+        """Say whether the line is about this value; MapperError where the value is longer than patterns are made for."""
         if self.pattern is not None:
+            if len(value) > VALUE_MAX:  # then pam_sc/pattern.py has not bounded the work
+                raise MapperError(f"a pattern is for at most {VALUE_MAX} characters, the value has {len(value)}")
             return self.pattern.fullmatch(value) is not None
         return lower_ascii(self.value) == lower_ascii(value) if ignore_case else self.value == value
 

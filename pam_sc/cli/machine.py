@@ -86,7 +86,7 @@ class RealMachine:
 
     def load_configuration(self, path: str | None) -> Configuration:
         """Return the configuration, as a login of this caller would read it."""
-        from pam_sc.config.toml import load
+        from pam_sc.config.loading import load
 
         return load(os.path.abspath(path) if path else DEFAULT_PATH, trusted_uids())
 
