@@ -44,6 +44,7 @@ EXIT_CODES = {
     "find-user": "Exit codes: 0 found; 1 no account, or refused (two accounts never pick one); 2 an error",
     "migrate": "Exit codes: 0 done; 1 done, and there is something to decide about; 2 not done",
     "refresh": "Exit codes: 0 ",
+    "mappers": "Exit codes: 0 every configured mapper can be used; 1 ",
     "store": "Exit codes: 0 everything is sound and fresh; 1 something is stale",
 }
 """Of the commands that have their own."""
