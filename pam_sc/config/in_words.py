@@ -63,6 +63,11 @@ def _login(configuration: Configuration) -> Iterator[str]:
                f" {_listed(sorted(account.card_names_user))}; elsewhere such a login is refused.")
     else:
         yield "A user name is always needed: nowhere does the card name the account."
+    if account.privileged_services:
+        yield (f"A file in a home does not count in {_listed(sorted(account.privileged_services))}, nor for a setuid"
+               " program, unless a mapper's believed_for names the service.")
+    else:
+        yield "A file in a home does not count for a setuid program, unless a mapper's believed_for names the service."
 
 
 # ---------------------------------------------------------------- the card

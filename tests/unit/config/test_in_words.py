@@ -61,7 +61,7 @@ CHANGES: dict[type, dict[str, Any]] = {
     OcspResponder: {"url": "http://other.example.test/", "certificate": "/responder.pem"},
     AccountSettings: {
         "allow_root": True, "card_names_user": frozenset({"sudo"}), "services": frozenset({"sudo"}),
-        "remote_allowed": True,
+        "remote_allowed": True, "privileged_services": frozenset({"sudo"}),
     },
     PinSettings: {"allow_last_try": True},
     MapperSettings: {"name": "uid", "table": {}},
