@@ -64,10 +64,10 @@ def _login(configuration: Configuration) -> Iterator[str]:
     else:
         yield "A user name is always needed: nowhere does the card name the account."
     if account.privileged_services:
-        yield (f"A file in a home does not count in {_listed(sorted(account.privileged_services))}, nor for a setuid"
-               " program, unless a mapper's believed_for names the service.")
+        yield (f"Files in homes are not believed in {_listed(sorted(account.privileged_services))}, unless a mapper names the"
+               " service.")
     else:
-        yield "A file in a home does not count for a setuid program, unless a mapper's believed_for names the service."
+        yield "Files in homes are believed in every service, but not for a setuid program, unless a mapper names the service."
 
 
 # ---------------------------------------------------------------- the card
@@ -101,6 +101,13 @@ def _pin(configuration: Configuration) -> Iterator[str]:
     else:
         yield "The last PIN try of a card is never used, so that a login locks no card."
     yield "A card proves itself by signing a fresh challenge, always."
+
+
+def _prompt(configuration: Configuration) -> Iterator[str]:
+    prompt = configuration.prompt
+    called = f"the {prompt.token_type}" if prompt.token_type is not None else "the card by its label"
+    yield f"The question for the PIN names {called}."
+    yield "Beside it nothing is shown." if prompt.quiet else "The person reads why a login was refused."
 
 
 # ---------------------------------------------------------------- trust
@@ -307,4 +314,5 @@ _TOPICS: Mapping[str, Callable[[Configuration], Iterator[str]]] = {
     "revocation": _revocation,
     "mapping": _mapping,
     "pin": _pin,
+    "prompt": _prompt,
 }

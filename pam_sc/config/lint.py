@@ -17,7 +17,7 @@ from pam_sc.config.lint_files import check_anchors, check_readable
 from pam_sc.config.lint_revocation import lint_revocation
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
 from pam_sc.decision.policy import DEFAULT_PRIVILEGED_SERVICES, Algorithms
-from pam_sc.errors import ConfigError
+from pam_sc.errors import ConfigError, MapperError
 from pam_sc.mapfile_check import check_mapfile
 
 FORBIDDEN_FIRST = ("ptrace", "process_vm_", "pidfd_", "execve", "kill", "tkill", "tgkill", "bpf", "io_uring", "prlimit",
@@ -149,6 +149,9 @@ def _lint_mapfile(path: str, owners: frozenset[int], *, ignore_case: bool) -> It
     """Each line; that the file cannot be used at all is found where the mappers are made."""
     try:
         problems = check_mapfile(path, owners, ignore_case=ignore_case)
+    except MapperError as error:
+        yield Finding(Weight.ERROR, path, str(error))
+        return
     except ConfigError:
         return
     for problem in problems:
