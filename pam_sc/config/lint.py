@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pam_sc.config.finding import Finding, Weight
+from pam_sc.config.lint_directory import lint_directories
 from pam_sc.config.lint_files import check_anchors, check_readable
 from pam_sc.config.lint_revocation import lint_revocation
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
@@ -54,6 +55,7 @@ def lint(
         *lint_revocation(configuration, owners),
         *_lint_account(configuration),
         *_lint_mappers(configuration, owners),
+        *lint_directories(configuration),
     )
 
 
