@@ -137,6 +137,8 @@ def _pieces(text: str, at: int, newer: bool) -> Iterator[str | Template]:
             literal = ""
             yield _template(text[at : end + 1], at, newer)
             at = end + 1
+            if text.startswith("}}", at):
+                raise GrammarError(at, "}} right behind a template, which SSSD does not read either")
     if literal:
         yield literal
 
