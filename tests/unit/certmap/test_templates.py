@@ -128,7 +128,11 @@ def test_escaped_value_has_no_meaning_in_a_filter(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"foo", b"S-1", b"S-1-5", b"S-1-5-", b"S-1-5-21-", b"S-2-5-21", b"S-1-5-021", b"S-1-5-1\0", b" S-1-5-1", "S-1-5-１".encode()]
+    "text",
+    [
+        b"", b"foo", b"S-1", b"S-1-5", b"S-1-5-", b"S-1-5-21-", b"S-2-5-21", b"S-1-5-021", b"S-1-5-1\0", b" S-1-5-1",
+        "S-1-5-\N{FULLWIDTH DIGIT ONE}".encode(),
+    ],
 )
 def test_sid_that_is_none_is_no_value(text: bytes) -> None:
     assert "{sid}" in missing("LDAPU1:{sid}", subject(extensions=[sid_extension(text)]))
