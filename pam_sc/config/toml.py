@@ -70,12 +70,23 @@ def build(
 
     `notes` and `places` are what is known of a file in the peer's format.
     """
+    configuration = replace(read_tree(path, tree, explain, places), notes=notes, places=places or {})
+    _require_safe_modules(configuration, trusted_uids)
+    return configuration
+
+
+def read_tree(
+    path: str,
+    tree: Mapping[str, Any],
+    explain: Callable[[MismatchError], str],
+    places: Mapping[str, str] | None = None,
+) -> Configuration:
+    """The same without a look at the files that it names: for a configuration that no login uses yet."""
     try:
-        configuration = replace(_build(path, SCHEMA.read(tree, ()), places or {}), notes=notes, places=places or {})
+        configuration = _build(path, SCHEMA.read(tree, ()), places or {})
         _require_sense(configuration)
     except MismatchError as mismatch:
         raise ConfigError(explain(mismatch)) from None
-    _require_safe_modules(configuration, trusted_uids)
     return configuration
 
 
