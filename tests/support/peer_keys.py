@@ -30,7 +30,7 @@ def _keys_in(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield from _asked_by(node)
-        elif isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "_OURS" and isinstance(node.value, ast.Dict):
+        elif isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "OUR_KEYS" and isinstance(node.value, ast.Dict):
             yield from _texts(node.value.keys)
 
 
