@@ -87,7 +87,7 @@ def describe(subject: Subject) -> dict[str, Any]:
     return {
         "subject": subject.subject.rfc4514,
         "issuer": subject.issuer.rfc4514,
-        "serial": None if subject.facts is None else f"{subject.facts.serial:x}",
+        "serial": None if subject.facts is None else f"{subject.facts.serial_number:x}",
         "sha256": sha256(subject.der).hex(),
         "common_names": list(subject.common_names),
         "sans": [_san(each) for each in subject.alternative_names],

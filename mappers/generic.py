@@ -36,7 +36,7 @@ _OID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
 def _serial(subject: Subject) -> tuple[str, ...]:
     if subject.facts is None:
         return ()
-    digits = f"{subject.facts.serial:x}"
+    digits = f"{subject.facts.serial_number:x}"
     return (digits.zfill(len(digits) + len(digits) % 2),)
 
 

@@ -49,7 +49,7 @@ class NullMapper(Mapper):
 
     def claims(self, subject: Subject, account: str) -> bool:  # noqa: ARG002
         """Say whether it is the one account."""
-        return account == self._account and self._exists()
+        return self._exists() and account == self._account
 
     def _exists(self) -> bool:
         person = self._people.by_name(self._account)

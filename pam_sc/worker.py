@@ -41,11 +41,12 @@ from pam_sc.events import EventLog
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
 from pam_sc.preparation import HomePlan, Prepared, prepare
 from pam_sc.record import record
-from pam_sc.services import Homes, Services
+from pam_sc.services import Homes, Programs, Services
 from pam_sc.transfer import REQUESTS_FOLDER
 
 if TYPE_CHECKING:
     from pam_sc.network.client import NetworkClient
+    from pam_sc.programs.messages import Setup
     from pam_sc.transfer import Outcome
     from pam_sc.trust.fetching import Wanted
 
@@ -147,9 +148,11 @@ class Verifier:
 
     def _services(self, configuration: Configuration, prepared: Prepared) -> Services:
         """Whom the mappers of this login may ask. Still as root; what no mapper needs is neither started nor imported."""
-        own: dict[str, Any] = {}
+        own: dict[str, Any] = {"people": host.NssPeople()}
         if prepared.homes is not None:
             own["homes"] = self._homes(configuration, prepared.homes)
+        if prepared.programs is not None:
+            own["programs"] = self._programs(prepared.programs)
         return Services(secrets=prepared.secrets, unreadable=prepared.unreadable, **own)
 
     def _homes(self, configuration: Configuration, plan: HomePlan) -> Homes:
@@ -161,6 +164,13 @@ class Verifier:
             reader = HomeReader(socket.socket(fileno=HOMES_FD), plan.order, lambda: self._clock.deadline)
         privileged = configuration.account.privileged_services
         return HomeFiles(self._asked.request, privileged, reader, may_scan=plan.may_scan)
+
+    def _programs(self, setup: Setup) -> Programs:
+        """Start the program runner, which believes what programs there are only while we are root."""
+        from pam_sc.programs.client import ProgramsClient
+
+        self._conversation.start(OptionalProcess.PROGRAMS)
+        return ProgramsClient(socket.socket(fileno=PROGRAMS_FD), setup, lambda: self._clock.deadline)
 
     def _decide(
         self, configuration: Configuration, trusted: frozenset[int], card: CardClient, services: Services

@@ -15,7 +15,13 @@ from cryptography import x509
 from pam_sc.decision.alternative_names import AlternativeName, NameKind, read_alternative_names
 from pam_sc.decision.certificate import read_facts
 from pam_sc.decision.der import body, children, read_oid
-from pam_sc.decision.distinguished_name import VALUE_MAX, DistinguishedName, attribute_label, read_name
+from pam_sc.decision.distinguished_name import (
+    UNIQUE_IDENTIFIER,
+    VALUE_MAX,
+    DistinguishedName,
+    attribute_label,
+    read_name,
+)
 from pam_sc.decision.evidence import CertificateFacts, Unparsable
 from pam_sc.decision.kerberos import KerberosPrincipal
 from pam_sc.decision.parsing import clean, parse_certificate, read_extension, read_strictly
@@ -23,7 +29,6 @@ from pam_sc.record import field, record
 
 COMMON_NAME = "2.5.4.3"
 USER_ID = "0.9.2342.19200300.100.1.1"
-UNIQUE_IDENTIFIER = "2.5.4.45"
 _EXTENSIONS = 0xA3
 """The tag of `extensions` in TBSCertificate."""
 

@@ -18,7 +18,6 @@ from pam_sc.record import record
 DEFAULT_ACCOUNT = "nobody"
 DEFAULT_TIMEOUT_S = 3
 TIMEOUT_S_MAX = 10
-MAPPER = "command"
 _ARGUMENTS_BYTES_MAX = 8192
 
 
@@ -54,12 +53,12 @@ def _argv(program: object, where: str) -> tuple[str, ...]:
 
 
 def plan_programs(
-    tables: Sequence[tuple[Mapping[str, Any], str]], *, privileged: bool, taken_uids: Collection[int] = ()
+    tables: Sequence[tuple[Mapping[str, Any], str]], *, privileged: bool, taken: Collection[str] = ()
 ) -> Setup | None:
     """Return what the runner is told, from (table, where it stands) of each mapper `command`; None where there is none.
 
-    `privileged`: whether the runner has root to give up. `taken_uids`: accounts of other processes of a login, which a
-    program must not share. ConfigError if the account does not exist, has privilege, or is not the same for all.
+    `privileged`: whether the runner has root to give up. `taken`: names of the accounts of a login's other processes,
+    which a program must not share. ConfigError if the account does not exist, has privilege, or is not the same for all.
     """
     orders = [(read_order(table, where), where) for table, where in tables]
     if not orders:
@@ -71,20 +70,26 @@ def plan_programs(
                               "the programs of a login all run as one account")
     if len(orders) > PROGRAMS_MAX:
         raise ConfigError(f"{orders[PROGRAMS_MAX][1]}: more than {PROGRAMS_MAX} mappers run a program")
-    account = _account(first.run_as, where, taken_uids) if privileged else None
+    account = _account(first.run_as, where, taken) if privileged else None
     return Setup(account, tuple(order.argv for order, _where in orders))
 
 
-def _account(name: str, where: str, taken_uids: Collection[int]) -> ProgramAccount:
-    try:
-        entry = pwd.getpwnam(name)
-    except KeyError:
-        raise ConfigError(f"{where}: run_as is {name!r}, but there is no such account") from None
+def _account(name: str, where: str, taken: Collection[str]) -> ProgramAccount:
+    entry = _look_up(name)
+    if entry is None:
+        raise ConfigError(f"{where}: run_as is {name!r}, but there is no such account")
     if entry.pw_uid == 0 or entry.pw_gid == 0:
         raise ConfigError(f"{where}: run_as is {name!r}, which has uid {entry.pw_uid} and gid {entry.pw_gid}; "
                           "expected neither to be 0")
-    if entry.pw_uid in taken_uids:
+    if entry.pw_uid in {other.pw_uid for other in map(_look_up, taken) if other is not None}:
         raise ConfigError(f"{where}: run_as is {name!r}, which is the account of another process of a login; "
                           "expected one of its own")
     groups = tuple(gid for gid in os.getgrouplist(name, entry.pw_gid) if gid != 0)
     return ProgramAccount(entry.pw_uid, entry.pw_gid, groups)
+
+
+def _look_up(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None

@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pam_sc import host
 from pam_sc.decision.evidence import NoSuchAccount, Request
+from pam_sc.errors import MapperError
+from pam_sc.services import Person
 
 
 def asked_by(uid: int, rhost: str | None = None) -> Request:
@@ -89,3 +93,73 @@ def test_the_age_of_a_process_counts_from_its_fork() -> None:
     started = time.monotonic()
     age = float(subprocess.check_output([sys.executable, "-c", ask], env={"PYTHONPATH": os.pathsep.join(sys.path)}))
     assert 0.29 < age < time.monotonic() - started + 0.02
+
+
+# ---------------------------------------------------------------- the accounts, for mappers
+
+
+class FakeNss:
+    """The builtin module of pam_sc_worker, with accounts from a list, or an error."""
+
+    def __init__(self, *people: tuple[str, int, str], error: int | None = None) -> None:
+        self.people, self.error = people, error
+
+    def look_up_name(self, name: str) -> tuple[str, int, str] | None:
+        self._fail()
+        return next((each for each in self.people if each[0].lower() == name.lower()), None)
+
+    def list_accounts(self, most: int) -> list[tuple[str, int, str]]:
+        self._fail()
+        return list(self.people)
+
+    def _fail(self) -> None:
+        if self.error is not None:
+            raise OSError(self.error, os.strerror(self.error))
+
+
+@pytest.fixture
+def nss(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeNss], None]:
+    return lambda fake: monkeypatch.setitem(sys.modules, "_pam_sc", fake)  # type: ignore[arg-type]
+
+
+def test_people_of_nss_come_with_their_gecos_field(nss: Callable[[FakeNss], None]) -> None:
+    nss(FakeNss(("alice", 4001, "Alice Example"), ("bob", 4002, "")))
+    assert host.NssPeople().by_name("alice") == Person("alice", 4001, "Alice Example")
+    assert host.NssPeople().by_name("carol") is None
+    assert tuple(host.NssPeople().everybody()) == (Person("alice", 4001, "Alice Example"), Person("bob", 4002, ""))
+
+
+def test_an_account_that_nss_gives_under_another_name_is_not_there(nss: Callable[[FakeNss], None]) -> None:
+    nss(FakeNss(("alice", 4001, "")))
+    assert host.NssPeople().by_name("Alice") is None
+
+
+def test_what_is_no_account_name_is_not_looked_up_for_a_mapper(nss: Callable[[FakeNss], None]) -> None:
+    nss(FakeNss(error=errno.EIO))
+    for name in ("", "Alice Example", "a/b", "-x", "a\0b"):
+        assert host.NssPeople().by_name(name) is None
+        assert host.PwdPeople().by_name(name) is None
+
+
+@pytest.mark.parametrize(("code", "message"), [(errno.EIO, "the name service gave an error"),
+                                               (errno.ENOMEM, "the name service gave an error")])
+def test_an_error_of_nss_is_not_nobody(nss: Callable[[FakeNss], None], code: int, message: str) -> None:
+    nss(FakeNss(error=code))
+    with pytest.raises(MapperError, match=message):
+        host.NssPeople().by_name("alice")
+    with pytest.raises(MapperError, match=message):
+        host.NssPeople().everybody()
+
+
+def test_too_many_people_are_an_error(nss: Callable[[FakeNss], None]) -> None:
+    nss(FakeNss(error=errno.E2BIG))
+    with pytest.raises(MapperError, match="lists more than 100000 accounts"):
+        host.NssPeople().everybody()
+
+
+def test_people_of_the_command_line_are_those_of_the_machine() -> None:
+    root = host.PwdPeople().by_name("root")
+    assert root is not None
+    assert (root.name, root.uid) == ("root", 0)
+    assert root in tuple(host.PwdPeople().everybody())
+    assert host.PwdPeople().by_name("no-such-account") is None
