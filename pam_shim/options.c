@@ -30,8 +30,8 @@ static const struct {
 /* Those of pam_pkcs11, relayed as they stand: what they mean, and whether they may stand here, is the verifier's to say.
  * Behind a '=' comes a value. */
 static const char *const RELAYED[] = {
-    "nodebug",   "nullok",  "card_only", "wait_for_card", "dont_wait_for_card", "slot_description=", "slot_num=",
-    "ca_dir=",   "crl_dir=", "nss_dir=",  "cert_policy=",  "token_type=",        "pkcs11_module=",
+    "nodebug", "nullok",   "card_only", "wait_for_card", "dont_wait_for_card", "slot_description=", "slot_num=",
+    "ca_dir=", "crl_dir=", "nss_dir=",  "cert_policy=",  "token_type=",        "pkcs11_module=",
 };
 
 static bool is_relayed(const char *argument)

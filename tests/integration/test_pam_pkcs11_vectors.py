@@ -16,13 +16,13 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from tests.support import rig as codes
+from tests.support.installation import module_in
 from tests.support.loopback import Loopback, http_answer
 from tests.support.namespace import is_available
 from tests.support.pam_host import Answer, Login, Outcome
 from tests.support.pam_world import HARNESS, World
 from tests.support.peer_configurations import configuration
 from tests.support.pki import DAY, SERVER_AUTH, CertificateAuthority, Issued, fresh_key, now
-from tests.support.installation import module_in
 from tests.support.rig import INSIDE, PROGRAM, Rig, errors, prompts, reason
 from tests.support.softhsm import PIN, Entry, module_path
 
