@@ -61,6 +61,11 @@ def prepare(configuration: Configuration, request: Request, trusted_uids: frozen
     return Prepared(secrets=secrets, unreadable=unreadable, homes=homes, programs=programs)
 
 
+def asks_directory(configuration: Configuration) -> bool:
+    """Say whether a mapper asks a directory, so that a login may need the network process."""
+    return any(_directory_table(mapper) for mapper in configuration.mappers)
+
+
 # ---- secrets
 
 

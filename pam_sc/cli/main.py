@@ -28,6 +28,7 @@ COMMANDS = {
     "explain": "pam_sc.cli.explain:explain",
     "find-user": "pam_sc.cli.find_user:find_user",
     "inspect": "pam_sc.cli.inspect:inspect",
+    "mappers": "pam_sc.cli.mappers:mappers",
     "migrate": "pam_sc.cli.migrate:migrate",
     "paths": "pam_sc.cli.paths:paths",
     "refresh": "pam_sc.cli.refresh:refresh",

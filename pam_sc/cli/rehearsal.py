@@ -49,8 +49,9 @@ from pam_sc.login import Login, Surroundings
 from pam_sc.mapping import LoadedMapper
 from pam_sc.material import Material, load_material
 from pam_sc.network.client import NetworkClient, start_network_process
+from pam_sc.network.directory import NetworkDirectory
 from pam_sc.online import fetch_wanted
-from pam_sc.preparation import prepare
+from pam_sc.preparation import asks_directory, prepare
 from pam_sc.programs.client import StartedProgramRunner, start_program_runner
 from pam_sc.programs.messages import Setup
 from pam_sc.record import replace
@@ -107,7 +108,7 @@ def _run(
     with (
         _card_process(configuration, worker, certificate) as card,
         _network(configuration, worker) as network,
-        _services(request, configuration, worker, trusted_uids) as services,
+        _services(request, configuration, worker, trusted_uids, network) as services,
         acting_as(find_identity(VERIFIER_ACCOUNT)) as stop_acting,
     ):
         material = load_material(configuration, trusted_uids, services)
@@ -118,7 +119,7 @@ def _run(
             deadline=_deadline,
             at=at,
             accounts=PwdAccounts(),
-            fetch=None if network is None else partial(fetch_wanted, network),
+            fetch=partial(fetch_wanted, network) if network and configuration.revocation.fetches_at_login else None,
         )
         login = Login(request, configuration, material, surroundings)
         verdict = login.run(until=None if ask else Step.PIN)
@@ -179,7 +180,7 @@ class _GivenCertificate:
 @contextmanager
 def _network(configuration: Configuration, worker: str) -> Iterator[NetworkClient | None]:
     """Start the network process where a login would; None where no login uses the network."""
-    if not configuration.revocation.fetches_at_login:
+    if not configuration.revocation.fetches_at_login and not asks_directory(configuration):
         yield None
         return
     try:
@@ -195,11 +196,14 @@ def _network(configuration: Configuration, worker: str) -> Iterator[NetworkClien
 
 @contextmanager
 def _services(
-    request: Request, configuration: Configuration, worker: str, trusted_uids: frozenset[int]
+    request: Request, configuration: Configuration, worker: str, trusted_uids: frozenset[int],
+    network: NetworkClient | None,
 ) -> Iterator[Services]:
     """Start what a login would start for its mappers; as root, and ended when the block is left."""
     prepared = prepare(configuration, request, trusted_uids)
     own: dict[str, Any] = {"people": PwdPeople()}
+    if network is not None:
+        own["directory"] = NetworkDirectory(lambda: network, _deadline)
     with ExitStack() as started:
         if prepared.programs is not None:
             own["programs"] = started.enter_context(_program_runner(worker, prepared.programs)).client

@@ -70,14 +70,16 @@ def build(
 
     `notes` and `places` are what is known of a file in the peer's format.
     """
-    found = read_tree(path, tree, explain, places or {})
-    configuration = replace(found, notes=notes, places=places or {})
+    configuration = replace(read_tree(path, tree, explain, places), notes=notes, places=places or {})
     _require_safe_modules(configuration, trusted_uids)
     return configuration
 
 
 def read_tree(
-    path: str, tree: Mapping[str, Any], explain: Callable[[MismatchError], str], places: Mapping[str, str] | None = None
+    path: str,
+    tree: Mapping[str, Any],
+    explain: Callable[[MismatchError], str],
+    places: Mapping[str, str] | None = None,
 ) -> Configuration:
     """The same without a look at the files that it names: for a configuration that no login uses yet."""
     try:

@@ -55,6 +55,8 @@ class Subject:
     issuer: DistinguishedName = field(default_factory=DistinguishedName)
     alternative_names: tuple[AlternativeName, ...] = ()
     """The usable ones."""
+    unusable_names: tuple[AlternativeName, ...] = field(default_factory=tuple, repr=False)
+    """The others, for those that ask whether all are as they should be. Their values are for nothing else."""
     extensions: tuple[Extension, ...] = ()
     facts: CertificateFacts | None = None
     """Serial number, key, usages, hash: what deciding knows. None where it could not be read."""
@@ -123,6 +125,7 @@ def _subject(der: bytes) -> Subject:
         subject=subject,
         issuer=read_name(certificate.issuer),
         alternative_names=tuple(each for each in names if each.problem is None),
+        unusable_names=tuple(each for each in names if each.problem is not None),
         extensions=tuple(_extensions(certificate)),
         facts=facts if isinstance(facts, CertificateFacts) else None,
         unusable=tuple(_unusable(subject, names)),

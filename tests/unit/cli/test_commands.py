@@ -39,11 +39,12 @@ def as_json(capsys: Capture, machine: FakeMachine, *arguments: str) -> tuple[int
 
 EXIT_CODES = {
     "verify": "Exit codes: 0 trusted; 1 refused; 2 everything else.",
-    "migrate": "Exit codes: 0 done; 1 done, and there is something to decide about; 2 not done",
     "enroll": "Exit codes: 0 done; 1 refused, and nothing was changed; 2 an error",
     "unenroll": "Exit codes: 0 done; 1 refused, and nothing was changed; 2 an error",
     "find-user": "Exit codes: 0 found; 1 no account, or refused (two accounts never pick one); 2 an error",
+    "migrate": "Exit codes: 0 done; 1 done, and there is something to decide about; 2 not done",
     "refresh": "Exit codes: 0 ",
+    "mappers": "Exit codes: 0 every configured mapper can be used; 1 ",
     "store": "Exit codes: 0 everything is sound and fresh; 1 something is stale",
 }
 """Of the commands that have their own."""
