@@ -17,7 +17,8 @@ from pam_sc.errors import ChannelClosed, DeadlineExceeded, ProtocolError
 from pam_sc.frames import Channel, Frame
 from pam_sc.record import record
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+ARGUMENTS_MAX = 768
 TEXT_MAX = 512
 ANSWER_S = 120.0
 VERDICT_RESERVE_S = 1.0
@@ -96,6 +97,8 @@ class ShimRequest:
     options: Option
     config_path: str
     machine_time_s: int
+    arguments: tuple[str, ...] = ()
+    """Those of pam_pkcs11, as they stand in the PAM line."""
 
 
 class MachineClock:
@@ -128,9 +131,11 @@ class MachineClock:
 def read_request(channel: Channel, deadline: float) -> ShimRequest:
     """Return the REQUEST, or raise ProtocolError."""
     frame = channel.receive(deadline)
-    if frame.type != FrameType.REQUEST or len(frame.fields) != 14:
-        raise ProtocolError(f"expected a REQUEST with 14 fields, got type {frame.type:#x} with {len(frame.fields)}")
-    version, nonce, function, _flags, service, account, rhost, ruser, tty, ids, secure, options, path, time_s = frame.fields
+    if frame.type != FrameType.REQUEST or len(frame.fields) != 15:
+        raise ProtocolError(f"expected a REQUEST with 15 fields, got type {frame.type:#x} with {len(frame.fields)}")
+    version, nonce, function, _flags, service, account, rhost, ruser, tty, ids, secure, options, path, time_s, words = (
+        frame.fields
+    )
     if _number(version) != PROTOCOL_VERSION or len(nonce) != 32 or len(ids) != _IDS.size or len(secure) != 1:
         raise ProtocolError("the REQUEST is malformed: version, nonce, ids or at_secure")
     real, effective, saved, *_gids = _IDS.unpack(ids)
@@ -151,6 +156,7 @@ def read_request(channel: Channel, deadline: float) -> ShimRequest:
         options=Option(_number(options) & int(Option.DEBUG | Option.QUIET | Option.TRY_FIRST_PASS | Option.USE_FIRST_PASS)),
         config_path=_text(path),
         machine_time_s=_number(time_s),
+        arguments=_arguments(words),
     )
 
 
@@ -159,6 +165,12 @@ def _function(field: bytes) -> Function:
         return Function(int.from_bytes(field, "big"))
     except ValueError as error:
         raise ProtocolError(f"the REQUEST is malformed: function {field!r} is unknown") from error
+
+
+def _arguments(field: bytes) -> tuple[str, ...]:
+    if len(field) > ARGUMENTS_MAX:
+        raise ProtocolError(f"the REQUEST is malformed: the arguments have {len(field)} bytes")
+    return tuple(_text(field).split("\n")) if field else ()
 
 
 def _number(field: bytes) -> int:

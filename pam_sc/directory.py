@@ -8,6 +8,7 @@ can read, never from the configuration, and no message or repr shows them.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -24,8 +25,8 @@ DIRECTORY_KEYS: Mapping[str, type] = {
     "referrals": str,
 }  # fmt: skip
 """The keys of a mapper's table that `read_servers` reads, for `check_table`; `uri` is a string or a list: `uri_key`."""
-SECRET_KEYS = ("password_file", "client_key")
-"""The keys that name a file which only root may read."""
+SECRET_KEYS = ("password_file", "client_certificate", "client_key")
+"""The keys that name a file which root reads before it is given up."""
 PEM_MAX = 48 * 1024
 PASSWORD_MAX = 1024
 TIMEOUT_MAX_S = 60
@@ -49,11 +50,6 @@ def uri_key(table: Mapping[str, Any]) -> Mapping[str, type]:
     return {"uri": list if isinstance(table.get("uri"), list) else str}
 
 
-def asks_directory(table: Mapping[str, Any]) -> bool:
-    """Say whether a mapper with this table asks a directory, so that the network process must be there."""
-    return "uri" in table
-
-
 @record(kw_only=True)
 class DirectoryPlace:
     """A directory as a table of the configuration describes it, and who asks it."""
@@ -63,12 +59,12 @@ class DirectoryPlace:
     base: str
     scope: str
     missing: str | None
-    """A secret file that nobody has read."""
+    """Why a file with a secret is not there."""
 
     def search(self, search_filter: str, attributes: tuple[str, ...], entries_max: int = 1) -> tuple[DirectoryEntry, ...]:
         """Return at most this many entries; CannotMap if there are more, or nobody could answer."""
         if self.missing is not None:
-            raise MapperError(f"{self.missing!r} was not read: only logins in programs that run as root can read it")
+            raise MapperError(self.missing)
         return self.directory.search(DirectorySearch(
             servers=self.servers, base=self.base, scope=self.scope, filter=search_filter, attributes=attributes,
             entries_max=entries_max,
@@ -78,7 +74,7 @@ class DirectoryPlace:
         """What every login should say of it."""
         if self.servers.verify:
             return ()
-        return (f"{self.servers.urls[0]} is not verified, because tls_verify is \"never\": whoever answers is believed",)
+        return (f'{self.servers.urls[0]} is not verified, because tls_verify is "never": whoever answers is believed',)
 
 
 def read_servers(table: Mapping[str, Any], context: MapperContext) -> DirectoryPlace:
@@ -86,17 +82,20 @@ def read_servers(table: Mapping[str, Any], context: MapperContext) -> DirectoryP
     where, secrets = context.where, context.services.secrets
     urls = _urls(table.get("uri"), where)
     tls = _tls(table, urls, where)
+    verify = _word(table, "tls_verify", ("always", "never"), where) == "always"
+    if tls != "off" and verify and "ca" not in table:
+        raise ConfigError(f"{where}: ca is missing, expected the file with the CA that certifies the servers")
     _check_bind(table, tls, where)
-    missing = [table[key] for key in SECRET_KEYS if key in table and table[key] not in secrets]
+    missing = _missing(table, context)
     servers = DirectoryServers(
         urls=urls,
         start_tls=tls == "starttls",
         ca_pem=_ca(table, tls, context),
-        verify=tls == "off" or _word(table, "tls_verify", ("always", "never"), where) == "always",
+        verify=verify or tls == "off",
         bind_dn=_text(table, "bind_dn", where),
-        password=None if missing else _password(table, secrets, where),
+        password=None if missing is not None else _password(table, secrets, where),
         external=_word(table, "sasl", ("", "external"), where) == "external",
-        client_pem=None if missing else _client(table, context),
+        client_pem=None if missing is not None else _client(table, context),
         connect_s=_seconds(table, "connect_timeout", 3, where),
         search_s=_seconds(table, "search_timeout", 5, where),
         ignore_references=_word(table, "referrals", ("refuse", "ignore"), where) == "ignore",
@@ -106,7 +105,7 @@ def read_servers(table: Mapping[str, Any], context: MapperContext) -> DirectoryP
         raise ConfigError(f"{where}: base is missing, expected the name under which entries are searched")
     return DirectoryPlace(
         directory=context.services.directory, servers=servers, base=base,
-        scope=_word(table, "scope", ("subtree", "one", "base"), where), missing=missing[0] if missing else None,
+        scope=_word(table, "scope", ("subtree", "one", "base"), where), missing=missing,
     )  # fmt: skip
 
 
@@ -142,38 +141,45 @@ def _check_bind(table: Mapping[str, Any], tls: str, where: str) -> None:
         raise ConfigError(f"{where}: sasl needs client_certificate and client_key")
     if "sasl" in table and "bind_dn" in table:
         raise ConfigError(f"{where}: sasl and bind_dn are two ways to bind, expected one")
-    for key in ("ca", "tls_verify", "client_certificate"):
-        if tls == "off" and key in table:
-            raise ConfigError(f'{where}: {key} is of no use with tls = "off"')
-    if tls != "off" and table.get("tls_verify") != "never" and "ca" not in table:
-        raise ConfigError(f"{where}: ca is missing, expected the file with the CA that certifies the servers")
+    if "sasl" in table and tls == "off":
+        raise ConfigError(f'{where}: sasl needs TLS, and tls is "off"')
+
+
+def _missing(table: Mapping[str, Any], context: MapperContext) -> str | None:
+    """Return why a file of SECRET_KEYS is not at hand, None if all are."""
+    services = context.services
+    for key in SECRET_KEYS:
+        if key in table and table[key] not in services.secrets:
+            return services.unreadable.get(table[key], f"{key} {table[key]!r} was not read, because nobody asks a directory here")
+    return None
 
 
 def _ca(table: Mapping[str, Any], tls: str, context: MapperContext) -> bytes | None:
+    """Return the certificates of the file, or of every file in the folder."""
     if tls == "off" or "ca" not in table:
         return None
-    return _pem(_trusted(table["ca"], "ca", context), "ca", context.where)
+    path: str = table["ca"]
+    try:
+        files = sorted(os.path.join(path, name) for name in os.listdir(path)) if os.path.isdir(path) else [path]
+        content = b"\n".join(read_trusted_file(file, context.trusted_uids, PEM_MAX) for file in files)
+    except (OwnershipError, OSError) as error:
+        raise ConfigError(f"{context.where}: ca cannot be used: {error}") from error
+    if len(content) > PEM_MAX:
+        raise ConfigError(f"{context.where}: ca has {len(content)} bytes, at most {PEM_MAX}: expected the directory's CA alone")
+    return _pem(content, "ca", context.where)
 
 
 def _client(table: Mapping[str, Any], context: MapperContext) -> bytes | None:
     if "client_certificate" not in table:
         return None
-    certificate = _trusted(table["client_certificate"], "client_certificate", context)
-    key = context.services.secrets[table["client_key"]]
+    certificate, key = (context.services.secrets[table[each]] for each in ("client_certificate", "client_key"))
     if b"PRIVATE KEY-----" not in key or len(key) > PEM_MAX:
         raise ConfigError(f"{context.where}: client_key names a file without a private key in PEM")
     return _pem(certificate, "client_certificate", context.where) + b"\n" + key
 
 
-def _trusted(path: str, key: str, context: MapperContext) -> bytes:
-    try:
-        return read_trusted_file(path, context.trusted_uids, PEM_MAX)
-    except OwnershipError as error:
-        raise ConfigError(f"{context.where}: {key} cannot be used: {error}") from error
-
-
 def _pem(content: bytes, key: str, where: str) -> bytes:
-    if b"-----BEGIN CERTIFICATE-----" not in content or not content.isascii():
+    if b"-----BEGIN CERTIFICATE-----" not in content or not content.isascii() or len(content) > PEM_MAX:
         raise ConfigError(f"{where}: {key} names a file without a certificate in PEM")
     return content
 
@@ -182,8 +188,12 @@ def _password(table: Mapping[str, Any], secrets: Mapping[str, bytes], where: str
     if "password_file" not in table:
         return None
     password = secrets[table["password_file"]].removesuffix(b"\n")
-    if not 0 < len(password) <= PASSWORD_MAX or b"\0" in password:  # an empty one would be an anonymous bind
-        raise ConfigError(f"{where}: password_file holds no password: expected one line of 1 to {PASSWORD_MAX} bytes")
+    try:
+        usable = password.decode().isprintable() and 0 < len(password) <= PASSWORD_MAX
+    except UnicodeDecodeError:
+        usable = False
+    if not usable:  # an empty one would be an anonymous bind
+        raise ConfigError(f"{where}: password_file holds no password: expected one line of UTF-8 with 1 to {PASSWORD_MAX} bytes")
     return password
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Mapfiles: lines of `value -> account`, an allow-list that is read at once and parsed only where it matters.
+"""Mapfiles: lines of `value -> account`, an allow-list of which only the lines that matter are parsed.
 
 A value that no line lists maps to nothing. `^regex$` on the left is matched against the whole value. The first matching
 line wins, and nothing behind it is looked at. Asked for a value, one linear scan finds the lines that have it in front
@@ -11,17 +11,21 @@ it could have been the line that counts; any other malformed line maps nothing, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from pam_sc.decision.distinguished_name import VALUE_MAX
 from pam_sc.decision.parsing import clean, hidden_characters
 from pam_sc.errors import ConfigError, MapperError, OwnershipError
-from pam_sc.ownership import read_trusted_file
+from pam_sc.ownership import read_trusted_pieces, require_trusted_file
 from pam_sc.pattern import compile_pattern
 from pam_sc.record import field, record
 
 MAPFILE_BYTES_MAX = 256 << 20
 PARSED_MAX = 1_000
 """Lines that are parsed for one value: patterns, and lines that look as if they listed it."""
+BLOCK_BYTES = 256 << 10
+"""Read and searched at once: what the processor keeps at hand."""
+LINE_BYTES_MAX = 64 << 10
 
 _ARROW = " -> "
 
@@ -55,61 +59,111 @@ class Line:
     pattern: re.Pattern[str] | None = None
 
     def matches(self, value: str, *, ignore_case: bool) -> bool:
-        """Say whether the line is about this value."""
+        """Say whether the line is about this value; MapperError where the value is longer than patterns are made for."""
         if self.pattern is not None:
+            if len(value) > VALUE_MAX:  # then pam_sc/pattern.py has not bounded the work
+                raise MapperError(f"a pattern is for at most {VALUE_MAX} characters, the value has {len(value)}")
             return self.pattern.fullmatch(value) is not None
         return lower_ascii(self.value) == lower_ascii(value) if ignore_case else self.value == value
 
 
 @record(kw_only=True)
 class Mapfile:
-    """A mapfile that was read: which account each listed value belongs to."""
+    """A mapfile: which account each listed value belongs to. It is read anew for each value."""
 
     path: str
     """For messages."""
-    content: bytes = field(repr=False)
+    blocks: Callable[[], Iterator[bytes]] = field(repr=False)
+    """Reads the file, many lines at once, each with the line feed before it; the first line gets one as well."""
     ignore_case: bool
 
     def account_of(self, value: str) -> str | None:
         """Return the account of the first line that matches the value, None if no line does.
 
-        MapperError with file and line where a line that could have matched is malformed.
+        MapperError with file and line where a line that could have matched is malformed, or the file cannot be read.
         """
         if not value or hidden_characters(value):
             return None
-        for parsed, start in enumerate(self._starts(value)):
+        for parsed, found in enumerate(self._lines_about(value)):
             if parsed == PARSED_MAX:
                 raise MapperError(f"{self.path}: more than {PARSED_MAX} lines are patterns or begin like the value")
-            line = self._line(start)
+            line = self._parsed(*found)
             if line is not None and line.matches(value, ignore_case=self.ignore_case):
                 return line.account
         return None
 
-    def _starts(self, value: str) -> Iterator[int]:
-        """Where the lines begin that could match. Beginning with a line feed, the search skips from line to line."""
-        looked_for = _lines_about(value)
-        flags = re.IGNORECASE if self.ignore_case else 0  # of bytes: the letters a to z
-        if re.match(looked_for, self.content, flags):
-            yield 0
-        for found in re.finditer(rb"\n" + looked_for, self.content, flags):
-            yield found.start() + 1
+    def _lines_about(self, value: str) -> Iterator[tuple[int, int, bytes]]:
+        """Each line that could match: in which block it is, where, and the line.
 
-    def _line(self, start: int) -> Line | None:
-        end = self.content.find(b"\n", start)
+        A block without the value's text, a pattern or a tab (it counts as a blank) has none. In the others a regular
+        expression goes from line to line: it begins with a line feed.
+        """
+        literal = _text_of_literal(value)
+        about = _beginning(literal)
+        flags = re.IGNORECASE if self.ignore_case else 0  # of bytes: the letters a to z
+        for number, block in enumerate(self.blocks()):
+            if b"^" not in block and not _may_list(block, literal, ignore_case=self.ignore_case):
+                continue
+            for found in re.finditer(about, block, flags):
+                start = found.start() + 1
+                end = block.find(b"\n", start)
+                yield number, start, block[start : end if end >= 0 else None]
+
+    def _parsed(self, block_number: int, start: int, raw: bytes) -> Line | None:
         try:
-            return parse_line(self.content[start : end if end >= 0 else None], ignore_case=self.ignore_case)
+            return parse_line(raw, ignore_case=self.ignore_case)
         except ValueError as error:
-            number = self.content.count(b"\n", 0, start) + 1
-            raise MapperError(f"{self.path}:{number}: {error}") from error
+            raise MapperError(f"{self.path}:{self._line_number(block_number, start)}: {error}") from error
+
+    def _line_number(self, block_number: int, start: int) -> int:
+        """Counted only now: it takes longer than the search."""
+        line = 0
+        for number, block in enumerate(self.blocks()):
+            if number == block_number:
+                return line + block.count(b"\n", 0, start)
+            line += block.count(b"\n")
+        return line
+
+
+def _may_list(block: bytes, literal: bytes | None, *, ignore_case: bool) -> bool:
+    if literal is None:
+        return False
+    return b"\t" in block or (literal.lower() in block.lower() if ignore_case else literal in block)
 
 
 def read_mapfile(path: str, trusted_uids: frozenset[int], *, ignore_case: bool = False) -> Mapfile:
-    """Read a mapfile; ConfigError if it is missing, unsafe or too large. No line is parsed yet."""
+    """Return a mapfile; ConfigError if it is missing, unsafe or too large. No line is read yet."""
+
+    def blocks() -> Iterator[bytes]:
+        try:
+            yield from _whole_lines(path, read_trusted_pieces(path, trusted_uids, MAPFILE_BYTES_MAX, BLOCK_BYTES))
+        except OwnershipError as error:
+            raise MapperError(f"cannot use mapfile {path!r}: {error}") from error
+
     try:
-        content = read_trusted_file(path, trusted_uids, MAPFILE_BYTES_MAX)
+        require_trusted_file(path, trusted_uids, MAPFILE_BYTES_MAX)
     except OwnershipError as error:
         raise ConfigError(f"cannot use mapfile {path!r}: {error}") from error
-    return Mapfile(path=path, content=content, ignore_case=ignore_case)
+    return Mapfile(path=path, blocks=blocks, ignore_case=ignore_case)
+
+
+def mapfile_of(path: str, content: bytes, *, ignore_case: bool = False) -> Mapfile:
+    """Return the mapfile that has this content."""
+    return Mapfile(path=path, blocks=lambda: iter((b"\n" + content,)), ignore_case=ignore_case)
+
+
+def _whole_lines(path: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b"\n"
+    for piece in pieces:
+        end = piece.rfind(b"\n")
+        if end >= 0:
+            yield b"".join((rest, memoryview(piece)[:end]))
+            rest = piece[end:]
+        else:
+            rest += piece
+        if len(rest) > LINE_BYTES_MAX + 1:
+            raise MapperError(f"{path}: a line has more than {LINE_BYTES_MAX} bytes")
+    yield rest
 
 
 def why_not_literal(value: str) -> str | None:
@@ -125,14 +179,18 @@ def why_not_literal(value: str) -> str | None:
     return f"holds '{_ARROW}'" if _ARROW in f"{value} " else None
 
 
-def _lines_about(value: str) -> bytes:
+def _text_of_literal(value: str) -> bytes | None:
+    return None if why_not_literal(value) is not None else value.encode()
+
+
+def _beginning(literal: bytes | None) -> bytes:
     """A regular expression for the beginning of each line that lists the value, well or badly, or that is a pattern.
 
-    It tries each byte of a line once or twice, whatever the value is. A tab in a line counts as a blank.
+    It looks at each byte of a line once or twice, whatever the value is.
     """
-    if why_not_literal(value) is not None:
-        return rb"[ \t\r]*\^"
-    return rb"[ \t\r]*(?:" + re.escape(value.encode()).replace(rb"\ ", rb"[ \t]") + rb"[ \t]*->|\^)"
+    if literal is None:
+        return rb"\n[ \t\r]*\^"
+    return rb"\n[ \t\r]*(?:" + re.escape(literal).replace(rb"\ ", rb"[ \t]") + rb"[ \t]*->|\^)"
 
 
 def parse_line(raw: bytes, *, ignore_case: bool = False) -> Line | None:

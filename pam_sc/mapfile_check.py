@@ -31,9 +31,9 @@ def check_mapfile(
 ) -> tuple[Problem, ...]:
     """Return what is wrong with the lines, at most `most` problems, those that break something first.
 
-    ConfigError where the file cannot be used at all.
+    ConfigError or MapperError where the file cannot be used at all.
     """
-    content = read_mapfile(path, trusted_uids, ignore_case=ignore_case).content
+    content = b"".join(read_mapfile(path, trusted_uids).blocks())[1:]
     found = list(_problems(content, ignore_case=ignore_case))
     found.sort(key=lambda problem: not problem.malformed)
     if len(found) > most:

@@ -19,7 +19,7 @@ from pam_sc.decision.reasons import Reason
 from pam_sc.errors import ConfigError, MapperError, PamScError
 from pam_sc.mapfile import unusable_account
 from pam_sc.record import record
-from pam_sc.services import NOBODY_TO_ASK, CannotMap, Services
+from pam_sc.services import NOBODY_TO_ASK, CannotMap, DoesNotMap, Services
 
 T = TypeVar("T")
 
@@ -83,6 +83,10 @@ class Mapper(abc.ABC):
 
     def why(self, subject: Subject, account: str | None) -> tuple[str, ...]:  # noqa: ARG002 - for those that can say more
         """Say for `pam-sc explain` how the mapper came to its answer, a line each; a login never asks."""
+        return ()
+
+    def problems(self) -> tuple[str, ...]:
+        """What every login says in the log about how this mapper is configured, a sentence each."""
         return ()
 
 
@@ -158,7 +162,7 @@ def check_table(table: Mapping[str, Any], known: Mapping[str, type], where: str)
             raise ConfigError(f"{where}: {key} is {value!r:.100}, expected {expected}")
 
 
-_NAMES: Mapping[type, str] = {str: "a string", bool: "true or false", int: "a whole number", list: "a list"}
+_NAMES: Mapping[type, str] = {str: "a string", bool: "true or false", int: "a whole number", list: "a list", dict: "a table"}
 
 
 def map_certificate(
@@ -176,6 +180,9 @@ def map_certificate(
     for each in mappers:
         try:
             found = _accounts_of(each, subject, account)
+        except DoesNotMap as answer:
+            seen.append(f"{each.name}: {answer}")
+            continue
         except MapperError as error:
             failures.append(f"{each.name}: {error}")
             reasons.append(error.reason if isinstance(error, CannotMap) else Reason.MAPPER_FAILED)
@@ -194,6 +201,17 @@ def claims(mappers: Sequence[LoadedMapper], subject: Subject, account: str) -> b
     if isinstance(finding, MappingFailed):
         raise MapperError(finding.why)
     return account in finding.accounts
+
+
+def problems_of(mappers: Sequence[LoadedMapper]) -> tuple[str, ...]:
+    """Return what the mappers have to say in every log."""
+    found: list[str] = []
+    for each in mappers:
+        try:
+            found += [f"mapper {each.name}: {problem}" for problem in _answer_of(each.mapper.problems)]
+        except MapperError as error:
+            found.append(f"mapper {each.name}: {error}")
+    return tuple(found)
 
 
 def _accounts_of(loaded: LoadedMapper, subject: Subject, account: str | None) -> tuple[str, ...]:

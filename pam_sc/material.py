@@ -18,7 +18,7 @@ from pam_sc.config.model import (
 )
 from pam_sc.decision.names import CanonicalName
 from pam_sc.errors import TrustError
-from pam_sc.mapping import LoadedMapper, load_mappers
+from pam_sc.mapping import LoadedMapper, load_mappers, problems_of
 from pam_sc.record import record
 from pam_sc.services import NOBODY_TO_ASK, Services
 from pam_sc.trust.anchors import PathCertificate, Trust, load_trust, read_authority, read_certificates
@@ -37,8 +37,8 @@ class Material:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Files that could not be used, each a sentence."""
-        return (*self.trust.problems, *self.revocation.problems())
+        """Files that could not be used, and what else every login should say, each a sentence."""
+        return (*self.trust.problems, *self.revocation.problems(), *problems_of(self.mappers))
 
 
 def load_material(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 
 from pam_sc.errors import OwnershipError
 
@@ -65,6 +66,37 @@ def read_trusted_file(
 
     `secret`: others must have no permission at all (mode 0600 or 0640).
     """
+    descriptor = _open(path, trusted_uids, max_bytes, secret=secret)
+    return b"".join(_pieces(path, descriptor, max_bytes, 1 << 20))
+
+
+def read_trusted_pieces(
+    path: str, trusted_uids: frozenset[int], max_bytes: int, piece_bytes: int
+) -> Iterator[bytes]:
+    """Yield the same piece by piece, as it is read; OwnershipError before the first piece or later."""
+    yield from _pieces(path, _open(path, trusted_uids, max_bytes), max_bytes, piece_bytes)
+
+
+def require_trusted_file(path: str, trusted_uids: frozenset[int], max_bytes: int) -> None:
+    """Return if read_trusted_file would begin to read; OwnershipError otherwise."""
+    os.close(_open(path, trusted_uids, max_bytes))
+
+
+def _pieces(path: str, descriptor: int, max_bytes: int, piece_bytes: int) -> Iterator[bytes]:
+    try:
+        size = 0
+        while piece := os.read(descriptor, min(piece_bytes, max_bytes + 1 - size)):
+            size += len(piece)
+            if size > max_bytes:
+                raise _too_large(path, max_bytes)
+            yield piece
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: str, trusted_uids: frozenset[int], max_bytes: int, *, secret: bool = False) -> int:
     canonical = resolve_trusted(path, trusted_uids)
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
@@ -72,34 +104,31 @@ def read_trusted_file(
     except OSError as error:
         raise _unreadable(path, error) from error
     try:
+        status = os.fstat(descriptor)
         if secret:
-            _require_secret(path, descriptor)
-        return _read(path, descriptor, trusted_uids, max_bytes)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    finally:
+            _require_secret(path, status)
+        _require_regular(path, status, trusted_uids, max_bytes)
+    except OwnershipError:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
-def _read(path: str, descriptor: int, trusted_uids: frozenset[int], max_bytes: int) -> bytes:
-    status = os.fstat(descriptor)
+def _require_regular(path: str, status: os.stat_result, trusted_uids: frozenset[int], max_bytes: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise OwnershipError(f"cannot read {path!r}: found {_kind(status)}, expected a regular file")
     if status.st_uid not in trusted_uids or status.st_mode & _WRITABLE_BY_OTHERS:
         raise _unsafe(path, status, trusted_uids)
-    pieces: list[bytes] = []
-    size = 0
-    at_once = max(1 << 20, min(status.st_size, max_bytes) + 1)  # a large file is not put together from pieces
-    while piece := os.read(descriptor, min(at_once, max_bytes + 1 - size)):
-        pieces.append(piece)
-        size += len(piece)
-        if size > max_bytes:
-            raise OwnershipError(f"cannot read {path!r}: larger than {max_bytes} bytes")
-    return b"".join(pieces)
+    if status.st_size > max_bytes:
+        raise _too_large(path, max_bytes)
 
 
-def _require_secret(path: str, descriptor: int) -> None:
-    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+def _too_large(path: str, max_bytes: int) -> OwnershipError:
+    return OwnershipError(f"cannot read {path!r}: larger than {max_bytes} bytes")
+
+
+def _require_secret(path: str, status: os.stat_result) -> None:
+    mode = stat.S_IMODE(status.st_mode)
     if mode & stat.S_IRWXO:
         raise OwnershipError(f"cannot trust {path!r}: found mode {mode:04o}, expected no permission for others, as in 0600")
 

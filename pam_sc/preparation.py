@@ -31,7 +31,11 @@ HOME_FILES: Mapping[str, str] = {"openssh": ".ssh/authorized_keys", "opensc": ".
 
 @record(kw_only=True)
 class HomePlan:
-    """How homes are read in a login. `order`: what the home reader is told; None: it is not needed."""
+    """How homes are read in a login. `order`: what the home reader is told; None: no home is read.
+
+    `may_scan`: the card names the account, and a mapper's table lets homes, or the administrator's files in place of
+    them, be scanned for it.
+    """
 
     order: HomeOrder | None
     may_scan: bool
@@ -55,6 +59,11 @@ def prepare(configuration: Configuration, request: Request, trusted_uids: frozen
     secrets, unreadable = _read_secrets(configuration, trusted_uids)
     homes, programs = _plan_homes(configuration, request), plan_programs_of(configuration)
     return Prepared(secrets=secrets, unreadable=unreadable, homes=homes, programs=programs)
+
+
+def asks_directory(configuration: Configuration) -> bool:
+    """Say whether a mapper asks a directory, so that a login may need the network process."""
+    return any(_directory_table(mapper) for mapper in configuration.mappers)
 
 
 # ---- secrets
@@ -93,17 +102,18 @@ def _directory_table(mapper: MapperSettings) -> Mapping[str, Any]:
 
 def _plan_homes(configuration: Configuration, request: Request) -> HomePlan | None:
     """Plan which files in which homes this login may read; None where no mapper reads a home."""
-    wanted = [(mapper.table, path) for mapper in configuration.mappers if (path := _home_path(mapper)) is not None]
-    if not wanted:
+    named = [mapper for mapper in configuration.mappers if mapper.name in HOME_FILES]
+    if not named:
         return None
     from pam_sc.homes import PATHS_MAX, HomeOrder
 
     names_account = request.account is not None or request.real_uid != 0
-    counting = [(table, path) for table, path in wanted if _counts(configuration, request, table)]
-    may_scan = not names_account and any(table.get("scan_homes") is True for table, _path in counting)
-    paths = tuple(dict.fromkeys(path for _table, path in counting))[:PATHS_MAX]
-    if not paths or not (names_account or may_scan):
-        return HomePlan(order=None, may_scan=False)
+    may_scan = not names_account and any(mapper.table.get("scan_homes") is True for mapper in named)
+    counting = [mapper for mapper in named if _counts(configuration, request, mapper.table)]
+    found = (_home_path(mapper) for mapper in counting if names_account or mapper.table.get("scan_homes") is True)
+    paths = tuple(dict.fromkeys(path for path in found if path is not None))[:PATHS_MAX]
+    if not paths:
+        return HomePlan(order=None, may_scan=may_scan)
     order = HomeOrder(
         paths=paths,
         account=request.account,
@@ -115,9 +125,7 @@ def _plan_homes(configuration: Configuration, request: Request) -> HomePlan | No
 
 
 def _home_path(mapper: MapperSettings) -> str | None:
-    """The path in homes that a mapper reads; None if it reads none."""
-    if mapper.name not in HOME_FILES:
-        return None
+    """The path in homes that a mapper reads; None if it reads none, but the administrator's files or a wrong table."""
     from pam_sc.homes import is_home_path
 
     path = mapper.table.get("file", HOME_FILES[mapper.name])

@@ -16,20 +16,26 @@ from pam_sc.errors import ConfigError
 from pam_sc.mapfile import lower_ascii, read_mapfile, unusable_account
 from pam_sc.mapping import Mapper, MapperContext, check_table
 
-_SHARED: Mapping[str, type] = {"mapfile": str, "ignore_case": bool, "unlisted": str}
+SHARED: Mapping[str, type] = {"mapfile": str, "ignore_case": bool, "unlisted": str}
+LISTED_ONLY: Mapping[str, type] = {"mapfile": str}
+"""`SHARED` of a mapper whose values are no names of accounts: only a mapfile can map them."""
 
 
 class ValueMapper(Mapper):
     """A mapper that says in `sees` which values count; a subclass may turn one into a name in its own way."""
 
+    SHARED: ClassVar[Mapping[str, type]] = SHARED
+    """The keys read here that the subclass has. Without `unlisted` it requires a mapfile."""
     OPTIONS: ClassVar[Mapping[str, type]] = {}
-    """The keys that a subclass knows beyond `mapfile`, `ignore_case` and `unlisted`."""
+    """The keys that a subclass knows beyond them."""
     IGNORE_CASE: ClassVar[bool] = False
     """The default of `ignore_case`."""
 
     def __init__(self, table: Mapping[str, Any], context: MapperContext) -> None:
         """Read the shared keys; a subclass reads its own after this."""
-        check_table(table, {**_SHARED, **self.OPTIONS}, context.where)
+        check_table(table, {**self.SHARED, **self.OPTIONS}, context.where)
+        if "unlisted" not in self.SHARED and "mapfile" not in table:
+            raise ConfigError(f"{context.where}: mapfile is missing: what this mapper looks at is no name of an account")
         self.ignore_case: bool = table.get("ignore_case", self.IGNORE_CASE)
         path = table.get("mapfile")
         self.mapfile = None if path is None else read_mapfile(path, context.trusted_uids, ignore_case=self.ignore_case)
@@ -44,9 +50,13 @@ class ValueMapper(Mapper):
         """Return the name that a value is where no mapfile says it; None if it is none. Here the value itself."""
         return value
 
+    def spellings(self, subject: Subject) -> tuple[str, ...]:
+        """Every way in which a mapfile may write the values that `sees` shows."""
+        return self.sees(subject)
+
     def accounts(self, subject: Subject) -> tuple[str, ...]:
         """The account of each value; with ignore_case and no mapfile its name in small letters."""
-        found = (self._account_of(value) for value in self.sees(subject))
+        found = (self._account_of(value) for value in self.spellings(subject))
         return tuple(dict.fromkeys(name for name in found if name is not None and unusable_account(name) is None))
 
     def claims(self, subject: Subject, account: str) -> bool:
@@ -56,12 +66,30 @@ class ValueMapper(Mapper):
             return True
         return self.ignore_case and self.mapfile is None and lower_ascii(account) in names
 
+    @property
+    def may_be_unlisted(self) -> bool:
+        """Whether a value can be a name without a mapfile's line."""
+        return self.mapfile is None or self._same
+
     def _account_of(self, value: str) -> str | None:
         listed = None if self.mapfile is None else self.mapfile.account_of(value)
-        if listed is not None or (self.mapfile is not None and not self._same):
+        if listed is not None or not self.may_be_unlisted:
             return listed
         name = self.name_of(value)
         return lower_ascii(name) if name is not None and self.ignore_case else name
+
+
+def words(table: Mapping[str, Any], key: str, what: str, context: MapperContext) -> frozenset[str]:
+    """Return the strings of a list that may be missing but not be empty, nor hold anything but plain ASCII words."""
+    given = table.get(key)
+    if given is None:
+        return frozenset()
+    if not given:
+        raise ConfigError(f"{context.where}: {key} is empty, expected a list of {what}s")
+    for each in given:
+        if not (isinstance(each, str) and each.isascii() and each.isprintable() and each) or set(" @") & set(each):
+            raise ConfigError(f"{context.where}: {key} holds {each!r:.100}, expected a {what}")
+    return frozenset(given)
 
 
 def _unlisted(table: Mapping[str, Any], context: MapperContext) -> str:

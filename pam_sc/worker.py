@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from pam_sc import host
 from pam_sc.card.client import CardClient, ModuleSetup, RunAs
-from pam_sc.config.model import DEFAULT_PATH, VERIFIER_ACCOUNT, Configuration
-from pam_sc.config.toml import load
+from pam_sc.config.loading import load
+from pam_sc.config.model import DEFAULT_PATH, VERIFIER_ACCOUNT, Configuration, PromptSettings
+from pam_sc.config.notes import summary
 from pam_sc.conversation import (
     Conversation,
     Function,
@@ -38,8 +39,8 @@ from pam_sc.decision.verdict import Denied, Granted
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError, ProtocolError
 from pam_sc.events import EventLog
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
-from pam_sc.preparation import HomePlan, Prepared, prepare
-from pam_sc.record import record
+from pam_sc.preparation import HomePlan, Prepared, asks_directory, prepare
+from pam_sc.record import record, replace
 from pam_sc.services import Homes, Programs, Services
 from pam_sc.transfer import REQUESTS_FOLDER
 
@@ -83,7 +84,9 @@ class Verifier:
         self._log = EventLog(conversation.log, machine_id=host.machine_id())
         self._evidence: Evidence | None = None
         self._card_required = False
+        self._prompt = PromptSettings()
         self._network: NetworkClient | None = None
+        self._directory_asked = False
         self._pin_is_out = False
 
     def serve(self) -> None:
@@ -96,7 +99,7 @@ class Verifier:
             return
         self._log.refused(request, verdict, self._evidence)
         text = REASONS[verdict.reason].text
-        if text:
+        if text and not self._prompt.quiet:
             self._conversation.tell(MessageKind.ERROR, text)
         self._conversation.verdict(request.account or "", verdict.code(card_required=self._card_required))
 
@@ -111,9 +114,10 @@ class Verifier:
         except CardProcessLost as error:
             return Denied(Reason.CARD_PROCESS_LOST_AFTER_PIN if self._pin_is_out else Reason.CARD_PROCESS_LOST, str(error))
         except DeadlineExceeded as error:
-            if self._network is not None and not self._pin_is_out:
+            if (self._network is not None or self._directory_asked) and not self._pin_is_out:
                 # what a server sends must not make a card "unavailable", however long it takes to look at
-                return Denied(Reason.REVOCATION_UNKNOWN, "the time was over after something had been fetched")
+                reason = Reason.DIRECTORY_TIMEOUT if self._directory_asked else Reason.REVOCATION_UNKNOWN
+                return Denied(reason, "the time was over after a server had been asked")
             return Denied(Reason.CARD_TIMEOUT_AFTER_PIN if self._pin_is_out else Reason.CARD_TIMEOUT, str(error))
         except ProtocolError as error:
             return Denied(Reason.INTERNAL_ERROR, str(error))
@@ -127,7 +131,8 @@ class Verifier:
     def _log_in(self) -> Granted | Denied:
         request = self._asked.request
         trusted = frozenset({0}) if request.privileged else frozenset({0, request.real_uid})
-        configuration = load(self._asked.config_path or DEFAULT_PATH, trusted)
+        configuration = load(self._asked.config_path or DEFAULT_PATH, trusted, self._asked.arguments)
+        self._take_up(configuration)
         self._card_required = configuration.card_required
         identities = _identities(configuration) if request.privileged else Identities(None, None)
         card = CardClient(socket.socket(fileno=CARD_FD))
@@ -135,6 +140,13 @@ class Verifier:
         services = self._services(configuration, prepare(configuration, request, trusted))
         _confine(identities.verifier, writable=os.path.join(configuration.revocation.store, REQUESTS_FOLDER))
         return self._decide(configuration, trusted, card, services)
+
+    def _take_up(self, configuration: Configuration) -> None:
+        """Log what the file says that is unsafe, and talk to the person as it says."""
+        self._prompt = configuration.prompt
+        said = summary(configuration.notes)
+        if said is not None:
+            self._log.note(said)
 
     def _services(self, configuration: Configuration, prepared: Prepared) -> Services:
         """Whom the mappers of this login may ask. Still as root; what no mapper needs is neither started nor imported."""
@@ -170,7 +182,7 @@ class Verifier:
         from pam_sc.material import load_material
         from pam_sc.trust.fetching import leave_requests
 
-        material = load_material(configuration, trusted, services)
+        material = load_material(configuration, trusted, self._with_directory(configuration, services))
         surroundings = Surroundings(
             card=card,
             ask_pin=self._ask_pin,
@@ -199,17 +211,35 @@ class Verifier:
             self._log.problem(f"{len(problems) - PROBLEMS_MAX} more; pam-sc check-config lists all")
 
     def _fetch(self, wanted: Sequence[Wanted], deadline: float) -> Sequence[Outcome]:
-        """Have the network process fetch; it is started the first time."""
-        from pam_sc.network.client import NetworkClient
+        """Have the network process fetch."""
         from pam_sc.online import fetch_wanted
+
+        return fetch_wanted(self._network_process(), wanted, deadline)
+
+    def _with_directory(self, configuration: Configuration, services: Services) -> Services:
+        """Add the directory to whom the mappers may ask, where one of them does."""
+        if not asks_directory(configuration):
+            return services
+        from pam_sc.network.directory import NetworkDirectory
+
+        return replace(services, directory=NetworkDirectory(self._ask_directory, lambda: self._clock.deadline))
+
+    def _ask_directory(self) -> NetworkClient:
+        self._directory_asked = True
+        return self._network_process()
+
+    def _network_process(self) -> NetworkClient:
+        """The one network process of this login; it is started the first time."""
+        from pam_sc.network.client import NetworkClient
 
         if self._network is None:
             self._conversation.start(OptionalProcess.NETWORK)
             self._network = NetworkClient(socket.socket(fileno=NETWORK_FD))
-        return fetch_wanted(self._network, wanted, deadline)
+        return self._network
 
     def _ask_pin(self, token: TokenReport) -> Answer:
-        answer = self._conversation.ask_pin(f"PIN for {token.label or 'card'}: ")
+        kind = self._prompt.token_type
+        answer = self._conversation.ask_pin(f"{kind} PIN: " if kind else f"PIN for {token.label or 'card'}: ")
         self._pin_is_out = answer is Answer.ANSWERED
         return answer
 

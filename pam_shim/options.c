@@ -4,6 +4,8 @@
 
 #include "options.h"
 
+#include "text.h"
+
 #include <limits.h>
 #include <security/pam_ext.h>
 #include <string.h>
@@ -24,6 +26,40 @@ static const struct {
     {"try_first_pass", OPTION_TRY_FIRST_PASS},
     {"use_first_pass", OPTION_USE_FIRST_PASS},
 };
+
+/* Those of pam_pkcs11, relayed as they stand: what they mean, and whether they may stand here, is the verifier's to say.
+ * Behind a '=' comes a value. */
+static const char *const RELAYED[] = {
+    "nodebug", "nullok",   "card_only", "wait_for_card", "dont_wait_for_card", "slot_description=", "slot_num=",
+    "ca_dir=", "crl_dir=", "nss_dir=",  "cert_policy=",  "token_type=",        "pkcs11_module=",
+};
+
+static bool is_relayed(const char *argument)
+{
+    for (size_t i = 0; i < sizeof RELAYED / sizeof RELAYED[0]; i++) {
+        const size_t length = strlen(RELAYED[i]);
+        const bool takes_value = RELAYED[i][length - 1] == '=';
+        if (takes_value ? strncmp(argument, RELAYED[i], length) == 0 : strcmp(argument, RELAYED[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Add a line to what is relayed. Return NULL, or what is wrong with it. */
+static const char *relay(const char *argument, struct options *options)
+{
+    const size_t length = strlen(argument);
+    size_t used = strlen(options->relayed);
+    const size_t between = used > 0 ? 1 : 0;
+    if (!text_is_plain((struct span){(const uint8_t *)argument, length}))
+        return "not plain text";
+    if (used + between + length > RELAYED_MAX)
+        return "too long, together with those before it";
+    if (between > 0)
+        options->relayed[used++] = '\n';
+    memcpy(options->relayed + used, argument, length + 1);
+    return NULL;
+}
 
 /* The value of `argument` if it begins with `key`, which ends with '='; else NULL. */
 static const char *value_of(const char *argument, const char *key)
@@ -61,7 +97,12 @@ static const char *take_argument(const char *argument, struct options *options)
             return NULL;
         }
     }
-    if ((value = value_of(argument, "config=")) != NULL)
+    if (is_relayed(argument)) {
+        if (strcmp(argument, "nodebug") == 0)
+            options->flags &= ~(unsigned)OPTION_DEBUG;
+        return relay(argument, options);
+    }
+    if ((value = value_of(argument, "config=")) != NULL || (value = value_of(argument, "config_file=")) != NULL)
         return take_path(value, &options->config) ? NULL : "not an absolute path";
     if ((value = value_of(argument, "worker=")) != NULL)
         return take_path(value, &options->worker) ? NULL : "not an absolute path";

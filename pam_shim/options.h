@@ -8,11 +8,15 @@
 /* As they stand in REQUEST. */
 enum { OPTION_DEBUG = 1, OPTION_QUIET = 2, OPTION_TRY_FIRST_PASS = 4, OPTION_USE_FIRST_PASS = 8 };
 
+/* Bytes of the arguments that are relayed. With them a REQUEST of the longest other fields still fits into its frame. */
+enum { RELAYED_MAX = 768 };
+
 struct options {
     unsigned flags;
     const char *config; /* "" where the default holds */
     const char *worker;
     unsigned machine_s;
+    char relayed[RELAYED_MAX + 1]; /* arguments of pam_pkcs11, with '\n' between them */
 };
 
 /* Read the arguments of the PAM line. False, and one line in the log, if one of them is not known or malformed. */

@@ -10,7 +10,7 @@
 #include <sys/random.h>
 #include <syslog.h>
 
-enum { PROTOCOL_VERSION = 1 };
+enum { PROTOCOL_VERSION = 2 };
 
 /* In the order of REQUEST. What a text that is none means differs: there is no account of such a name. */
 static const struct {
@@ -93,6 +93,7 @@ int request_prepare(const pam_handle_t *pamh, enum pam_function function, int pa
     frame_put_u32(frame, options->flags);
     frame_put(frame, options->config, strlen(options->config));
     frame_put_u32(frame, options->machine_s);
+    frame_put(frame, options->relayed, strlen(options->relayed));
     write_order(request, order);
     if (!frame_end(frame) || !text_is_plain((struct span){(const uint8_t *)options->config, strlen(options->config)})) {
         pam_syslog(pamh, LOG_ERR, "refused: the argument config= is no plain text or too long; correct it");

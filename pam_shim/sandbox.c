@@ -137,7 +137,7 @@ static int take_identity(const struct sandbox_order *order)
 }
 
 /* A change of uid takes the capabilities away only if no securebit of the host forbids it; so it is done by hand. */
-static int drop_capabilities(void)
+int drop_capabilities(void)
 {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
@@ -156,7 +156,7 @@ static int drop_capabilities(void)
     return 0;
 }
 
-static int forbid_new_privileges(void)
+int forbid_new_privileges(void)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -1;

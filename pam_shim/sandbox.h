@@ -40,6 +40,12 @@ int is_system_call(const char *name);
  */
 int die_with_parent(pid_t parent);
 
+/* Give up every capability, ambient ones included; read back. */
+int drop_capabilities(void);
+
+/* Gain nothing from any program that is executed; read back. */
+int forbid_new_privileges(void);
+
 /* No core file, and not to be read by a debugger; read back. */
 int forbid_dumps(void);
 

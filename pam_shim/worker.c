@@ -245,8 +245,8 @@ static int hear_verifier(struct login *login)
 static int watch_once(struct login *login)
 {
     struct pollfd watched[5 + OPTIONALS] = {
-        {.fd = SUPERVISOR_LIFELINE, .events = POLLIN},  {.fd = SUPERVISOR_HOST, .events = POLLIN},
-        {.fd = login->control, .events = POLLIN},       {.fd = login->verifier.pidfd, .events = POLLIN},
+        {.fd = SUPERVISOR_LIFELINE, .events = POLLIN}, {.fd = SUPERVISOR_HOST, .events = POLLIN},
+        {.fd = login->control, .events = POLLIN},      {.fd = login->verifier.pidfd, .events = POLLIN},
         {.fd = login->card.pidfd, .events = POLLIN},
     };
     int64_t left = time_left(login);

@@ -12,6 +12,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pam_sc.certmap.grammar import parse_match
+from pam_sc.certmap.map_grammar import parse_map
+from pam_sc.errors import ConfigError
 from pam_sc.record import record
 
 PRIORITY_MAX = (1 << 32) - 1
@@ -52,7 +55,7 @@ def read_certmap_rules(text: str, where: str) -> tuple[tuple[dict[str, Any], ...
     """
     notes: list[Note] = []
     sections = _sections(text, where, notes)
-    local = {name for name in _LOCAL_DOMAINS} | set(_local_domains(sections))
+    local = {*_LOCAL_DOMAINS, *_local_domains(sections)}
     found = [rule for each in sections if (rule := _rule(each, local, notes)) is not None]
     found.sort(key=lambda rule: rule.get("priority", PRIORITY_MAX))
     return tuple(_distinct(found)), tuple(sorted(notes, key=lambda note: note.line))
@@ -116,8 +119,24 @@ def _rule(section: _Section, local: set[str], notes: list[Note]) -> dict[str, An
         rule["account"] = parts[2]
     else:
         rule["map"] = DEFAULT_MAP
+    problem = _problem(rule)
+    if problem is not None:
+        notes.append(Note(section.line, f"[{section.name}]: the rule is left out: {problem}"))
+        return None
     notes.extend(_notes(section, parts[1], rule))
     return rule
+
+
+def _problem(rule: Mapping[str, Any]) -> str | None:
+    """Why the mapper would refuse the rule. What SSSD cannot read it skips, so leaving it out changes nothing then."""
+    where = f"rule {rule['name']!r}"
+    try:
+        fixed = "account" in rule or parse_map(rule["map"], where).is_fixed
+        if "match" in rule:
+            parse_match(rule["match"], where)
+    except ConfigError as error:
+        return str(error)
+    return "without a matchrule it gives every certificate to one account" if fixed and "match" not in rule else None
 
 
 def _priority(section: _Section, rule: dict[str, Any], notes: list[Note]) -> bool:

@@ -7,16 +7,18 @@ What a login would refuse is an error here too. Nothing is written, nothing is f
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from pam_sc.cli.authorities import check_authorities
 from pam_sc.config.finding import Finding, Weight
 from pam_sc.config.lint import lint
 from pam_sc.config.lint_stacks import check_stack
+from pam_sc.config.loading import load
 from pam_sc.config.model import Configuration
 from pam_sc.config.schema import KeyPath
 from pam_sc.config.stig import StigAnswer, stig_of
-from pam_sc.config.toml import load
+from pam_sc.config.toml import read_text
 from pam_sc.config.where import nearest_line, parse_dotted
 from pam_sc.errors import PamScError
 from pam_sc.material import load_material
@@ -37,19 +39,46 @@ class Checked:
 
 
 def check_file(path: str, trusted_uids: frozenset[int], pam_folder: str) -> Checked:
-    """Check the configuration at `path` (absolute), what it names and the stacks that use it; PamScError if unusable."""
+    """Check the configuration at `path` (absolute), what it names and the stacks that use it.
+
+    PamScError if it cannot be read at all, or is one of ours that cannot be used.
+    """
+    if path.endswith(".conf"):
+        return _check_peer(path, trusted_uids, pam_folder)
     configuration = load(path, trusted_uids)
     text = _text_of(path)
+    findings = check_configuration(configuration, trusted_uids, pam_folder)
+    line_of = partial(nearest_line, text)
+    return Checked(
+        source=path,
+        configuration=configuration,
+        findings=tuple(_with_line(finding, line_of) for finding in findings),
+        stig=stig_of(configuration, line_of),
+    )
 
-    def line_of(at: KeyPath) -> int | None:
-        return nearest_line(text, at)
 
+def _check_peer(path: str, trusted_uids: frozenset[int], pam_folder: str) -> Checked:
+    """The same for a file in pam_pkcs11's format; all that is wrong with it is told, not only the first."""
+    from pam_sc.config.pam_pkcs11 import translate
+    from pam_sc.config.pam_pkcs11_file import configuration_of
+    from pam_sc.config.pam_pkcs11_findings import findings_of, nearest_line_of, stig_of_text
+
+    text = read_text(path, trusted_uids)
+    translation = translate(text, path)
+    said = findings_of(translation.notes)
+    stig = stig_of_text(text, path)
+    try:
+        configuration = configuration_of(translation, path, trusted_uids)
+    except PamScError as error:
+        more = () if translation.errors() else (Finding(Weight.ERROR, "configuration", str(error)),)
+        return Checked(source=path, configuration=None, findings=(*said, *more), stig=stig)
+    line_of = partial(nearest_line_of, translation.lines)
     findings = check_configuration(configuration, trusted_uids, pam_folder)
     return Checked(
         source=path,
         configuration=configuration,
-        findings=tuple(_with_line(finding, text) for finding in findings),
-        stig=stig_of(configuration, line_of),
+        findings=(*said, *(_with_line(finding, line_of) for finding in findings)),
+        stig=stig,
     )
 
 
@@ -65,9 +94,9 @@ def check_configuration(configuration: Configuration, trusted_uids: frozenset[in
     ]
 
 
-def _with_line(finding: Finding, text: str) -> Finding:
+def _with_line(finding: Finding, line_of: Callable[[KeyPath], int | None]) -> Finding:
     path = parse_dotted(finding.where)
-    return finding if path is None else replace(finding, line=nearest_line(text, path))
+    return finding if path is None else replace(finding, line=line_of(path))
 
 
 def _text_of(path: str) -> str:

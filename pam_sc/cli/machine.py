@@ -17,7 +17,7 @@ from pam_sc.cli.inspection import Inspection
 from pam_sc.cli.pam_stack import StackResult
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import DEFAULT_PATH, Configuration
-from pam_sc.decision.evidence import Purpose, Request
+from pam_sc.decision.evidence import AccountLookup, Purpose, Request
 from pam_sc.errors import PamScError
 
 if TYPE_CHECKING:  # a command that needs none of it does not load it
@@ -48,8 +48,11 @@ class Machine(Protocol):
     def rehearse(self, request: Request, configuration: Configuration, *, with_pin: bool) -> Rehearsal:
         """Run a login for its explanation."""
 
-    def inspect(self, configuration: Configuration) -> Inspection:
-        """Read everything on every token and judge it, without a PIN."""
+    def inspect(self, configuration: Configuration, certificate: bytes | None = None) -> Inspection:
+        """Read everything on every token and judge it, without a PIN; with `certificate` (DER), that one alone."""
+
+    def look_up(self, account: str) -> AccountLookup:
+        """Look an account up by its name."""
 
     def refresh(
         self, configuration: Configuration, selection: Selection, tell: Tell, progress: Progress
@@ -83,7 +86,7 @@ class RealMachine:
 
     def load_configuration(self, path: str | None) -> Configuration:
         """Return the configuration, as a login of this caller would read it."""
-        from pam_sc.config.toml import load
+        from pam_sc.config.loading import load
 
         return load(os.path.abspath(path) if path else DEFAULT_PATH, trusted_uids())
 
@@ -109,11 +112,17 @@ class RealMachine:
             request, configuration, self.worker(), trusted_uids(), ask=self.ask_secret if with_pin else None
         )
 
-    def inspect(self, configuration: Configuration) -> Inspection:
-        """Read everything on every token and judge it, without a PIN."""
+    def inspect(self, configuration: Configuration, certificate: bytes | None = None) -> Inspection:
+        """Read everything on every token and judge it, without a PIN; with `certificate` (DER), that one alone."""
         from pam_sc.cli.rehearsal import inspect_everything
 
-        return inspect_everything(configuration, self.worker(), trusted_uids())
+        return inspect_everything(configuration, self.worker(), trusted_uids(), certificate)
+
+    def look_up(self, account: str) -> AccountLookup:
+        """Look an account up by its name."""
+        from pam_sc.host import PwdAccounts
+
+        return PwdAccounts().by_name(account)
 
     def refresh(
         self, configuration: Configuration, selection: Selection, tell: Tell, progress: Progress

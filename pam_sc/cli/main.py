@@ -24,13 +24,17 @@ INTERRUPTED = 130
 
 COMMANDS = {
     "check-config": "pam_sc.cli.check_config:check_config",
+    "enroll": "pam_sc.cli.enroll:enroll",
     "explain": "pam_sc.cli.explain:explain",
+    "find-user": "pam_sc.cli.find_user:find_user",
     "inspect": "pam_sc.cli.inspect:inspect",
     "mappers": "pam_sc.cli.mappers:mappers",
+    "migrate": "pam_sc.cli.migrate:migrate",
     "paths": "pam_sc.cli.paths:paths",
     "refresh": "pam_sc.cli.refresh:refresh",
     "store": "pam_sc.cli.store:store",
     "try-login": "pam_sc.cli.try_login:try_login",
+    "unenroll": "pam_sc.cli.enroll:unenroll",
     "verify": "pam_sc.cli.verify:verify",
 }
 
@@ -54,7 +58,7 @@ class Commands(click.Group):
 @click.command(cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pam_sc", prog_name="pam-sc")
 def cli() -> None:
-    """Look at a smart card, explain a login with it, check the configuration, fetch revocation data."""
+    """Look at a smart card, enroll it, explain a login with it, check the configuration, fetch revocation data."""
 
 
 def run(arguments: Sequence[str], machine: Machine) -> int:

@@ -9,23 +9,33 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from pam_sc.card.client import ModuleSetup, StartedCardProcess, start_card_process
+from pam_sc.card.client import ModuleSetup, SignOrder, StartedCardProcess, start_card_process
 from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.inspection import Inspection
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
-from pam_sc.decision.card_report import CardReport, TokenReport
+from pam_sc.decision.card_report import (
+    CardReport,
+    CertificateRef,
+    CertificateReport,
+    ModuleReport,
+    SlotReport,
+    TokenRef,
+    TokenReport,
+)
 from pam_sc.decision.evidence import (
     AccountLookup,
     Answer,
+    CardFailure,
     CertificateFacts,
     Evidence,
     MappedAccounts,
+    NotSigned,
     Purpose,
     Request,
 )
@@ -39,8 +49,9 @@ from pam_sc.login import Login, Surroundings
 from pam_sc.mapping import LoadedMapper
 from pam_sc.material import Material, load_material
 from pam_sc.network.client import NetworkClient, start_network_process
+from pam_sc.network.directory import NetworkDirectory
 from pam_sc.online import fetch_wanted
-from pam_sc.preparation import prepare
+from pam_sc.preparation import asks_directory, prepare
 from pam_sc.programs.client import StartedProgramRunner, start_program_runner
 from pam_sc.programs.messages import Setup
 from pam_sc.record import replace
@@ -59,16 +70,21 @@ def rehearse(
     return _run(request, configuration, worker, trusted_uids, ask)[0]
 
 
-def inspect_everything(configuration: Configuration, worker: str, trusted_uids: frozenset[int]) -> Inspection:
-    """Judge every certificate on every token, as if the card named the account in a login at this machine."""
+def inspect_everything(
+    configuration: Configuration, worker: str, trusted_uids: frozenset[int], certificate: bytes | None = None
+) -> Inspection:
+    """Judge every certificate on every token, as if the card named the account in a login at this machine.
+
+    With `certificate` (DER) no card is read: that one is judged as if it were on a token that the configuration selects.
+    """
     request = Request(
         service="login", account=None, real_uid=0, effective_uid=0, saved_uid=0, purpose=Purpose.EXPLAIN
     )  # fmt: skip
-    rehearsal, material = _run(request, _without_limits(configuration), worker, trusted_uids, None)
+    rehearsal, material = _run(request, _without_limits(configuration), worker, trusted_uids, None, certificate)
     subjects = _subjects(rehearsal.evidence)
     return Inspection(
         rehearsal=rehearsal,
-        policy=configuration.policy(),
+        policy=configuration.policy() if certificate is None else replace(configuration.policy(), select=None),
         sees={key: tuple(_sees(mapper, subject) for mapper in material.mappers) for key, subject in subjects.items()},
         unusable={key: subject.unusable for key, subject in subjects.items()},
         accounts=_look_up_mapped(rehearsal.evidence),
@@ -85,30 +101,33 @@ def _without_limits(configuration: Configuration) -> Configuration:
 
 
 def _run(
-    request: Request, configuration: Configuration, worker: str, trusted_uids: frozenset[int], ask: Ask | None
+    request: Request, configuration: Configuration, worker: str, trusted_uids: frozenset[int], ask: Ask | None,
+    certificate: bytes | None = None,
 ) -> tuple[Rehearsal, Material]:
     at = datetime.datetime.now(datetime.UTC)
     with (
-        _card_process(configuration, worker) as card,
+        _card_process(configuration, worker, certificate) as card,
         _network(configuration, worker) as network,
-        _services(request, configuration, worker, trusted_uids) as services,
+        _services(request, configuration, worker, trusted_uids, network) as services,
         acting_as(find_identity(VERIFIER_ACCOUNT)) as stop_acting,
     ):
         material = load_material(configuration, trusted_uids, services)
         surroundings = Surroundings(
-            card=card.client,
-            ask_pin=lambda token: _send_pin(card, token, ask),
-            end_card=lambda: _end(card, stop_acting),
+            card=_GivenCertificate(certificate or b"") if card is None else card.client,
+            ask_pin=lambda token: Answer.NOT_GIVEN if card is None else _send_pin(card, token, ask),
+            end_card=lambda: None if card is None else _end(card, stop_acting),
             deadline=_deadline,
             at=at,
             accounts=PwdAccounts(),
-            fetch=None if network is None else partial(fetch_wanted, network),
+            fetch=partial(fetch_wanted, network) if network and configuration.revocation.fetches_at_login else None,
         )
         login = Login(request, configuration, material, surroundings)
         verdict = login.run(until=None if ask else Step.PIN)
+        why = _why(login.evidence, material.mappers)
     return (
         Rehearsal(
-            evidence=login.evidence, policy=login.policy, at=at, verdict=verdict, problems=material.problems
+            evidence=login.evidence, policy=login.policy, at=at, verdict=verdict, problems=material.problems,
+            why=why,
         ),
         material,
     )
@@ -122,8 +141,13 @@ def _deadline() -> float:
 
 
 @contextmanager
-def _card_process(configuration: Configuration, worker: str) -> Iterator[StartedCardProcess]:
-    """Start the card process and have it become its account; it is dead when the block is left."""
+def _card_process(
+    configuration: Configuration, worker: str, certificate: bytes | None
+) -> Iterator[StartedCardProcess | None]:
+    """Start the card process and have it become its account; it is dead when the block is left. None for a given one."""
+    if certificate is not None:
+        yield None
+        return
     modules = [ModuleSetup(module.path, module.environment, module.allow) for module in configuration.token.modules]
     run_as = find_identity(configuration.token.run_as)
     try:
@@ -135,10 +159,28 @@ def _card_process(configuration: Configuration, worker: str) -> Iterator[Started
         yield card
 
 
+class _GivenCertificate:
+    """A certificate in place of a card; it has no key."""
+
+    def __init__(self, der: bytes) -> None:
+        self._der = der
+
+    def report(self, _deadline: float) -> CardReport:
+        """The certificate, alone on a token."""
+        ref = TokenRef(0, 0)
+        report = CertificateReport(ref=CertificateRef(ref, 0), der=self._der)
+        slot = SlotReport(slot_id=0, token=TokenReport(ref=ref, label="", certificates=(report,)))
+        return CardReport((ModuleReport(index=0, path="", slots=(slot,)),))
+
+    def sign(self, _order: SignOrder, _deadline: float) -> NotSigned:
+        """Nothing to sign with."""
+        return NotSigned(CardFailure.NO_PRIVATE_KEY, "there is no card")
+
+
 @contextmanager
 def _network(configuration: Configuration, worker: str) -> Iterator[NetworkClient | None]:
     """Start the network process where a login would; None where no login uses the network."""
-    if not configuration.revocation.fetches_at_login:
+    if not configuration.revocation.fetches_at_login and not asks_directory(configuration):
         yield None
         return
     try:
@@ -154,11 +196,14 @@ def _network(configuration: Configuration, worker: str) -> Iterator[NetworkClien
 
 @contextmanager
 def _services(
-    request: Request, configuration: Configuration, worker: str, trusted_uids: frozenset[int]
+    request: Request, configuration: Configuration, worker: str, trusted_uids: frozenset[int],
+    network: NetworkClient | None,
 ) -> Iterator[Services]:
     """Start what a login would start for its mappers; as root, and ended when the block is left."""
     prepared = prepare(configuration, request, trusted_uids)
     own: dict[str, Any] = {"people": PwdPeople()}
+    if network is not None:
+        own["directory"] = NetworkDirectory(lambda: network, _deadline)
     with ExitStack() as started:
         if prepared.programs is not None:
             own["programs"] = started.enter_context(_program_runner(worker, prepared.programs)).client
@@ -195,6 +240,30 @@ def _end(card: StartedCardProcess, stop_acting: Callable[[], None]) -> None:
     card.client.end(time.monotonic() + 2.0)
     stop_acting()
     card.kill()
+
+
+# ---------------------------------------------------------------- what the mappers say
+
+
+def _why(evidence: Evidence, mappers: Sequence[LoadedMapper]) -> dict[CertificateRef, tuple[str, ...]]:
+    """Ask every mapper, as the account that a login would be, about each certificate that came as far as mapping."""
+    account = getattr(evidence.requested, "name", None)
+    tokens = evidence.card.tokens() if isinstance(evidence.card, CardReport) else ()
+    reports = [report for _module, _slot, token in tokens for report in token.certificates]
+    with acting_as(find_identity(VERIFIER_ACCOUNT)):
+        return {
+            report.ref: tuple(line for each in mappers for line in _why_of(each, read_subject(report.der), account))
+            for report in reports
+            if evidence.about(report.ref).mapping is not None
+        }
+
+
+def _why_of(loaded: LoadedMapper, subject: Subject, account: str | None) -> tuple[str, ...]:
+    try:
+        return tuple(f"{loaded.name}: {line}" for line in loaded.mapper.why(subject, account))
+    except Exception as error:  # noqa: BLE001 - a third party's code
+        return (f"{loaded.name}: cannot say why: {error}",)
+
 
 
 # ---------------------------------------------------------------- for inspect

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from pam_sc.cli.revocation_report import Values, path_lines, path_values
 from pam_sc.decision.card_report import CardReport, CertificateRef, CertificateReport, Failure, TokenReport
@@ -31,7 +31,7 @@ from pam_sc.decision.evidence import (
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Step
 from pam_sc.decision.verdict import Denied, Granted, Needs, Verdict
-from pam_sc.record import record
+from pam_sc.record import field, record
 
 TITLES = {
     Step.REQUEST: "The request is allowed",
@@ -78,6 +78,8 @@ class Rehearsal:
     verdict: Verdict
     problems: tuple[str, ...] = ()
     """Files that the configuration names and that could not be used."""
+    why: Mapping[CertificateRef, tuple[str, ...]] = field(default_factory=dict)
+    """What the mappers say about how they came to their answer, a line each."""
 
 
 def tell_steps(rehearsal: Rehearsal) -> tuple[StepReport, ...]:
@@ -164,11 +166,12 @@ def _tell_certificates(rehearsal: Rehearsal) -> Iterator[str]:
 
 
 def _tell_each(
-    step: Step, tell: Callable[[Rehearsal, CertificateReport], Iterator[str]], *, also_refused: bool = False
-) -> Callable[[Rehearsal], Iterator[str]]:
+    step: Step, tell: Callable[[Rehearsal, CertificateReport], Iterator[str]], *, also_refused: bool = False,
+    of_all: Callable[[Rehearsal, CertificateReport], Iterator[str]] = lambda *_: iter(()),
+) -> Callable[[Rehearsal], Iterator[str]]:  # fmt: skip
     """Make the teller of a step that is taken for each certificate that has come so far.
 
-    With `also_refused` `tell` knows what to say of those too that the step refuses.
+    With `also_refused` `tell` knows what to say of those too that the step refuses; `of_all` adds to both.
     """
 
     def teller(rehearsal: Rehearsal) -> Iterator[str]:
@@ -180,7 +183,7 @@ def _tell_each(
             told = list(tell(rehearsal, report)) if refused is None or also_refused else []
             if refused is not None and not told:
                 told = [refused.reason.value + (f": {refused.detail}" if refused.detail else "")]
-            yield from (f"certificate {at}: {line}" for line in told)
+            yield from (f"certificate {at}: {line}" for line in (*told, *of_all(rehearsal, report)))
 
     return teller
 
@@ -231,6 +234,10 @@ def _tell_mapping(rehearsal: Rehearsal, report: CertificateReport) -> Iterator[s
             yield why
 
 
+def _tell_why(rehearsal: Rehearsal, report: CertificateReport) -> Iterator[str]:
+    yield from rehearsal.why.get(report.ref, ())
+
+
 def _tell_candidate(rehearsal: Rehearsal, report: CertificateReport) -> Iterator[str]:
     if not isinstance(judge(rehearsal, report), Denied | Needs):
         yield _name(rehearsal, report)
@@ -273,7 +280,7 @@ _TELLERS: dict[Step, Callable[[Rehearsal], Iterator[str]]] = {
     Step.SUITABLE: _tell_each(Step.SUITABLE, _tell_suitable),
     Step.PATH: _tell_each(Step.PATH, _tell_path),
     Step.REVOCATION: _tell_each(Step.REVOCATION, _tell_revocation, also_refused=True),
-    Step.MAPPING: _tell_each(Step.MAPPING, _tell_mapping),
+    Step.MAPPING: _tell_each(Step.MAPPING, _tell_mapping, of_all=_tell_why),
     Step.CANDIDATES: _tell_each(Step.CANDIDATES, _tell_candidate),
     Step.PIN: _tell_pin,
     Step.PROOF: _tell_proof,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import enum
 
+from pam_sc.config.notes import NoteKind
 from pam_sc.record import record
 
 
@@ -16,21 +17,6 @@ class Weight(enum.Enum):
     ERROR = "error"
 
 
-class FindingKind(enum.Enum):
-    """What is the matter with a line of another program's configuration, as we read it."""
-
-    DEAD = "dead"
-    """It does nothing, here or there."""
-    UNKNOWN = "unknown"
-    """Nobody knows the key."""
-    UNSAFE = "unsafe"
-    """It would open logins; the safe meaning holds."""
-    DIFFERENT = "different"
-    """It means something else here."""
-    WRONG = "wrong"
-    """It cannot be used at all."""
-
-
 @record
 class Finding:
     """One thing found: how much it matters, where (a file and line, or a key), and what it means."""
@@ -38,6 +24,7 @@ class Finding:
     severity: Weight
     where: str
     text: str
-    kind: FindingKind | None = None
+    kind: NoteKind | None = None
+    """What is the matter with a line of a file in another program's format."""
     line: int | None = None
     """The line of the configuration on which `where` stands, where that is known."""

@@ -63,6 +63,11 @@ def _login(configuration: Configuration) -> Iterator[str]:
                f" {_listed(sorted(account.card_names_user))}; elsewhere such a login is refused.")
     else:
         yield "A user name is always needed: nowhere does the card name the account."
+    if account.privileged_services:
+        yield (f"Files in homes are not believed in {_listed(sorted(account.privileged_services))}, unless a mapper names the"
+               " service.")
+    else:
+        yield "Files in homes are believed in every service, so that a person may give a card to the own account."
 
 
 # ---------------------------------------------------------------- the card
@@ -96,6 +101,13 @@ def _pin(configuration: Configuration) -> Iterator[str]:
     else:
         yield "The last PIN try of a card is never used, so that a login locks no card."
     yield "A card proves itself by signing a fresh challenge, always."
+
+
+def _prompt(configuration: Configuration) -> Iterator[str]:
+    prompt = configuration.prompt
+    called = f"the {prompt.token_type}" if prompt.token_type is not None else "the card by its label"
+    yield f"The question for the PIN names {called}."
+    yield "Beside it nothing is shown." if prompt.quiet else "The person reads why a login was refused."
 
 
 # ---------------------------------------------------------------- trust
@@ -302,4 +314,5 @@ _TOPICS: Mapping[str, Callable[[Configuration], Iterator[str]]] = {
     "revocation": _revocation,
     "mapping": _mapping,
     "pin": _pin,
+    "prompt": _prompt,
 }

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import datetime
 import pwd
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from pam_sc.config.finding import Finding, Weight
 from pam_sc.config.lint_files import check_anchors, check_readable
 from pam_sc.config.lint_revocation import lint_revocation
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
 from pam_sc.decision.policy import Algorithms
-from pam_sc.errors import ConfigError
+from pam_sc.errors import ConfigError, MapperError
 from pam_sc.mapfile_check import check_mapfile
 
 FORBIDDEN_FIRST = ("ptrace", "process_vm_", "pidfd_", "execve", "kill", "tkill", "tgkill", "bpf", "io_uring", "prlimit",
@@ -126,16 +127,28 @@ def _lint_mappers(configuration: Configuration, owners: frozenset[int]) -> Itera
         if isinstance(mapfile, str):
             yield from check_readable(f"mapper[{index}].mapfile", mapfile)
             yield from _lint_mapfile(mapfile, owners, ignore_case=mapper.table.get("ignore_case") is True)
-        elif mapper.name in _NAMES_ITSELF:
+        for service in _believed_for(mapper.table):
+            yield Finding(Weight.WARNING, f"mapper[{index}].believed_for",
+                          f"{service!r}: whoever can write {mapper.name}'s file in a home, every program of that person"
+                          " among them, decides whose card is accepted there")
+        if not isinstance(mapfile, str) and mapper.name in _NAMES_ITSELF:
             yield Finding(Weight.NOTE, f"mapper[{index}].mapfile",
                           f"not set: what the mapper {mapper.name!r} sees is itself the account name, so whoever"
                           " can get such a certificate from a CA you trust can log in")
+
+
+def _believed_for(table: Mapping[str, Any]) -> list[str]:
+    named = table.get("believed_for")
+    return [each for each in named if isinstance(each, str)] if isinstance(named, list) else []
 
 
 def _lint_mapfile(path: str, owners: frozenset[int], *, ignore_case: bool) -> Iterator[Finding]:
     """Each line; that the file cannot be used at all is found where the mappers are made."""
     try:
         problems = check_mapfile(path, owners, ignore_case=ignore_case)
+    except MapperError as error:
+        yield Finding(Weight.ERROR, path, str(error))
+        return
     except ConfigError:
         return
     for problem in problems:

@@ -23,7 +23,7 @@ from pam_sc.record import field, record
 ROOT = "pam_pkcs11"
 DEFAULT_MODULE_BLOCK = "default"
 
-_OURS: OurKeys = {
+OUR_KEYS: OurKeys = {
     "allow_root": (("account", "allow_root"), "flag"),
     "card_names_user": (("account", "card_names_user"), "words"),
     "services": (("account", "services"), "words"),
@@ -78,7 +78,7 @@ def _translate_root(root: Block, notes: Notes, given: Given, exists: Callable[[s
     _read_globals(section)
     read_module(_module_block(root, section, given), exists)
     translate_mappers(root, section)
-    take_our_keys(section, _OURS)
+    take_our_keys(section, OUR_KEYS)
     section.finish()
     _note_what_nobody_says(section)
     for block in root.blocks:

@@ -49,16 +49,19 @@ def _plain(uri: str) -> str:
 def _read_tls(section: Section, table: MapperTable) -> str:
     """Return how the servers are spoken to: "off", "starttls" or "ldaps"."""
     word = (section.word("ssl") or "off").lower()
-    uri = (section.word("uri") or "").lower()
     how = {"tls": "starttls", "on": "ldaps", "ssl": "ldaps", "off": "off"}.get(word)
     if how is None:
         section.note(NoteKind.ERROR, "ssl", f"found {shown(word)}, expected off, tls, on or ssl")
         how = "starttls"
-    if uri and "ldap://" not in uri:
+    schemes = {uri.partition("://")[0].lower() for uri in (section.word("uri") or "").split()}
+    if schemes == {"ldaps"}:
         how = "ldaps"
-    insisted = section.word("tls")
-    how = insisted or how
-    table.put(section, "tls" if insisted else "ssl", "tls", how)
+    elif schemes and how == "ldaps":
+        section.note(NoteKind.ERROR, "uri", f"is no ldaps://, but ssl = {word}; write ldaps:// there, or ssl = tls;")
+    elif len(schemes) > 1 and how == "off":
+        how = "starttls"
+        section.note(NoteKind.DIFFERENT, "ssl", "TLS is spoken with the servers of ldap:// too, as some are of ldaps://")
+    table.put(section, "ssl", "tls", how)
     if how == "off":
         section.note(NoteKind.UNSAFE, "ssl", "nothing proves that a server is the right one, and who stands between can say"
                      " whose certificate it is; set ssl = tls; or ssl = on;")
@@ -67,24 +70,24 @@ def _read_tls(section: Section, table: MapperTable) -> str:
 
 
 def _read_verification(section: Section, table: MapperTable, how: str) -> None:
+    section.dead("the ciphers of this machine's OpenSSL hold", "tls_ciphers")
+    if how == "off":
+        section.dead("counts only with TLS", "tls_cacertfile", "tls_cacertdir", "tls_checkpeer", "tls_verify", "tls_cert",
+                     "tls_key")
+        return
     table.take_word(section, "tls_cacertfile", "ca")
     if section.word("tls_cacertdir"):
-        if table.has("ca"):
-            section.note(NoteKind.DIFFERENT, "tls_cacertdir", "only tls_cacertfile counts")
-        else:
-            table.take_word(section, "tls_cacertdir", "ca")
-    for said, key in (("tls_cert", "client_certificate"), ("tls_key", "client_key")):
-        table.take_word(section, said, key)
-    section.dead("the ciphers of this machine's OpenSSL hold", "tls_ciphers")
+        section.note(NoteKind.DIFFERENT, "tls_cacertdir", "does not count: the CA of the servers is in tls_cacertfile")
+    table.take_word(section, "tls_cert", "client_certificate")
+    table.take_word(section, "tls_key", "client_key")
+    table.take_word(section, "tls_verify", "tls_verify")
     checked = section.number("tls_checkpeer")
-    verify = section.word("tls_verify")
-    if verify:
-        table.put(section, "tls_verify", "tls_verify", verify)
-    if verify == "never":
+    if section.word("tls_verify") == "never":
         section.note(NoteKind.UNSAFE, "tls_verify", "whoever answers as the server is believed")
-    elif checked == 0 and how != "off":
+        return
+    if checked == 0:
         section.note(NoteKind.UNSAFE, "tls_checkpeer", "a server always has to prove who it is; to insist: tls_verify = never;")
-    if how != "off" and verify != "never" and not table.has("ca"):
+    if not table.has("ca"):
         section.note(NoteKind.ERROR, "tls_cacertfile", "is not set, expected the file with the CA of the servers")
 
 

@@ -15,8 +15,17 @@ from pam_sc.config.pam_pkcs11_section import Section, listed, shown
 from pam_sc.config.pam_pkcs11_table import MapperTable, read_mapfile_key
 from pam_sc.config.scconf import Block
 
-_CERT_ITEMS = ("cn", "subject", "kpn", "email", "upn", "uid", "serial")
-_DIGESTS = {"sha": "sha1", "dss": "sha1", "dss1": "sha1"}
+_CERT_ITEMS = {
+    "cn": "cn", "subject": "subject", "kpn": "krb", "email": "mail", "upn": "upn", "uid": "uid", "serial": "serial_number",
+}  # fmt: skip
+_ITEM_FORMS = {
+    "subject": "the subject is written as RFC 4514 says (CN=Alice,O=Example), not with slashes",
+    "serial": "the serial number is written in small hexadecimal digits without colons",
+    "kpn": "the name of Kerberos is read as RFC 4556 says, which pam_pkcs11 cannot",
+}
+_INSIST = "i_know_that_any_trusted_card_opens_this_account"
+_SHA1 = {"sha": "sha1", "dss": "sha1", "dss1": "sha1"}
+_ALGORITHMS = ("sha256", "sha384", "sha512", "sha1")
 
 
 def translate_mappers(root: Block, section: Section) -> None:
@@ -71,13 +80,18 @@ def _translate(name: str, section: Section) -> MapperTable | None:
 def _value(section: Section, table: MapperTable, *, ignore_case: bool = False) -> bool:
     """What most have: a mapfile, and whether case counts."""
     read_mapfile_key(section, table)
+    ignored = section.flag("ignorecase", default=ignore_case)
     if section.has("ignorecase") or ignore_case:
-        table.put(section, "ignorecase", "ignore_case", section.flag("ignorecase", default=ignore_case))
+        table.put(section, "ignorecase", "ignore_case", ignored)
     return True
 
 
 def _subject(section: Section, table: MapperTable) -> bool:
-    return _value(section, table)
+    read_mapfile_key(section, table, is_account=False)
+    table.put(section, "ignorecase", "ignore_case", section.flag("ignorecase", default=False))
+    if not table.has("mapfile"):
+        section.note(NoteKind.ERROR, "mapfile", "is not set: no account has the name of a subject")
+    return True
 
 
 def _mail(section: Section, table: MapperTable) -> bool:
@@ -130,9 +144,11 @@ def _krb(section: Section, table: MapperTable) -> bool:
 
 
 def _digest(section: Section, table: MapperTable) -> bool:
-    read_mapfile_key(section, table, falls_back=False)
+    read_mapfile_key(section, table, is_account=False)
     said = (section.word("algorithm") or "sha1").lower().replace("-", "")
-    algorithm = _DIGESTS.get(said, said)
+    algorithm = _SHA1.get(said, said)
+    if algorithm not in _ALGORITHMS:
+        section.note(NoteKind.ERROR, "algorithm", f"found {shown(said)}, expected {listed(_ALGORITHMS)}")
     table.put(section, "algorithm", "algorithm", algorithm)
     if algorithm == "sha1":
         section.note(NoteKind.DIFFERENT, "algorithm", "sha1 is kept for the mapfile there is; sha256 is what pam_sc uses"
@@ -147,40 +163,46 @@ def _generic(section: Section, table: MapperTable) -> bool:
     _value(section, table)
     item = (section.word("cert_item") or "cn").lower()
     if item not in _CERT_ITEMS:
-        section.note(NoteKind.ERROR, "cert_item", f"found {shown(item)}, expected one of {listed(_CERT_ITEMS)}")
-    table.put(section, "cert_item", "item", item)
+        section.note(NoteKind.ERROR, "cert_item", f"found {shown(item)}, expected one of {listed(tuple(_CERT_ITEMS))}")
+        return True
+    table.put(section, "cert_item", "item", _CERT_ITEMS[item])
+    if item in _ITEM_FORMS:
+        section.note(NoteKind.DIFFERENT, "cert_item", _ITEM_FORMS[item])
     if section.flag("use_getpwent", default=False):
         table.put(section, "use_getpwent", "through_nss", True)
     return True
 
 
 def _pwent(section: Section, table: MapperTable) -> bool:
+    ignored = section.flag("ignorecase", default=False)
     if section.has("ignorecase"):
-        table.put(section, "ignorecase", "ignore_case", section.flag("ignorecase", default=False))
+        table.put(section, "ignorecase", "ignore_case", ignored)
     return True
 
 
 def _in_home(section: Section, table: MapperTable) -> bool:
     section.dead("pam_pkcs11 does not look at it", "keyfile")
-    if section.has("file"):
-        table.put(section, "file", "file", section.word("file"))
-    table.take_words(section, "privileged_services")
-    section.note(NoteKind.DIFFERENT, section.name or "use_mappers", "a file of the account's own is believed in programs with"
-                 " privilege, such as sudo, only where privileged_services of this block names them", section.line)
+    table.take_word(section, "file", "file")
+    table.take_words(section, "believed_for")
+    if section.flag("scan_homes", default=False):
+        table.put(section, "scan_homes", "scan_homes", True)
+    section.note(NoteKind.DIFFERENT, section.name or "use_mappers", "a file in a home is not believed in sudo, su and their like"
+                 " (believed_for = sudo; changes that), and without a user name no home is searched (scan_homes = true;)",
+                 section.line)
     return True
 
 
 def _null(section: Section, table: MapperTable) -> bool:
     matches = section.flag("default_match", default=False)
     user = section.word("default_user") or "nobody"
-    if section.word("anybody") == "allow" and matches:
-        table.put(section, "default_user", "account", user)
-        table.put(section, "anybody", "anybody", "allow")
-        section.note(NoteKind.UNSAFE, "anybody", f"every card that is trusted logs in as {shown(user)}")
+    if section.flag(_INSIST, default=False) and matches:
+        table.put(section, "default_user", "any_card_is", user)
+        table.put(section, _INSIST, _INSIST, True)
+        section.note(NoteKind.UNSAFE, _INSIST, f"every card that is trusted logs in as {shown(user)}")
         return True
     if matches:
         section.note(NoteKind.UNSAFE, "default_match", f"every card would log in as {shown(user)}; the mapper null is left out"
-                     " unless its block insists: anybody = allow;")
+                     " unless its block insists: " + _INSIST + " = true;")
     else:
         section.note(NoteKind.DIFFERENT, section.name or "use_mappers", "the mapper null maps nothing and is left out;"
                      f" pam_pkcs11 logs a card in as {shown(user)} where no name was given", section.line)

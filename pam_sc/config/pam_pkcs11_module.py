@@ -18,7 +18,7 @@ _REVOCATION = frozenset({"crl_online", "crl_offline", "crl_auto", "ocsp_on"})
 _NETWORK = frozenset({"crl_online", "crl_auto", "ocsp_on"})
 _PREFIX = "file://"
 
-_OURS: OurKeys = {
+OUR_KEYS: OurKeys = {
     "allow": ((*_MODULE, "allow"), "words"),
     "intermediates": (("trust", "intermediates"), "word"),
     "algorithms": (("trust", "algorithms"), "word"),
@@ -52,7 +52,7 @@ def read_module(section: Section, exists: Callable[[str], bool]) -> None:
         section.put(("prompt", "token_type"), section.word("token_type"), "token_type")
     section.dead("nobody reads it", "description", "crl_policy")
     section.dead("the module runs in a process of its own, which has one thread", "support_threads")
-    take_our_keys(section, _OURS)
+    take_our_keys(section, OUR_KEYS)
     section.finish()
 
 
@@ -96,8 +96,8 @@ def _read_slot(section: Section) -> None:
     elif number is not None and number < -1:
         section.note(NoteKind.ERROR, "slot_num", f"found {number}, expected 0 or the number of a slot")
     else:
-        for key in ("slot_description", "slot_num"):
-            if section.has(key):
+        for key, value in (("slot_description", prefix), ("slot_num", number)):
+            if value is not None:
                 section.note(NoteKind.DIFFERENT, key, "every token counts; pam_pkcs11 looks at the first alone")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from pam_sc.config.notes import Note, NoteKind
 from pam_sc.config.scconf import Block, Item
@@ -42,7 +43,7 @@ class Notes:
     def put(self, path: KeyPath, value: Parsed, line: int) -> None:
         """Put a value into the tree, and remember its line. Tables and arrays around it are made."""
         at: Parsed = self.tree
-        for part, following in zip(path, path[1:], strict=False):
+        for part, following in pairwise(path):
             fresh: Parsed = [] if isinstance(following, int) else {}
             if isinstance(part, int):
                 at += [fresh] if part == len(at) else []

@@ -46,10 +46,13 @@ class MapperTable:
             notes.put(("mapper", index, key), value, line)
 
 
-def read_mapfile_key(section: Section, table: MapperTable, *, falls_back: bool = True) -> None:
-    """Set `mapfile` and `unlisted`. Without our `unlisted` the file is an allow-list, which the peer's is not."""
+def read_mapfile_key(section: Section, table: MapperTable, *, is_account: bool = True) -> None:
+    """Set `mapfile` and `unlisted`. Without our `unlisted` the file is an allow-list, which the peer's is not.
+
+    `is_account`: a value can be the name of an account by itself, so that there is something to fall back to.
+    """
     url = section.word("mapfile")
-    unlisted = section.word("unlisted")
+    unlisted = section.word("unlisted") if is_account else None
     if not url or url.lower() == "none":
         return
     path = url.removeprefix(_FILE)
@@ -64,6 +67,6 @@ def read_mapfile_key(section: Section, table: MapperTable, *, falls_back: bool =
         table.put(section, "unlisted", "unlisted", unlisted)
     if unlisted == "same":
         section.note(NoteKind.UNSAFE, "unlisted", "what the mapfile does not list is taken as the account's name itself")
-    elif falls_back:
+    elif is_account and not unlisted:
         section.note(NoteKind.UNSAFE, "mapfile", "only what the file lists maps; pam_pkcs11 takes what it does not list as the"
                      " account's name itself; to insist: unlisted = same;")

@@ -126,7 +126,7 @@ class _Parser:
             items.append(self._item(first, self._take()))
         else:
             expected = "{" if labels else "= and a value, or {"
-            raise self._fail(self._next if not labels else labels[0], f"{expected} after {ascii(first.text[:40])}")
+            raise self._fail(self._next if not labels else labels[0], f"{expected} after {first.text[:40]!a}")
 
     def _item(self, key: Token, equals: Token) -> Item:
         name = key.text.lower()

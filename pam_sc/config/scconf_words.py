@@ -48,12 +48,10 @@ def split_words(text: str, path: str) -> Iterator[Token]:
     """Yield the words and marks of a text in order; ConfigError for what is none."""
     if len(text) > TEXT_MAX:
         raise ConfigError(f"{path}: found {len(text)} characters, expected at most {TEXT_MAX}")
-    count = 0
     for line, content in enumerate(text.split("\n"), 1):
         if not _TEXT.fullmatch(content):
             raise ConfigError(f"{path}:{line}: found a control character")
-    for token in _split(text, path):
-        count += 1
+    for count, token in enumerate(_split(text, path), 1):
         if count > WORDS_MAX:
             raise ConfigError(f"{path}:{token.line}: found more than {WORDS_MAX} words")
         yield token

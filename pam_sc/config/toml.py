@@ -70,12 +70,23 @@ def build(
 
     `notes` and `places` are what is known of a file in the peer's format.
     """
+    configuration = replace(read_tree(path, tree, explain, places), notes=notes, places=places or {})
+    _require_safe_modules(configuration, trusted_uids)
+    return configuration
+
+
+def read_tree(
+    path: str,
+    tree: Mapping[str, Any],
+    explain: Callable[[MismatchError], str],
+    places: Mapping[str, str] | None = None,
+) -> Configuration:
+    """The same without a look at the files that it names: for a configuration that no login uses yet."""
     try:
-        configuration = replace(_build(path, SCHEMA.read(tree, ())), notes=notes, places=places or {})
+        configuration = _build(path, SCHEMA.read(tree, ()), places or {})
         _require_sense(configuration)
     except MismatchError as mismatch:
         raise ConfigError(explain(mismatch)) from None
-    _require_safe_modules(configuration, trusted_uids)
     return configuration
 
 
@@ -83,6 +94,8 @@ def build(
 
 
 def _require_our_format(path: str) -> None:
+    if not path.startswith("/"):
+        raise ConfigError(f"cannot use the configuration {path!r}: expected an absolute path")
     if not path.endswith(".toml"):
         expected = "expected a name that ends in .toml, or in .conf for the format of pam_pkcs11"
         raise ConfigError(f"cannot use the configuration {path!r}: {expected}")
@@ -123,7 +136,7 @@ def _lines(text: str, path: KeyPath) -> list[int | None]:
 # ---------------------------------------------------------------- the values
 
 
-def _build(path: str, read: Mapping[str, Any]) -> Configuration:
+def _build(path: str, read: Mapping[str, Any], places: Mapping[str, str]) -> Configuration:
     return Configuration(
         source=path,
         card_required=read.get("card") == "required",
@@ -133,7 +146,7 @@ def _build(path: str, read: Mapping[str, Any]) -> Configuration:
         account=_account(read.get("account", {})),
         pin=PinSettings(**read.get("pin", {})),
         prompt=PromptSettings(**read.get("prompt", {})),
-        mappers=tuple(_mapper(path, index, table) for index, table in enumerate(read["mapper"])),
+        mappers=tuple(_mapper(path, index, table, places) for index, table in enumerate(read["mapper"])),
     )
 
 
@@ -208,9 +221,10 @@ def _account(read: Mapping[str, Any]) -> AccountSettings:
     )
 
 
-def _mapper(path: str, index: int, read: Mapping[str, Any]) -> MapperSettings:
+def _mapper(path: str, index: int, read: Mapping[str, Any], places: Mapping[str, str]) -> MapperSettings:
     table = {key: value for key, value in read.items() if key != "name"}
-    return MapperSettings(name=read["name"], table=table, where=f"{path}: mapper[{index}]")
+    where = f"mapper[{index}]"
+    return MapperSettings(name=read["name"], table=table, where=f"{places.get(where, path)}: {where}")
 
 
 # ---------------------------------------------------------------- what no single key can say

@@ -2,7 +2,8 @@
 """The subjectAltName of a certificate (RFC 5280, section 4.2.1.6) as mappers see it: each name with its kind. Pure.
 
 A name that could be taken for another one (NUL, control or invisible characters, malformed DER) stays in the list with
-what is wrong with it; nothing is repaired. Names of kinds that nobody maps by are listed by their kind alone.
+what is wrong with it; nothing is repaired. A subjectAltName that cannot be read at all makes the whole certificate
+unreadable: the library reads all of it or nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import enum
 
 from cryptography import x509
 
-from pam_sc.decision.der import body
+from pam_sc.decision.der import UTF8_STRING, body
 from pam_sc.decision.distinguished_name import DistinguishedName, read_name, unusable_because
 from pam_sc.decision.evidence import Unparsable
 from pam_sc.decision.kerberos import KRB5_PRINCIPAL_NAME, KerberosPrincipal, read_principal
@@ -19,7 +20,6 @@ from pam_sc.decision.parsing import read_strictly
 from pam_sc.record import field, record
 
 USER_PRINCIPAL_NAME = "1.3.6.1.4.1.311.20.2.3"
-_UTF8_STRING = 0x0C
 
 
 class NameKind(enum.Enum):
@@ -113,6 +113,6 @@ def _kerberos(oid: str, der: bytes) -> AlternativeName:
 
 
 def _utf8(der: bytes) -> str:
-    if der[0] != _UTF8_STRING:
+    if der[0] != UTF8_STRING:
         raise ValueError(f"found tag {der[0]:#04x}, expected a UTF8String")
     return body(der).decode("utf-8")

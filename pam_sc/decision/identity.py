@@ -15,7 +15,13 @@ from cryptography import x509
 from pam_sc.decision.alternative_names import AlternativeName, NameKind, read_alternative_names
 from pam_sc.decision.certificate import read_facts
 from pam_sc.decision.der import body, children, read_oid
-from pam_sc.decision.distinguished_name import VALUE_MAX, DistinguishedName, attribute_label, read_name
+from pam_sc.decision.distinguished_name import (
+    UNIQUE_IDENTIFIER,
+    VALUE_MAX,
+    DistinguishedName,
+    attribute_label,
+    read_name,
+)
 from pam_sc.decision.evidence import CertificateFacts, Unparsable
 from pam_sc.decision.kerberos import KerberosPrincipal
 from pam_sc.decision.parsing import clean, parse_certificate, read_extension, read_strictly
@@ -23,7 +29,6 @@ from pam_sc.record import field, record
 
 COMMON_NAME = "2.5.4.3"
 USER_ID = "0.9.2342.19200300.100.1.1"
-UNIQUE_IDENTIFIER = "2.5.4.45"
 _EXTENSIONS = 0xA3
 """The tag of `extensions` in TBSCertificate."""
 
@@ -50,6 +55,8 @@ class Subject:
     issuer: DistinguishedName = field(default_factory=DistinguishedName)
     alternative_names: tuple[AlternativeName, ...] = ()
     """The usable ones."""
+    unusable_names: tuple[AlternativeName, ...] = field(default_factory=tuple, repr=False)
+    """The others, for those that ask whether all are as they should be. Their values are for nothing else."""
     extensions: tuple[Extension, ...] = ()
     facts: CertificateFacts | None = None
     """Serial number, key, usages, hash: what deciding knows. None where it could not be read."""
@@ -118,6 +125,7 @@ def _subject(der: bytes) -> Subject:
         subject=subject,
         issuer=read_name(certificate.issuer),
         alternative_names=tuple(each for each in names if each.problem is None),
+        unusable_names=tuple(each for each in names if each.problem is not None),
         extensions=tuple(_extensions(certificate)),
         facts=facts if isinstance(facts, CertificateFacts) else None,
         unusable=tuple(_unusable(subject, names)),

@@ -7,6 +7,7 @@ a log or a terminal before `clean` has seen it.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from typing import TypeVar
@@ -20,6 +21,10 @@ E = TypeVar("E", bound=x509.ExtensionType)
 
 SERIAL_BITS_MAX = 160
 """RFC 5280, section 4.1.2.2: at most 20 octets, of which the first bit is the sign. Real ones use that bit too."""
+
+_FILLER = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 _WHY_MAX = 200
 _TEXT_MAX = 512
@@ -66,13 +71,16 @@ def name_text(name: x509.Name) -> str:
 
 def clean(text: str, longest: int = _TEXT_MAX) -> str:
     """The text with every character escaped that could steer a terminal or a log, and cut where it is too long."""
-    escaped = "".join(each if each.isprintable() else _escape(each) for each in text[:longest])
+    escaped = "".join(_escape(each) if hidden_characters(each) else each for each in text[:longest])
     return escaped if len(text) <= longest else escaped + "..."
 
 
 def hidden_characters(text: str) -> bool:
-    """Say whether any character is not plainly visible: controls, bidi and other format, odd spaces, surrogates."""
-    return not text.isprintable()
+    """Say whether any character is not plainly visible: controls, bidi and other format, odd spaces, surrogates, fillers.
+
+    The fillers: what Unicode lets a reader leave out (Default_Ignorable_Code_Point) though it is no control character.
+    """
+    return not text.isprintable() or (not text.isascii() and _FILLER.search(text) is not None)
 
 
 def _escape(character: str) -> str:

@@ -111,6 +111,13 @@ class Reason(enum.Enum):
     MAPPED_TO_SEVERAL = "mapped-to-several"
     MAPPED_ACCOUNT_UNKNOWN = "mapped-account-unknown"
     MAPPER_FAILED = "mapper-failed"
+    DIRECTORY_UNREACHABLE = "directory-unreachable"
+    DIRECTORY_TIMEOUT = "directory-timeout"
+    DIRECTORY_TLS_FAILED = "directory-tls-failed"
+    DIRECTORY_BIND_REFUSED = "directory-bind-refused"
+    DIRECTORY_REFERRAL = "directory-referral"
+    DIRECTORY_SEVERAL_ENTRIES = "directory-several-entries"
+    DIRECTORY_ANSWER_UNUSABLE = "directory-answer-unusable"
     HOME_FILE_NOT_BELIEVED = "home-file-not-believed"
     PROGRAM_FAILED = "program-failed"
     PROGRAM_TIMEOUT = "program-timeout"
@@ -159,6 +166,7 @@ class ReasonRow:
 
 
 _REJECTED = "The card was not accepted"
+_NO_DIRECTORY = "The directory could not be asked"
 
 REASONS: dict[Reason, ReasonRow] = {
     Reason.CONFIGURATION_UNUSABLE: ReasonRow(
@@ -339,6 +347,34 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.MAPPER_FAILED: ReasonRow(
         Step.MAPPING, PamCode.AUTH_ERR, Severity.ERROR,
         "Card login failed", "a mapper could not answer; run: pam-sc check-config",
+    ),
+    Reason.DIRECTORY_UNREACHABLE: ReasonRow(
+        Step.MAPPING, PamCode.AUTH_ERR, Severity.ERROR,
+        _NO_DIRECTORY, "check that the servers of the mapper's uri run, and that this machine reaches their ports",
+    ),
+    Reason.DIRECTORY_TIMEOUT: ReasonRow(
+        Step.MAPPING, PamCode.AUTH_ERR, Severity.ERROR,
+        _NO_DIRECTORY, "the directory was too slow: connect_timeout and search_timeout of the mapper, an index for its filter",
+    ),
+    Reason.DIRECTORY_TLS_FAILED: ReasonRow(
+        Step.MAPPING, PamCode.AUTH_ERR, Severity.ERROR,
+        _NO_DIRECTORY, "the server did not prove who it is: compare its certificate with the mapper's ca and uri",
+    ),
+    Reason.DIRECTORY_BIND_REFUSED: ReasonRow(
+        Step.MAPPING, PamCode.AUTH_ERR, Severity.ERROR,
+        _NO_DIRECTORY, "check bind_dn and password_file of the mapper, or its client certificate",
+    ),
+    Reason.DIRECTORY_REFERRAL: ReasonRow(
+        Step.MAPPING, PamCode.AUTH_ERR, Severity.ERROR,
+        _NO_DIRECTORY, "the directory sends elsewhere, which is not followed: name that server in uri, or a base that it holds",
+    ),
+    Reason.DIRECTORY_SEVERAL_ENTRIES: ReasonRow(
+        Step.MAPPING, PamCode.AUTH_ERR, Severity.WARNING,
+        _REJECTED, "more than one entry fits, and none is picked: narrow the mapper's filter or base",
+    ),
+    Reason.DIRECTORY_ANSWER_UNUSABLE: ReasonRow(
+        Step.MAPPING, PamCode.AUTH_ERR, Severity.ERROR,
+        _NO_DIRECTORY, "the log line says what is wrong: a base that does not exist, a filter, a right, or the size of an entry",
     ),
     Reason.HOME_FILE_NOT_BELIEVED: ReasonRow(
         Step.MAPPING, PamCode.AUTH_ERR, Severity.WARNING,

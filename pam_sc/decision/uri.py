@@ -11,6 +11,7 @@ import re
 
 from pam_sc.decision.policy import TokenSelector
 from pam_sc.errors import ConfigError
+from pam_sc.record import replace
 
 _SCHEME = "pkcs11:"
 _TEXTS = {
@@ -46,7 +47,8 @@ def parse_token_uri(text: str) -> TokenSelector:
             raise _refused(text, f"attribute {name!r} stands twice")
         given[name] = value
     slot_id = _slot_id(text, given.pop("slot-id", None))
-    return TokenSelector(text=text, slot_id=slot_id, **{_TEXTS[name]: value for name, value in given.items()})
+    texts = {_TEXTS[name]: value for name, value in given.items()}
+    return replace(TokenSelector(text=text, slot_id=slot_id), **texts)
 
 
 def _require_no_pin(text: str) -> None:

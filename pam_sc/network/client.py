@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The verifier's end of the network channel: what is wanted goes out, capped bytes or a reason come back.
 
-Nothing that the network or the network process does raises here: it is a TransferFailed. What was fetched is not looked
-at. In a login this starts nothing; only the command line, where no supervisor does it, starts a network process here.
+Nothing that the network or the network process does raises here: it is a TransferFailed, or Refused. What was fetched
+is not looked at. In a login this starts nothing; only the command line, where no supervisor does it, starts a network
+process here.
 """
 
 from __future__ import annotations
@@ -17,11 +18,25 @@ from types import TracebackType
 from typing import Self
 
 from pam_sc.children import end_child, start_child
+from pam_sc.decision.reasons import Reason
 from pam_sc.errors import ChannelClosed, ConfigError, DeadlineExceeded, ProtocolError
-from pam_sc.frames import Channel
+from pam_sc.frames import Channel, Frame
 from pam_sc.network.account import NETWORK_ACCOUNT
 from pam_sc.network.arrivals import Arrivals
-from pam_sc.network.messages import NETWORK_PAYLOAD_MAX, Order, Unusable, cancel_frame, order_frame, read_answer
+from pam_sc.network.messages import (
+    NETWORK_PAYLOAD_MAX,
+    Done,
+    Failed,
+    Head,
+    Order,
+    Piece,
+    Unusable,
+    cancel_frame,
+    order_frame,
+    read_answer,
+)
+from pam_sc.network.search_messages import Entry, Refused, SearchOrder, read_search_answer, search_frame
+from pam_sc.services import DirectoryEntry, DirectorySearch
 from pam_sc.transfer import Outcome, Transfer
 
 __all__ = ["NetworkClient", "StartedNetworkProcess", "start_network_process"]
@@ -45,6 +60,8 @@ class NetworkClient:
         self._channel = Channel(sock, NETWORK_PAYLOAD_MAX)
         self._next = 1
         self._lost: str | None = None
+        self._searches: set[int] = set()
+        """Numbers of searches, to know what is said late about one that was given up."""
 
     def transfer(  # noqa: PLR0913 - each is a limit or a listener of its own, by keyword
         self, wanted: Sequence[Transfer], deadline: float, *, proxy: str | None = None, loopback: bool = False,
@@ -79,6 +96,43 @@ class NetworkClient:
             arrivals.fail_rest(self._lost)
         return arrivals.outcomes()
 
+    def search(self, wanted: DirectorySearch, deadline: float) -> tuple[DirectoryEntry, ...] | Refused:
+        """Search a directory; the entries, or why there is no answer. Raises nothing."""
+        deadline = min(deadline, time.monotonic() + _LONGEST_S)
+        number = self._next
+        self._next += 1
+        self._searches.add(number)
+        try:
+            frame = search_frame(SearchOrder(number=number, search=wanted, end_ms=max(0, int(deadline * 1000))))
+        except ProtocolError as error:
+            return Refused(number, Reason.DIRECTORY_ANSWER_UNUSABLE, f"it cannot be asked for: {error}")
+        try:
+            if self._lost is None:
+                return self._searched(number, frame, wanted, deadline)
+        except DeadlineExceeded:
+            self._cancel([number])
+            return Refused(number, Reason.DIRECTORY_TIMEOUT, TIME_OVER)
+        except ProtocolError as error:
+            self._lost = f"the network process is lost: {error}"
+        return Refused(number, Reason.DIRECTORY_UNREACHABLE, self._lost or "")
+
+    def _searched(
+        self, number: int, order: Frame, wanted: DirectorySearch, deadline: float
+    ) -> tuple[DirectoryEntry, ...] | Refused:
+        entries: list[DirectoryEntry] = []
+        self._send_frame(order, deadline)
+        while True:
+            answer = self._next_answer(deadline)
+            if 0 < answer.number < number:
+                continue  # about something that was given up
+            if answer.number == number and isinstance(answer, Refused):
+                return answer
+            if answer.number == number and isinstance(answer, Done) and answer.size == len(entries):
+                return tuple(entries)
+            if answer.number != number or not isinstance(answer, Entry) or len(entries) == wanted.entries_max:
+                raise ProtocolError("network message is out of turn: nothing like it was asked for")
+            entries.append(answer.entry)
+
     def fileno(self) -> int:
         """The channel's descriptor, for poll."""
         return self._channel.fileno()
@@ -104,15 +158,28 @@ class NetworkClient:
         if deadline <= time.monotonic():
             raise DeadlineExceeded(TIME_OVER)
         arrivals.out.add(number)
+        self._send_frame(frame, deadline)
+
+    def _send_frame(self, frame: Frame, deadline: float) -> None:
         try:
             self._channel.send(frame, deadline)
         except DeadlineExceeded as error:  # perhaps half of it
             raise ProtocolError("it took no order in time") from error
         except ChannelClosed:
-            self._receive(arrivals, deadline)  # it may have said why
+            self._next_answer(deadline)  # it may have said why
             raise
 
     def _receive(self, arrivals: Arrivals, deadline: float) -> None:
+        answer = self._next_answer(deadline)
+        if answer.number in self._searches:
+            return  # given up before
+        if isinstance(answer, Entry | Refused):
+            raise ProtocolError("network message is out of turn: about a search, which nobody ordered")
+        given_up = arrivals.add(answer)
+        if given_up is not None:
+            self._cancel([given_up])
+
+    def _next_answer(self, deadline: float) -> Head | Piece | Done | Failed | Entry | Refused:
         poller = select.poll()
         poller.register(self._channel.fileno(), select.POLLIN)
         if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
@@ -121,12 +188,10 @@ class NetworkClient:
             frame = self._channel.receive(max(deadline, time.monotonic() + _FRAME_S))
         except DeadlineExceeded as error:  # in the middle of a frame
             raise ProtocolError("it did not finish a message") from error
-        answer = read_answer(frame)
+        answer = read_search_answer(frame) or read_answer(frame)
         if isinstance(answer, Unusable):
             raise ProtocolError(answer.why)
-        given_up = arrivals.add(answer)
-        if given_up is not None:
-            self._cancel([given_up])
+        return answer
 
     def _cancel(self, numbers: Sequence[int]) -> None:
         """Tell the network process what nobody waits for; if that fails, it is lost, which the next call says."""

@@ -11,25 +11,43 @@ import functools
 import socket
 import ssl
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pam_sc.errors import TransferError
 from pam_sc.network.addresses import refusal, refused_class
-from pam_sc.network.job import Job
 
 Address = tuple[socket.AddressFamily, tuple[Any, ...]]
 """Family and what connect() takes; the first of that is the address as text."""
 
 
-def connect(host: str, port: int, job: Job, *, anywhere: bool) -> socket.socket:
+class UnresolvedError(TransferError):
+    """No name server knows an address of the host, or none answers."""
+
+
+class Timed(Protocol):
+    """What has its time and takes care of its sockets: a job, or a part of one."""
+
+    def remaining(self) -> float:
+        """Return the seconds that are left, more than 0, or raise."""
+
+    def use(self, sock: socket.socket) -> None:
+        """Work on this socket from now on, or raise where there is no time left."""
+
+
+def connect(host: str, port: int, job: Timed, *, anywhere: bool) -> socket.socket:
     """Connect to a host, or raise TransferError or OSError. `anywhere`: the address is not checked."""
     job.remaining()
+    addresses = look_up(host, port)
+    return first_that_answers(addresses if anywhere else _allowed(addresses), job)
+
+
+def look_up(host: str, port: int) -> list[Address]:
+    """Return the addresses of a host; takes as long as the name servers like."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise TransferError("the name of its server cannot be resolved") from error
-    addresses: list[Address] = [(family, address) for family, _, _, _, address in found]
-    return _first_that_answers(addresses if anywhere else _allowed(addresses), job)
+        raise UnresolvedError("the name of its server cannot be resolved") from error
+    return [(family, address) for family, _, _, _, address in found]
 
 
 def _allowed(addresses: Sequence[Address]) -> list[Address]:
@@ -41,7 +59,8 @@ def _allowed(addresses: Sequence[Address]) -> list[Address]:
     return allowed
 
 
-def _first_that_answers(addresses: Sequence[Address], job: Job) -> socket.socket:
+def first_that_answers(addresses: Sequence[Address], job: Timed) -> socket.socket:
+    """Connect to one of these, each with its share of the time, or raise what the last one raised."""
     for left in range(len(addresses), 0, -1):
         family, address = addresses[len(addresses) - left]
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -64,9 +83,9 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-def secured(sock: socket.socket, host: str, job: Job) -> ssl.SSLSocket:
-    """Speak TLS on a connection, with a server that proves to be `host`."""
+def secured(sock: socket.socket, host: str, job: Timed, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
+    """Speak TLS on a connection, with a server that proves to be `host`; with the machine's CAs unless a context is given."""
     sock.settimeout(job.remaining())
-    wrapped = tls_context().wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False)
+    wrapped = (context or tls_context()).wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False)
     job.use(wrapped)
     return wrapped

@@ -8,10 +8,26 @@ out of its bounds is a ProtocolError. Nothing here knows what a body means.
 from __future__ import annotations
 
 import enum
-import struct
 
 from pam_sc.errors import ProtocolError
 from pam_sc.frames import Frame
+from pam_sc.network.wire import (
+    MAX_HEADER,
+    MAX_WHY,
+    U32,
+    U64,
+    about,
+    ascii_bytes,
+    fields_of,
+    packed,
+    read_flags,
+    read_optional,
+    read_size,
+    read_text,
+    read_u32,
+    read_u64,
+    shortened,
+)
 from pam_sc.record import field, record
 from pam_sc.transfer import Transfer
 
@@ -19,11 +35,6 @@ NETWORK_PAYLOAD_MAX = 128 * 1024
 PIECE_MAX = 64 * 1024
 MAX_URL = 4096
 MAX_BODY = 64 * 1024
-MAX_HEADER = 1024
-"""Of an ETag, a Last-Modified, a Content-Type."""
-MAX_WHY = 512
-MAX_BYTES = 1 << 40
-_U32, _U64 = struct.Struct(">I"), struct.Struct(">Q")
 _CONFIGURED, _LOOPBACK, _BODY, _ETAG, _LAST_MODIFIED = 1, 2, 4, 8, 16
 _NOT_MODIFIED = 1
 
@@ -33,11 +44,14 @@ class Kind(enum.IntEnum):
 
     TRANSFER = 0x01
     CANCEL = 0x02
+    SEARCH = 0x03
     HEAD = 0x81
     PIECE = 0x82
     DONE = 0x83
     FAILED = 0x84
     UNUSABLE = 0x85
+    ENTRY = 0x86
+    REFUSED = 0x87
 
 
 @record(kw_only=True)
@@ -106,9 +120,9 @@ def order_frame(order: Order) -> Frame:
         | (_LAST_MODIFIED if wanted.last_modified is not None else 0)
     )
     frame = Frame(Kind.TRANSFER, (
-        _U32.pack(order.number), bytes([flags]), _packed(_U64, order.end_ms), _packed(_U32, order.limit_ms),
-        _packed(_U64, wanted.max_bytes), _ascii(wanted.url), wanted.body or b"", _ascii(wanted.content_type),
-        _ascii(wanted.etag or ""), _ascii(wanted.last_modified or ""), _ascii(order.proxy or ""),
+        U32.pack(order.number), bytes([flags]), packed(U64, order.end_ms), packed(U32, order.limit_ms),
+        packed(U64, wanted.max_bytes), ascii_bytes(wanted.url), wanted.body or b"", ascii_bytes(wanted.content_type),
+        ascii_bytes(wanted.etag or ""), ascii_bytes(wanted.last_modified or ""), ascii_bytes(order.proxy or ""),
     ))
     read_order(frame)  # what we send is what the other end takes
     return frame
@@ -116,30 +130,30 @@ def order_frame(order: Order) -> Frame:
 
 def read_order(frame: Frame) -> Order:
     """Read TRANSFER, or raise ProtocolError."""
-    number, flag, end, limit, most, url, body, content_type, etag, modified, proxy = _fields(frame, Kind.TRANSFER, 11)
-    flags = _small(flag, 31)
+    number, flag, end, limit, most, url, body, content_type, etag, modified, proxy = fields_of(frame, Kind.TRANSFER, 11)
+    flags = read_flags(flag, 31)
     if len(body) > MAX_BODY or (body and not flags & _BODY):
         raise ProtocolError(f"network message is malformed: a body of {len(body)} bytes, at most {MAX_BODY}")
     return Order(
-        number=_u32(number),
+        number=read_u32(number),
         transfer=Transfer(
-            url=_text(url, MAX_URL), body=body if flags & _BODY else None, content_type=_text(content_type, MAX_HEADER),
-            etag=_optional(etag, flags & _ETAG), last_modified=_optional(modified, flags & _LAST_MODIFIED),
-            max_bytes=_size(most), configured=bool(flags & _CONFIGURED),
+            url=read_text(url, MAX_URL), body=body if flags & _BODY else None, content_type=read_text(content_type, MAX_HEADER),
+            etag=read_optional(etag, flags & _ETAG), last_modified=read_optional(modified, flags & _LAST_MODIFIED),
+            max_bytes=read_size(most), configured=bool(flags & _CONFIGURED),
         ),
-        end_ms=_u64(end), limit_ms=_u32(limit), proxy=_text(proxy, MAX_URL) or None, loopback=bool(flags & _LOOPBACK),
+        end_ms=read_u64(end), limit_ms=read_u32(limit), proxy=read_text(proxy, MAX_URL) or None, loopback=bool(flags & _LOOPBACK),
     )
 
 
 def cancel_frame(number: int) -> Frame:
     """Return CANCEL: nobody waits for this transfer any longer."""
-    return Frame(Kind.CANCEL, (_U32.pack(number),))
+    return Frame(Kind.CANCEL, (U32.pack(number),))
 
 
 def read_cancel(frame: Frame) -> int:
     """Read CANCEL, or raise ProtocolError."""
-    (number,) = _fields(frame, Kind.CANCEL, 1)
-    return _u32(number)
+    (number,) = fields_of(frame, Kind.CANCEL, 1)
+    return read_u32(number)
 
 
 def answer_frame(answer: Answer) -> Frame:
@@ -148,15 +162,15 @@ def answer_frame(answer: Answer) -> Frame:
         case Head(number=number, not_modified=not_modified, etag=etag, last_modified=modified):
             flags = (_NOT_MODIFIED if not_modified else 0) | (0 if etag is None else _ETAG)
             flags |= 0 if modified is None else _LAST_MODIFIED
-            frame = _about(Kind.HEAD, number, bytes([flags]), _ascii(etag or ""), _ascii(modified or ""))
+            frame = about(Kind.HEAD, number, bytes([flags]), ascii_bytes(etag or ""), ascii_bytes(modified or ""))
         case Piece(number, data):
-            frame = _about(Kind.PIECE, number, data)
+            frame = about(Kind.PIECE, number, data)
         case Done(number, size):
-            frame = _about(Kind.DONE, number, _packed(_U64, size))
+            frame = about(Kind.DONE, number, packed(U64, size))
         case Failed(number, why):
-            frame = _about(Kind.FAILED, number, _shortened(why))
+            frame = about(Kind.FAILED, number, shortened(why))
         case Unusable(why):
-            frame = Frame(Kind.UNUSABLE, (_shortened(why),))
+            frame = Frame(Kind.UNUSABLE, (shortened(why),))
     read_answer(frame)
     return frame
 
@@ -165,25 +179,25 @@ def read_answer(frame: Frame) -> Answer:
     """Read what the network process says, or raise ProtocolError."""
     match frame.type:
         case Kind.HEAD:
-            number, flag, etag, modified = _fields(frame, Kind.HEAD, 4)
-            flags = _small(flag, _NOT_MODIFIED | _ETAG | _LAST_MODIFIED)
+            number, flag, etag, modified = fields_of(frame, Kind.HEAD, 4)
+            flags = read_flags(flag, _NOT_MODIFIED | _ETAG | _LAST_MODIFIED)
             return Head(
-                number=_u32(number), not_modified=bool(flags & _NOT_MODIFIED), etag=_optional(etag, flags & _ETAG),
-                last_modified=_optional(modified, flags & _LAST_MODIFIED),
+                number=read_u32(number), not_modified=bool(flags & _NOT_MODIFIED), etag=read_optional(etag, flags & _ETAG),
+                last_modified=read_optional(modified, flags & _LAST_MODIFIED),
             )
         case Kind.PIECE:
-            number, data = _fields(frame, Kind.PIECE, 2)
+            number, data = fields_of(frame, Kind.PIECE, 2)
             if not 0 < len(data) <= PIECE_MAX:
                 raise ProtocolError(f"network message is malformed: a piece of {len(data)} bytes, at most {PIECE_MAX}")
-            return Piece(_u32(number), data)
+            return Piece(read_u32(number), data)
         case Kind.DONE:
-            number, size = _fields(frame, Kind.DONE, 2)
-            return Done(_u32(number), _size(size))
+            number, size = fields_of(frame, Kind.DONE, 2)
+            return Done(read_u32(number), read_size(size))
         case Kind.FAILED:
-            number, why = _fields(frame, Kind.FAILED, 2)
-            return Failed(_u32(number), _text(why, MAX_WHY))
+            number, why = fields_of(frame, Kind.FAILED, 2)
+            return Failed(read_u32(number), read_text(why, MAX_WHY))
         case Kind.UNUSABLE:
-            return Unusable(_text(_fields(frame, Kind.UNUSABLE, 1)[0], MAX_WHY))
+            return Unusable(read_text(fields_of(frame, Kind.UNUSABLE, 1)[0], MAX_WHY))
         case _:
             raise ProtocolError(f"network message is malformed: type {frame.type:#x} is unknown")
 
@@ -191,73 +205,3 @@ def read_answer(frame: Frame) -> Answer:
 def plain_header(value: str | None) -> str | None:
     """Return a header's value if it may go over the channel, None if it is missing, odd or too long."""
     return value if value and len(value) <= MAX_HEADER and value.isascii() and value.isprintable() else None
-
-
-def _about(kind: Kind, number: int, *fields: bytes) -> Frame:
-    return Frame(kind, (_U32.pack(number), *fields))
-
-
-def _fields(frame: Frame, kind: Kind, count: int) -> tuple[bytes, ...]:
-    if frame.type != kind or len(frame.fields) != count:
-        raise ProtocolError(f"network message is malformed: expected {kind.name} with {count} fields, "
-                            f"got type {frame.type:#x} with {len(frame.fields)}")
-    return frame.fields
-
-
-def _packed(number: struct.Struct, value: int) -> bytes:
-    try:
-        return number.pack(value)
-    except struct.error as error:
-        raise ProtocolError(f"network message cannot be sent: the number {value} is out of range") from error
-
-
-def _ascii(text: str) -> bytes:
-    try:
-        return text.encode("ascii")
-    except UnicodeEncodeError as error:
-        raise ProtocolError("network message cannot be sent: a text is not ASCII") from error
-
-
-def _shortened(text: str) -> bytes:
-    printable = "".join(one if one.isascii() and one.isprintable() else "?" for one in text)
-    return printable.encode()[:MAX_WHY]
-
-
-def _number(packed: struct.Struct, data: bytes) -> int:
-    if len(data) != packed.size:
-        raise ProtocolError(f"network message is malformed: a number has {len(data)} bytes, expected {packed.size}")
-    return int(packed.unpack(data)[0])
-
-
-def _u32(data: bytes) -> int:
-    return _number(_U32, data)
-
-
-def _u64(data: bytes) -> int:
-    return _number(_U64, data)
-
-
-def _size(data: bytes) -> int:
-    size = _u64(data)
-    if size > MAX_BYTES:
-        raise ProtocolError(f"network message is malformed: {size} bytes, at most {MAX_BYTES}")
-    return size
-
-
-def _small(data: bytes, known: int) -> int:
-    if len(data) != 1 or data[0] & ~known:
-        raise ProtocolError("network message is malformed: unknown flags")
-    return data[0]
-
-
-def _text(data: bytes, longest: int) -> str:
-    text = data.decode("latin-1")
-    if len(text) > longest or not (text.isascii() and text.isprintable()):
-        raise ProtocolError(f"network message is malformed: a text is not printable, or longer than {longest}")
-    return text
-
-
-def _optional(data: bytes, present: int) -> str | None:
-    if data and not present:
-        raise ProtocolError("network message is malformed: a text that is flagged as missing")
-    return _text(data, MAX_HEADER) if present else None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The network process at work: orders in, a thread for each transfer, and one that watches the time.
+"""The network process at work: orders in, a thread for each of them, and one that watches the time.
 
-At most eight transfers run at once. One whose time is over is reported and makes room although its thread may still hang
+At most eight orders are carried out at once. One whose time is over is reported and makes room although its thread may still hang
 in a look-up, so a server that does not answer delays nobody else. Only the main thread reads the channel, and it never
 writes to it: the two ends cannot wait for each other.
 """
@@ -11,13 +11,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 
 from pam_sc.errors import ChannelClosed, DeadlineExceeded, ProtocolError, TransferError
 from pam_sc.frames import Channel, Frame
-from pam_sc.network.job import TIME_OVER, WAIT_MAX_S, Job, Outbox
+from pam_sc.network.job import TIME_OVER, WAIT_MAX_S, Job, Outbox, SearchJob, Work
 from pam_sc.network.messages import Kind, read_cancel, read_order
 from pam_sc.network.problems import sentence
+from pam_sc.network.search_messages import read_search
 
 AT_ONCE = 8
 THREADS_MAX = 64
@@ -32,8 +32,8 @@ class NetworkServer:
         self._channel = channel
         self._outbox = Outbox(channel)
         self._changed = threading.Condition()
-        self._queue: deque[Job] = deque()
-        self._running: set[Job] = set()
+        self._queue: deque[Work] = deque()
+        self._running: set[Work] = set()
         self._threads = 0
         self._last = 0
 
@@ -52,22 +52,27 @@ class NetworkServer:
         if frame.type == Kind.CANCEL:
             self._cancel(read_cancel(frame))
             return
-        order = read_order(frame)
-        if order.number <= self._last:
-            raise ProtocolError(f"network message is out of turn: number {order.number} after {self._last}")
-        self._last = order.number
+        work = self._work(frame)
+        if work.number <= self._last:
+            raise ProtocolError(f"network message is out of turn: number {work.number} after {self._last}")
+        self._last = work.number
         with self._changed:
-            self._queue.append(Job(order, self._outbox))
+            self._queue.append(work)
             self._changed.notify_all()
+
+    def _work(self, frame: Frame) -> Work:
+        if frame.type == Kind.SEARCH:
+            return SearchJob(read_search(frame), self._outbox)
+        return Job(read_order(frame), self._outbox)
 
     def _cancel(self, number: int) -> None:
         with self._changed:
             for job in (*self._queue, *self._running):
-                if job.order.number == number:
+                if job.number == number:
                     job.give_up()
                     self._forget(job)
 
-    def _forget(self, job: Job) -> None:
+    def _forget(self, job: Work) -> None:
         """Make room for the next one. The caller holds the condition."""
         self._running.discard(job)
         if job in self._queue:
@@ -89,8 +94,8 @@ class NetworkServer:
             for job in started:
                 self._start(job)
 
-    def _startable(self) -> list[Job]:
-        started: list[Job] = []
+    def _startable(self) -> list[Work]:
+        started: list[Work] = []
         while self._queue and len(self._running) < AT_ONCE:
             job = self._queue.popleft()
             job.start()
@@ -102,7 +107,7 @@ class NetworkServer:
         ends = [job.deadline for job in (*self._queue, *self._running)]
         return min(max(0.0, min(ends) - time.monotonic()), WAIT_MAX_S) if ends else None
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: Work) -> None:
         with self._changed:
             possible = self._threads < THREADS_MAX
             self._threads += possible
@@ -116,9 +121,9 @@ class NetworkServer:
                 self._forget(job)
             job.fail(f"it cannot be started: {error}")
 
-    def _carry_out(self, job: Job) -> None:
+    def _carry_out(self, job: Work) -> None:
         try:
-            fetcher_for(job)(job)
+            carry_out(job)
         except Exception as error:  # noqa: BLE001 - whatever a server does to a library is a transfer that failed
             job.fail(sentence(error))
         finally:
@@ -129,12 +134,17 @@ class NetworkServer:
                 self._forget(job)
 
 
-def fetcher_for(job: Job) -> Callable[[Job], None]:
-    """Return what carries out this transfer, by the scheme of its URL."""
-    if job.order.transfer.url[:4].lower() == "ldap":
+def carry_out(work: Work) -> None:
+    """Carry out one order, by its kind and, for a transfer, the scheme of its URL."""
+    if isinstance(work, SearchJob):
+        from pam_sc.network.search import answer
+
+        answer(work)
+    elif isinstance(work, Job) and work.order.transfer.url[:4].lower() == "ldap":
         from pam_sc.network.ldap import fetch as fetch_directory
 
-        return fetch_directory
-    from pam_sc.network.http import fetch as fetch_web
+        fetch_directory(work)
+    elif isinstance(work, Job):
+        from pam_sc.network.http import fetch as fetch_web
 
-    return fetch_web
+        fetch_web(work)

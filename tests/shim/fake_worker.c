@@ -280,6 +280,7 @@ static void report(const char *b)
           u32(ids + 16), u32(ids + 20));
     logf_("at_secure %u options %u config '%.*s' time %u", fields[10].bytes[0], u32(fields[11].bytes),
           (int)fields[12].length, (const char *)fields[12].bytes, u32(fields[13].bytes));
+    logf_("arguments '%.*s'", (int)fields[14].length, (const char *)fields[14].bytes);
     struct pollfd host = {.fd = HOST, .events = POLLIN};
     logf_("host %s", poll(&host, 1, 0) == 0 ? "alive" : "gone");
     grant("");
@@ -579,7 +580,7 @@ int main(int argc, char **argv)
     arguments = argv;
     order_length = recv(LIFELINE, order, sizeof order, 0);
     must(order_length == 36);
-    must(read_frame(request, fields, &field_count) == 0x01 && field_count == 14);
+    must(read_frame(request, fields, &field_count) == 0x01 && field_count == 15);
     char path[5000];
     snprintf(path, sizeof path, "%.*s", (int)fields[12].length, (const char *)fields[12].bytes);
     const char *const slash = strrchr(path, '/');

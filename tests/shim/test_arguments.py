@@ -18,6 +18,14 @@ WRONG = {
     "config": "not known",
     "config=": "not an absolute path",
     "config=relative/path": "not an absolute path",
+    "config_file=relative/path": "not an absolute path",
+    "nullok=1": "not known",
+    "slot_num": "not known",
+    "slot_nums=1": "not known",
+    "Nullok": "not known",
+    "use_mappers=cn": "not known",
+    "token_type=a\x01b": "not plain text",
+    "ca_dir=" + "x" * 762: "too long, together with those before it",
     "worker=": "not an absolute path",
     "worker=pam_sc_worker": "not an absolute path",
     "timeout=": "not a number of seconds from 1 to 300",
@@ -77,6 +85,38 @@ def test_the_arguments_reach_the_verifier(plain: Host, arguments: tuple[str, ...
     assert any(line.startswith("6 order 36 PSC1") and line.endswith(f"time {seconds}") for line in logs)
 
 
+RELAYED = (
+    "nodebug", "nullok", "card_only", "wait_for_card", "dont_wait_for_card", "slot_description=reader", "slot_num=2",
+    "ca_dir=/ca", "crl_dir=/crl", "nss_dir=", "cert_policy=ca,signature", "token_type=card", "pkcs11_module=/m.so",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("argument", RELAYED)
+def test_an_argument_of_pam_pkcs11_is_relayed_as_it_stands(plain: Host, argument: str) -> None:
+    assert f"6 arguments '{argument}'" in plain.login("report", arguments=(argument,)).logs
+
+
+def test_the_arguments_of_pam_pkcs11_keep_their_order_and_others_are_not_among_them(plain: Host) -> None:
+    logs = plain.login("report", arguments=("slot_num=1", "quiet", "slot_num=2", "nullok")).logs
+    assert "6 arguments 'slot_num=1?slot_num=2?nullok'" in logs, "a line feed between two, as a log shows it"
+
+
+@pytest.mark.parametrize(("length", "code"), [(761, SUCCESS), (762, SERVICE_ERR)])
+def test_the_arguments_of_pam_pkcs11_have_at_most_768_bytes(plain: Host, length: int, code: int) -> None:
+    assert plain.login("grant", arguments=("ca_dir=" + "x" * length,)).code == code
+
+
+@pytest.mark.parametrize(("arguments", "bits"), [(("debug", "nodebug"), 0), (("nodebug", "debug"), 1)])
+def test_the_last_word_about_debug_holds(plain: Host, arguments: tuple[str, ...], bits: int) -> None:
+    logs = plain.login("report", arguments=arguments).logs
+    assert any(line.startswith(f"6 at_secure 0 options {bits} ") for line in logs)
+
+
+def test_config_file_is_another_name_of_config(plain: Host) -> None:
+    logs = plain.login("report", arguments=("config_file=/behaviour/report",)).logs
+    assert any("config '/behaviour/report'" in line for line in logs)
+
+
 def test_without_config_the_verifier_takes_its_default(plain: Host) -> None:
     plain.service(f"auth required {plain.module}")
     assert plain.run().code == SUCCESS
@@ -88,7 +128,7 @@ def test_the_items_and_flags_reach_the_verifier(plain: Host) -> None:
     ).logs
     for line in ("service 'test'", "account 'bob'", "rhost 'host.example.test'", "ruser 'rémi'", "tty '/dev/tty3'"):
         assert f"6 {line}" in logs
-    assert "6 version 1 nonce 32 function 1 flags 32769" in logs
+    assert "6 version 2 nonce 32 function 1 flags 32769" in logs
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ class ListedHomes:
     def __init__(self, files: Mapping[str, bytes]) -> None:
         """Take the files' contents."""
         self.files = files
+        self.may_scan = True
 
     def read(self, account: str, path: str, *, believed_for: frozenset[str]) -> bytes | None:  # noqa: ARG002
         """The file's content, None where there is none."""

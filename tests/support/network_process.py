@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pam_sc.decision.reasons import Reason
 from pam_sc.network.client import NetworkClient
+from pam_sc.network.search_messages import Refused
+from pam_sc.services import DirectoryEntry, DirectorySearch
 from pam_sc.transfer import Outcome, Transfer, TransferFailed, Transferred
 from tests.support.worker_tree import NOBODY, WorkerTree, worker_tree
 
@@ -66,6 +69,18 @@ class Network:
         outcome = self.fetch(wanted, **options)
         assert isinstance(outcome, TransferFailed), outcome
         return outcome.why
+
+    def search(self, wanted: DirectorySearch, *, seconds: float = SOON_S) -> tuple[DirectoryEntry, ...]:
+        """The entries that a search finds."""
+        found = self.client.search(wanted, time.monotonic() + seconds)
+        assert not isinstance(found, Refused), found
+        return found
+
+    def refusal(self, wanted: DirectorySearch, *, seconds: float = SOON_S) -> tuple[Reason, str]:
+        """Why a search comes to nothing."""
+        found = self.client.search(wanted, time.monotonic() + seconds)
+        assert isinstance(found, Refused), found
+        return found.reason, found.why
 
 
 def configured(url: str, **changes: Any) -> Transfer:

@@ -17,9 +17,16 @@ from pathlib import Path
 from tests.support.pki import Issued
 
 SUFFIX = "dc=example,dc=test"
+PEOPLE = f"ou=people,{SUFFIX}"
 START_S = 20.0
 _PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/libexec"
 _CONF = """include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/nis.schema
+include /etc/ldap/schema/inetorgperson.schema
+attributetype ( 1.3.6.1.4.1.24552.500.1.1.1.13 NAME 'sshPublicKey' EQUALITY octetStringMatch
+  SYNTAX 1.3.6.1.4.1.1466.115.121.1.40 )
+objectclass ( 1.3.6.1.4.1.24552.500.1.1.2.0 NAME 'ldapPublicKey' SUP top AUXILIARY MAY ( sshPublicKey $ uid ) )
 modulepath /usr/lib/ldap
 moduleload back_mdb
 pidfile {folder}/pid
@@ -28,6 +35,7 @@ access to * by * read
 database mdb
 suffix "{suffix}"
 directory {folder}/db
+{database}
 """
 _ROOT = f"dn: {SUFFIX}\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: Example\n"
 
@@ -51,17 +59,49 @@ def crl_entry(name: str, *crls: bytes) -> str:
     return f"dn: cn={name},{SUFFIX}\nobjectClass: cRLDistributionPoint\ncn: {name}\n{values}"
 
 
+def people(*entries: str) -> list[str]:
+    """The folder of people, and these entries in it."""
+    return [f"dn: {PEOPLE}\nobjectClass: organizationalUnit\nou: people\n", *entries]
+
+
+def person(  # noqa: PLR0913 - what an entry may hold
+    uid: str, *, number: int = 4001, cn: str | None = None, certificates: Sequence[bytes] = (), keys: Sequence[str] = (),
+    mails: Sequence[str] = (), password: str | None = None, name: str | None = None, more: str = "",
+) -> str:
+    """LDIF of an account below PEOPLE. `name`: the value of its uid in the name of the entry, where it has another."""
+    lines = [f"dn: cn={name or uid},{PEOPLE}", "objectClass: inetOrgPerson", "objectClass: posixAccount",
+             "objectClass: ldapPublicKey", f"cn: {name or uid}", "sn: Example", f"uid: {uid}", f"uidNumber: {number}",
+             f"gidNumber: {number}", f"homeDirectory: /home/{uid}"]
+    lines += [f"cn: {cn}"] if cn else []
+    lines += [f"userCertificate;binary:: {base64.b64encode(one).decode()}" for one in certificates]
+    lines += [f"sshPublicKey: {one}" for one in keys] + [f"mail: {one}" for one in mails]
+    lines += [f"userPassword: {password}"] if password else []
+    return "\n".join(lines) + f"\n{more}"
+
+
+def referral(name: str, to: str) -> str:
+    """LDIF of a reference to another directory, below PEOPLE."""
+    return (f"dn: cn={name},{PEOPLE}\nobjectClass: referral\nobjectClass: extensibleObject\ncn: {name}\nref: {to}\n")
+
+
 @contextlib.contextmanager
-def directory(folder: Path, entries: Sequence[str], *, tls: Issued | None = None, options: str = "") -> Iterator[Directory]:
-    """Run slapd with these entries of LDIF; `options` are global lines of slapd.conf."""
+def directory(  # noqa: PLR0913 - what a server may be told
+    folder: Path, entries: Sequence[str], *, tls: Issued | None = None, options: str = "", database: str = "",
+    client_ca: bytes | None = None,
+) -> Iterator[Directory]:
+    """Run slapd with these entries of LDIF; `options` are global lines of slapd.conf, `database` lines of its database.
+
+    With `client_ca` a client may show a certificate of that CA.
+    """
     (folder / "db").mkdir(parents=True)
     conf = folder / "slapd.conf"
-    conf.write_text(_CONF.format(folder=folder, suffix=SUFFIX, more=f"{options}\n{_tls_options(folder, tls)}"))
+    conf.write_text(_CONF.format(folder=folder, suffix=SUFFIX, more=f"{options}\n{_tls_options(folder, tls, client_ca)}",
+                                 database=database))
     ldif = folder / "entries.ldif"
     ldif.write_text("\n".join([_ROOT, *entries]))
     program = shutil.which("slapd", path=_PATH)
     assert program is not None, "slapd is missing (requirements/apt.txt)"
-    add = [program, "-T", "add", "-f", str(conf), "-l", str(ldif)]
+    add = [program, "-T", "add", "-q", "-f", str(conf), "-l", str(ldif)]
     subprocess.run(add, check=True, capture_output=True)
     port, tls_port = _free_port(), _free_port()
     names = f"ldap://127.0.0.1:{port}" + (f" ldaps://127.0.0.1:{tls_port}" if tls is not None else "")
@@ -74,12 +114,15 @@ def directory(folder: Path, entries: Sequence[str], *, tls: Issued | None = None
         process.wait()
 
 
-def _tls_options(folder: Path, tls: Issued | None) -> str:
+def _tls_options(folder: Path, tls: Issued | None, client_ca: bytes | None) -> str:
+    if client_ca is not None:
+        (folder / "client-ca.crt").write_bytes(client_ca)
+    asked = "" if client_ca is None else f"TLSCACertificateFile {folder}/client-ca.crt\nTLSVerifyClient try"
     if tls is None:
         return ""
     (folder / "server.crt").write_bytes(tls.pem)
     (folder / "server.key").write_bytes(tls.key_pem)
-    return f"TLSCertificateFile {folder}/server.crt\nTLSCertificateKeyFile {folder}/server.key"
+    return f"TLSCertificateFile {folder}/server.crt\nTLSCertificateKeyFile {folder}/server.key\n{asked}"
 
 
 def _free_port() -> int:

@@ -75,8 +75,9 @@ class Library:
     def _running(self) -> subprocess.Popen[str]:
         if self._child is None:
             self._child = subprocess.Popen(
-                [sys.executable, "-P", str(Path(__file__))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
+                [sys.executable, "-P", str(Path(__file__))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                env={"LC_ALL": "C.UTF-8"},
+            )  # fmt: skip
         return self._child
 
     def _stop(self) -> None:

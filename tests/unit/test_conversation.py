@@ -32,10 +32,11 @@ from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel, Frame, encode
 
 def request_fields(**changes: bytes) -> tuple[bytes, ...]:
     fields = {
-        "version": struct.pack(">I", 1), "nonce": b"n" * 32, "function": b"\x01", "flags": bytes(4),
+        "version": struct.pack(">I", 2), "nonce": b"n" * 32, "function": b"\x01", "flags": bytes(4),
         "service": b"sudo", "account": b"alice", "rhost": b"", "ruser": b"bob", "tty": b"pts/1",
         "ids": struct.pack(">6I", 4002, 0, 0, 4002, 4002, 4002), "at_secure": b"\x01",
         "options": struct.pack(">I", 4), "config": b"/c.toml", "time": struct.pack(">I", 20),
+        "arguments": b"",
     }
     return tuple({**fields, **changes}.values())
 
@@ -82,15 +83,22 @@ def test_a_request_is_read_as_it_was_sent(shim: Shim) -> None:
         real_uid=4002, effective_uid=0, saved_uid=0, at_secure=True,
     )
     assert (asked.nonce, asked.options, asked.config_path) == (b"n" * 32, Option.TRY_FIRST_PASS, "/c.toml")
+    assert asked.arguments == ()
     assert asked.request.privileged
+
+
+def test_the_arguments_of_pam_pkcs11_are_read_line_by_line(shim: Shim) -> None:
+    shim.frames.send(Frame(FrameType.REQUEST, request_fields(arguments=b"nullok\ntoken_type=My card")), soon())
+    assert read_request(shim.verifier, soon()).arguments == ("nullok", "token_type=My card")
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"version": struct.pack(">I", 2)}, {"version": b"\x01"}, {"nonce": b"n" * 31}, {"function": b"\x03"},
+        {"version": struct.pack(">I", 1)}, {"version": b"\x01"}, {"nonce": b"n" * 31}, {"function": b"\x03"},
         {"function": b""}, {"service": b"\xff"}, {"account": b"alice\0root"}, {"ids": bytes(23)}, {"at_secure": b""},
         {"options": b""}, {"time": bytes(5)}, {"extra": b""},
+        {"arguments": b"x" * 769}, {"arguments": b"nullok\0card_only"}, {"arguments": b"\xff"},
     ],
     ids=str,
 )

@@ -162,4 +162,15 @@ def test_only_the_file_that_is_believed_for_the_service_is_ordered() -> None:
 
 @pytest.mark.parametrize("path", ["/etc/keys/%u", "../x", "a//b", "a/./b", "", "a/../b", "a\nb", "x" * 256, 7])
 def test_a_path_that_is_none_in_a_home_is_not_ordered(path: object) -> None:
-    assert homes(("openssh", {"file": path})) is None
+    assert homes(("openssh", {"file": path})) == HomePlan(order=None, may_scan=False)
+
+
+def test_the_administrators_files_may_be_scanned_without_opening_any_home() -> None:
+    table = {"file": "/etc/keys/%u", "scan_homes": True}
+    assert homes(("openssh", table), asked=request(None)) == HomePlan(order=None, may_scan=True)
+    assert homes(("openssh", table)) == HomePlan(order=None, may_scan=False)
+
+
+def test_a_mapper_that_does_not_scan_is_not_ordered_beside_one_that_does() -> None:
+    plan = homes(("openssh", {"scan_homes": True}), ("opensc", {}), asked=request(None))
+    assert plan == HomePlan(order=HomeOrder(paths=(KEYS,), everybody=True), may_scan=True)

@@ -17,7 +17,8 @@ Each `[[case]]` is one test. Its keys:
     error        a part of the ConfigError when the mapper is made, in place of all of them
 
 In files, homes, sees and options these stand for facts of the certificate that nobody can know before it is made:
-{sha256} {sha1} {sha384} {sha512} (of the certificate), {serial} {public_key_sha1} {key_id} (hex), {pem} {openssh}.
+{sha256} {sha1} {sha384} {sha512} (of the certificate), {public_key_sha1} {key_id}, all in small hexadecimal digits; the
+same in capitals ({SHA256}) and with a colon before the closing brace ({sha256:}); {pem}, {openssh}.
 """
 
 from __future__ import annotations
@@ -112,27 +113,19 @@ def made(mapper_name: str, case: Mapping[str, Any], facts: Mapping[str, str], fo
 
 def facts_of(issued: Issued) -> Mapping[str, str]:
     """What the placeholders stand for."""
-    certificate = issued.certificate
-    public = certificate.public_key()
+    public = issued.certificate.public_key()
     key = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     try:
         openssh = public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
     except ValueError:  # not a kind of key that OpenSSH has
         openssh = ""
-    return {
-        **{name: hashlib.new(name, issued.der).hexdigest() for name in ("sha1", "sha256", "sha384", "sha512")},
-        "serial": hex_of(certificate.serial_number),
-        "public_key_sha1": hashlib.sha1(key).hexdigest(),
-        "key_id": x509.SubjectKeyIdentifier.from_public_key(public).digest.hex(),
-        "pem": issued.pem.decode(),
-        "openssh": openssh,
-    }
-
-
-def hex_of(number: int) -> str:
-    """The number in whole octets."""
-    digits = f"{number:x}"
-    return digits.zfill(len(digits) + len(digits) % 2)
+    octets = {name: hashlib.new(name, issued.der).digest() for name in ("sha1", "sha256", "sha384", "sha512")}
+    octets["public_key_sha1"] = hashlib.sha1(key).digest()
+    octets["key_id"] = x509.SubjectKeyIdentifier.from_public_key(public).digest
+    plain = {name: each.hex() for name, each in octets.items()}
+    colons = {f"{name}:": each.hex(":") for name, each in octets.items()}
+    capital = {name.upper(): each.upper() for name, each in {**plain, **colons}.items()}
+    return {**plain, **colons, **capital, "pem": issued.pem.decode(), "openssh": openssh}
 
 
 def filled(value: Any, facts: Mapping[str, str]) -> Any:

@@ -184,8 +184,12 @@ class FakeMachine:
         found = evidence(request, self.the_token)
         return rehearsal(wrong_pin(found) if with_pin and self.pin_is_wrong else found, self.policy)
 
-    def inspect(self, configuration: Configuration) -> Inspection:
+    def look_up(self, account: str) -> AccountLookup:
+        return ACCOUNTS.get(account, NoSuchAccount())
+
+    def inspect(self, configuration: Configuration, certificate: bytes | None = None) -> Inspection:
         assert configuration is CONFIGURATION
+        assert certificate is None
         return Inspection(
             rehearsal=rehearsal(evidence(request(None), self.the_token)),
             policy=self.policy,

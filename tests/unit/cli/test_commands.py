@@ -10,7 +10,8 @@ import pytest
 
 from pam_sc.cli.main import COMMANDS, run
 from pam_sc.cli.pam_stack import StackResult
-from pam_sc.config.finding import Finding, FindingKind, Weight
+from pam_sc.config.finding import Finding, Weight
+from pam_sc.config.notes import NoteKind
 from pam_sc.config.stig import Demand, StigAnswer
 from pam_sc.decision.card_report import PinState
 from pam_sc.decision.policy import Policy, TokenSelector
@@ -38,6 +39,10 @@ def as_json(capsys: Capture, machine: FakeMachine, *arguments: str) -> tuple[int
 
 EXIT_CODES = {
     "verify": "Exit codes: 0 trusted; 1 refused; 2 everything else.",
+    "enroll": "Exit codes: 0 done; 1 refused, and nothing was changed; 2 an error",
+    "unenroll": "Exit codes: 0 done; 1 refused, and nothing was changed; 2 an error",
+    "find-user": "Exit codes: 0 found; 1 no account, or refused (two accounts never pick one); 2 an error",
+    "migrate": "Exit codes: 0 done; 1 done, and there is something to decide about; 2 not done",
     "refresh": "Exit codes: 0 ",
     "mappers": "Exit codes: 0 every configured mapper can be used; 1 ",
     "store": "Exit codes: 0 everything is sound and fresh; 1 something is stale",
@@ -50,7 +55,7 @@ def test_every_command_documents_its_options_and_exit_codes(capsys: Capture, com
     code, out, _err = said(capsys, FakeMachine(), command, "--help")
     assert code == 0
     assert "--json" in out
-    assert ("--config FILE" in out) == (command != "verify"), "verify has no configuration"
+    assert ("--config FILE" in out) == (command not in ("verify", "migrate")), "these have no configuration"
     expected = EXIT_CODES.get(command, "Exit codes: 0 granted, accepted or clean; 1 refused")
     assert expected in " ".join(out.split())
 
@@ -338,7 +343,7 @@ def test_the_exit_code_is_that_of_the_worst_finding(
 def test_check_config_prints_what_is_decided_then_the_findings_then_the_rules(capsys: Capture) -> None:
     machine = FakeMachine(
         findings=[
-            Finding(Weight.WARNING, "nullok", "an empty PIN is never sent", FindingKind.UNSAFE, 3),
+            Finding(Weight.WARNING, "nullok", "an empty PIN is never sent", NoteKind.UNSAFE, 3),
             Finding(Weight.NOTE, "revocation.store", "is empty"),
         ],
         stig=[StigAnswer(Demand.PATH, True, "cert_policy = ca", 7), StigAnswer(Demand.MAPPED, False, "no use_mappers")],
@@ -365,7 +370,7 @@ def test_check_config_prints_what_is_decided_then_the_findings_then_the_rules(ca
 
 def test_check_config_gives_programs_the_same(capsys: Capture) -> None:
     machine = FakeMachine(
-        findings=[Finding(Weight.NOTE, "nullok", "x", FindingKind.DEAD, 3)],
+        findings=[Finding(Weight.NOTE, "nullok", "x", NoteKind.DEAD, 3)],
         stig=[StigAnswer(Demand.STATUS, True, "cert_policy = ca", 7)],
     )
     code, found = as_json(capsys, machine, "check-config")

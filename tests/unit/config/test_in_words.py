@@ -21,6 +21,7 @@ from pam_sc.config.model import (
     OcspNonce,
     OcspResponder,
     PinSettings,
+    PromptSettings,
     RevocationSettings,
     TokenSettings,
     TrustSettings,
@@ -42,7 +43,8 @@ PLAIN = Configuration(
 
 CHANGES: dict[type, dict[str, Any]] = {
     Configuration: {
-        "card_required": True, "token": ..., "trust": ..., "revocation": ..., "account": ..., "pin": ..., "mappers": ...,
+        "card_required": True, "token": ..., "trust": ..., "revocation": ..., "account": ..., "pin": ..., "prompt": ...,
+        "mappers": ...,
     },
     TokenSettings: {"modules": (MODULE, MODULE), "select": parse_token_uri("pkcs11:token=x"), "run_as": "readers"},
     ModuleSettings: {"path": "/n.so", "environment": {"A": "b"}, "allow": ("getpeername",)},
@@ -61,14 +63,18 @@ CHANGES: dict[type, dict[str, Any]] = {
     OcspResponder: {"url": "http://other.example.test/", "certificate": "/responder.pem"},
     AccountSettings: {
         "allow_root": True, "card_names_user": frozenset({"sudo"}), "services": frozenset({"sudo"}),
-        "remote_allowed": True,
+        "remote_allowed": True, "privileged_services": frozenset({"sudo"}),
     },
     PinSettings: {"allow_last_try": True},
+    PromptSettings: {"token_type": "badge", "quiet": True},
     MapperSettings: {"name": "uid", "table": {}},
 }  # fmt: skip
 """For each field a value that differs from PLAIN's; `...` for a record, whose own fields are below."""
-PLACES = {(Configuration, "source"), (CaSettings, "where"), (MapperSettings, "where")}
-"""Fields that say where something stands, and decide nothing."""
+PLACES = {
+    (Configuration, "source"), (Configuration, "notes"), (Configuration, "places"), (CaSettings, "where"),
+    (MapperSettings, "where"),
+}  # fmt: skip
+"""Fields that say where something stands or what is odd about it, and decide nothing."""
 
 
 AROUND: dict[type, Callable[[Any], object]] = {
@@ -81,6 +87,7 @@ AROUND: dict[type, Callable[[Any], object]] = {
     OcspResponder: lambda part: LookupSettings(ocsp_responder=part),
     AccountSettings: lambda part: replace(PLAIN, account=part),
     PinSettings: lambda part: replace(PLAIN, pin=part),
+    PromptSettings: lambda part: replace(PLAIN, prompt=part),
     MapperSettings: lambda part: replace(PLAIN, mappers=(part,)),
 }
 """The record around each kind of record, the rest as in PLAIN."""
@@ -97,7 +104,7 @@ PLAIN_PARTS: dict[type, object] = {
     type(part): part
     for part in (
         PLAIN, PLAIN.token, MODULE, PLAIN.trust, PLAIN.revocation, AUTHORITY, PLAIN.revocation.lookup, RESPONDER,
-        PLAIN.account, PLAIN.pin, MAPPER,
+        PLAIN.account, PLAIN.pin, PLAIN.prompt, MAPPER,
     )
 }  # fmt: skip
 
@@ -147,6 +154,8 @@ def test_the_sentences_of_a_plain_configuration() -> None:
         ("login", "No card logs in as root (uid 0, whatever its name)."),
         ("login", "Where no user name was typed, the card names the account in gdm-smartcard and login; elsewhere such a"
                   " login is refused."),
+        ("login", "Files in homes are not believed in doas, pkexec, polkit-1, run0, su, su-l, sudo and sudo-i, unless a mapper"
+                  " names the service."),
         ("card", "Cards are reached through /m.so, which sees no variables."),
         ("card", "Every token that is present counts."),
         ("card", "What talks to the card runs as the account pam_sc_card."),
@@ -167,6 +176,8 @@ def test_the_sentences_of_a_plain_configuration() -> None:
         ("mapping", "The mapper: the commonName names the account through the allow-list /map, and nothing else maps."),
         ("pin", "The last PIN try of a card is never used, so that a login locks no card."),
         ("pin", "A card proves itself by signing a fresh challenge, always."),
+        ("prompt", "The question for the PIN names the card by its label."),
+        ("prompt", "The person reads why a login was refused."),
     ))  # fmt: skip
 
 

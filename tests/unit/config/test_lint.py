@@ -85,6 +85,28 @@ def test_a_mapper_without_a_mapfile_is_a_note(good: Configuration) -> None:
     assert found[:2] == (Weight.NOTE, "mapper[0].mapfile")
 
 
+@pytest.mark.parametrize(
+    ("content", "weight", "where", "text"),
+    [
+        (b"Alice -> alice\nBob bob\n", Weight.ERROR, 2, "got 'Bob bob', expected one line 'value -> account'"),
+        (b"Alice -> alice\nAlice -> bob\n", Weight.WARNING, 2, "never counts: line 1 has the same left side, for 'alice'"),
+    ],
+)
+def test_every_line_of_a_mapfile_is_read(
+    good: Configuration, place: Path, content: bytes, weight: Weight, where: int, text: str
+) -> None:
+    write(place / "map", content)
+    assert only(good) == (weight, f"{place}/map:{where}", text)
+
+
+def test_the_lines_of_a_mapfile_are_read_ignoring_case_where_a_login_does(good: Configuration, place: Path) -> None:
+    write(place / "map", b"Alice -> alice\nALICE -> bob\n")
+    assert findings(good) == []
+    table = {"mapfile": str(place / "map"), "ignore_case": True}
+    found = only(replace(good, mappers=(MapperSettings(name="cn", table=table, where=""),)))
+    assert found[:2] == (Weight.WARNING, f"{place}/map:2")
+
+
 def test_a_mapper_that_has_no_mapfile_is_not_asked_for_one(good: Configuration) -> None:
     assert findings(replace(good, mappers=(MapperSettings(name="rules", table={}, where=""),))) == []
 

@@ -26,7 +26,7 @@ OPTION = "# "
 MAPPER_KEYS = {"mapper.mapfile", "mapper.ignore_case"}
 """Those of the mapper cn, which the schema leaves to it."""
 EXAMPLES = (
-    "select", "intermediates", "policies", "crls", "ocsp_responder", "proxy", "services", "mapfile",
+    "select", "intermediates", "policies", "crls", "ocsp_responder", "proxy", "services", "mapfile", "token_type",
 )
 """Options whose default is that they are absent: what stands in the file is an example."""
 

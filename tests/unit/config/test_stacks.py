@@ -19,6 +19,11 @@ auth  required   pam_permit.so
 """
 
 
+EXPECTED = (
+    "expected config=, worker=, timeout=, debug, quiet, try_first_pass, use_first_pass, or an argument of pam_pkcs11"
+)
+
+
 def configuration(*, required: bool, source: str = DEFAULT_PATH) -> Configuration:
     return Configuration(
         source=source,
@@ -181,14 +186,28 @@ def test_a_known_argument_is_no_finding(tmp_path: Path, argument: str) -> None:
         ("timeout=301", "expected 1 to 300 seconds"),
         ("timeout=020", "expected 1 to 300 seconds"),
         ("timeout=ten", "expected 1 to 300 seconds"),
-        ("timeout", "expected config=, worker=, timeout=, debug, quiet, try_first_pass, use_first_pass"),
-        ("Debug", "expected config=, worker=, timeout=, debug, quiet, try_first_pass, use_first_pass"),
+        ("timeout", EXPECTED),
+        ("Debug", EXPECTED),
+        ("nullok=1", EXPECTED),
+        ("slot_num", EXPECTED),
+        ("config_file=x", "expected an absolute path"),
     ],
 )
 def test_an_argument_that_the_module_refuses_is_an_error(tmp_path: Path, argument: str, why: str) -> None:
     (tmp_path / "s").write_text(f"password required pam_sc.so {argument}\n")
     text = f"pam_sc.so refuses the argument {argument!r}: {why}"
     assert check(tmp_path) == [Finding(Weight.ERROR, f"{tmp_path}/s:1", text)]
+
+
+@pytest.mark.parametrize("argument", ["nullok", "slot_num=2", "cert_policy=ca", "pkcs11_module=/m.so"])
+def test_an_argument_of_pam_pkcs11_goes_with_its_own_configuration_alone(tmp_path: Path, argument: str) -> None:
+    (tmp_path / "s").write_text(f"password required pam_sc.so config_file=/etc/pam_pkcs11.conf {argument}\n")
+    assert check(tmp_path) == []
+    (tmp_path / "s").write_text(f"password required pam_sc.so {argument}\n")
+    (finding,) = check(tmp_path)
+    assert (finding.severity, finding.where) == (Weight.ERROR, f"{tmp_path}/s:1")
+    assert finding.text == (f"the argument {argument!r} belongs to pam_pkcs11.conf, but the configuration is {DEFAULT_PATH}:"
+                            " every card is refused")
 
 
 def test_two_arguments_that_exclude_each_other_are_an_error(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pam_sc.config.model import PromptSettings
 from pam_sc.config.toml import MAX_BYTES, load
-from pam_sc.decision.policy import RevocationMode
+from pam_sc.decision.policy import RevocationMode, TokenSelector
 from pam_sc.errors import ConfigError
 from tests.unit.config.files import MINIMAL, TRUSTED, WHOLE, load_text, refusal
 
@@ -51,6 +52,49 @@ def test_every_option_reaches_its_place(file: Path, module: Path) -> None:
     assert read.mappers[0].where == f"{file}: mapper[0]"
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ('{ uri = "pkcs11:token=login" }', TokenSelector(text="pkcs11:token=login", token="login")),
+        ("{ slot_number = 2 }", TokenSelector(text="slot_number 2", slot_number=2)),
+        (
+            '{ slot_description_prefix = "My reader" }',
+            TokenSelector(text="slot_description_prefix 'My reader'", slot_description_prefix="My reader"),
+        ),
+        (
+            '{ uri = "pkcs11:token=login", slot_number = 64 }',
+            TokenSelector(text="pkcs11:token=login, slot_number 64", token="login", slot_number=64),
+        ),
+    ],
+)
+def test_select_may_be_a_table(file: Path, module: Path, written: str, expected: TokenSelector) -> None:
+    text = WHOLE.format(module=module).replace('"pkcs11:token=login"', written)
+    assert load_text(file, text).token.select == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("{}", "token.select: found an empty table, expected at least one of its keys"),
+        ("{ slot_number = 0 }", "token.select.slot_number: found 0 (an integer) (too small), expected the number of a slot,"
+         " counted from 1 to 64"),
+        ('{ slot_description_prefix = "" }', "token.select.slot_description_prefix: found '' (no name is written so),"
+         " expected the beginning of a slot's description"),
+        ("{ slot = 1 }", "token.select.slot: found an unknown key, expected one of slot_description_prefix, slot_number, uri;"
+         " did you mean 'slot_number'?"),
+    ],
+)  # fmt: skip
+def test_a_table_that_selects_nothing_is_refused(file: Path, module: Path, written: str, message: str) -> None:
+    text = WHOLE.format(module=module).replace('"pkcs11:token=login"', written)
+    assert refusal(file, text) == f"FILE:7: {message}"
+
+
+def test_what_the_person_reads_can_be_set(file: Path, module: Path) -> None:
+    read = load_text(file, MINIMAL.format(module=module) + '[prompt]\ntoken_type = "badge"\nquiet = true\n')
+    assert (read.prompt.token_type, read.prompt.quiet) == ("badge", True)
+    assert load_text(file, MINIMAL.format(module=module)).prompt == PromptSettings()
+
+
 def test_mappers_and_modules_keep_their_order(file: Path, module: Path) -> None:
     text = MINIMAL.format(module=module) + '[[mapper]]\nname = "other"\n'
     read = load_text(file, f'[[token.module]]\npath = "{module}"\nallow = ["fsync"]\n' + text)
@@ -77,13 +121,12 @@ def test_two_modules_may_share_a_variable_of_one_value(file: Path, module: Path)
         ("pam_sc.toml", "cannot use the configuration 'pam_sc.toml': expected an absolute path"),
         ("", "cannot use the configuration '': expected an absolute path"),
         (
-            "/etc/pam_pkcs11/pam_pkcs11.conf",
+            "/etc/pam_sc/x.yaml",
             (
-                "cannot use the configuration '/etc/pam_pkcs11/pam_pkcs11.conf':"
-                " *.conf is not read yet by this version, only *.toml"
+                "cannot use the configuration '/etc/pam_sc/x.yaml': expected a name that ends in .toml, or in .conf for"
+                " the format of pam_pkcs11"
             ),
         ),
-        ("/etc/pam_sc/x.yaml", "cannot use the configuration '/etc/pam_sc/x.yaml': expected a name that ends in .toml"),
     ],
 )
 def test_a_file_of_another_name_is_not_even_opened(path: str, message: str) -> None:

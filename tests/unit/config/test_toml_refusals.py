@@ -16,7 +16,7 @@ REFUSALS = {
         'card = "required"',
         'crad = "required"',
         (
-            "FILE:1: crad: found an unknown key, expected one of account, card, mapper, pin, revocation, token, trust;"
+            "FILE:1: crad: found an unknown key, expected one of account, card, mapper, pin, prompt, revocation, token, trust;"
             " did you mean 'card'?"
         ),
     ),
@@ -42,7 +42,7 @@ REFUSALS = {
         "[pin]",
         "[pni]",
         (
-            "FILE:20: pni: found an unknown key, expected one of account, card, mapper, pin, revocation, token, trust;"
+            "FILE:20: pni: found an unknown key, expected one of account, card, mapper, pin, prompt, revocation, token, trust;"
             " did you mean 'pin'?"
         ),
     ),
@@ -239,7 +239,8 @@ def test_a_select_that_is_no_uri_is_refused_with_the_cause(file: Path, module: P
     message = refusal(file, WHOLE.format(module=module).replace("pkcs11:token=login", "token=login"))
     assert message == (
         "FILE:7: token.select: found a string (cannot use the PKCS#11 URI 'token=login' in [token] select: expected it"
-        " to begin with 'pkcs11:'), expected a PKCS#11 URI (RFC 7512) such as pkcs11:token=login"
+        " to begin with 'pkcs11:'), expected a PKCS#11 URI (RFC 7512) such as pkcs11:token=login, or"
+        ' { slot_description_prefix = "..." }'
     )
 
 

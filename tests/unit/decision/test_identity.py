@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 
 from pam_sc.decision.distinguished_name import VALUE_MAX
 from pam_sc.decision.identity import Subject, read_subject
+from tests.support.certificate_spec import issue
 from tests.support.der import tlv
 from tests.support.pki import CertificateAuthority, rewrite
+from tests.unit.decision.test_alternative_names import ALL, require_plain
 
 AUTHORITY = CertificateAuthority()
+UIDS = [{"oid": "uid", "value": "alice"}, {"oid": "x500uid", "value": "alice", "type": "bits"}]
 GOOD = AUTHORITY.issue(common_name="alice", key="p256")
+FULL = issue({"cn": ["alice", "Zoë"], "attributes": UIDS, "san": ALL}).der
 
 UTF8, PRINTABLE, TELETEX, IA5, UNIVERSAL, BMP, BITS = 0x0C, 0x13, 0x14, 0x16, 0x1C, 0x1E, 0x03
 
@@ -63,6 +67,10 @@ def test_plain_value_is_usable(name: str) -> None:
         ("ali\u200bce", "holds a control character"),
         ("alice\u2028", "holds a control character"),
         ("alice\u00a0", "holds a control character"),
+        ("alice\ufe0f", "holds a control character"),
+        ("ali\u3164ce", "holds a control character"),
+        ("ali\u034fce", "holds a control character"),
+        ("alice\U000e0100", "holds a control character"),
         ("a" * (VALUE_MAX + 1), "has 257 characters, expected at most 256"),
         ("a" * 65_536, "has 65536 characters, expected at most 256"),
     ],
@@ -133,15 +141,31 @@ def test_certificate_that_is_refused_as_a_whole_has_no_usable_value() -> None:
     assert read_subject(rewrite(GOOD.der, AUTHORITY.private_key, serial=-1)).common_names == ()
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=600, deadline=None, database=None)
 @given(st.data())
-def test_no_mutation_makes_reading_raise_or_yields_an_unusable_value(data: st.DataObject) -> None:
-    der = bytearray(GOOD.der)
+def test_no_mutation_makes_reading_raise_or_yields_anything_but_plain_values(data: st.DataObject) -> None:
+    der = bytearray(data.draw(st.sampled_from((GOOD.der, FULL))))
     for _ in range(data.draw(st.integers(1, 4))):
         der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
-    for value in read_subject(bytes(der)).common_names:
-        assert value
-        assert value.isprintable()
+    require_plain(read_subject(bytes(der)))
+
+
+@settings(max_examples=100, deadline=None, database=None)
+@given(st.integers(0, 2_000))
+def test_certificate_that_is_cut_is_unreadable(size: int) -> None:
+    found = read_subject(FULL[: min(size, len(FULL) - 1)])
+    assert found == Subject(unusable=found.unusable)
+    assert found.unusable[0].startswith("the certificate cannot be read: ")
+
+
+def test_octets_behind_the_certificate_make_it_unreadable() -> None:
+    assert read_subject(FULL + b"\0").common_names == ()
+
+
+def test_extensions_are_read_as_they_are_encoded() -> None:
+    found = read_subject(issue({"extensions": [{"oid": "1.2.3.4", "hex": "30800000", "critical": True}]}).der)
+    assert found.extension_values("1.2.3.4") == (bytes.fromhex("30800000"),)
+    assert found.extension_values("1.2.3") == ()
 
 
 @settings(max_examples=200, deadline=None, database=None)

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Translates what an sssd.conf says of cards into the tree of an equivalent pam_sc.toml: [pam], and how it verifies.
+
+The certificate rules are read elsewhere (pam_sc.certmap) and given to this. Everything else in the file concerns SSSD
+alone and is not looked at, passwords least of all. Where SSSD's meaning is unsafe the safe one is put into the tree, with
+a note. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pam_sc.config import values
+from pam_sc.config.notes import NoteKind
+from pam_sc.config.pam_pkcs11 import Translation
+from pam_sc.config.pam_pkcs11_section import Notes, shown
+from pam_sc.config.schema import UnacceptableError
+from pam_sc.decision.uri import parse_token_uri
+from pam_sc.errors import ConfigError
+from pam_sc.record import record
+
+DEFAULT_CA_FILE = "/etc/sssd/pki/sssd_auth_ca_db.pem"
+ALLOWED_SERVICES = (
+    "login", "su", "su-l", "gdm-smartcard", "gdm-password", "gdm-switchable-auth", "kdm", "plasmalogin", "sudo", "sudo-i",
+    "gnome-screensaver", "polkit-1", "vlock",
+)  # fmt: skip
+"""The services in which SSSD allows a card where pam_p11_allowed_services does not say otherwise."""
+_TRUE = frozenset({"true", "yes", "1", "on"})
+_MODULE_PATH = "module-path="
+
+
+@record
+class Setting:
+    """One option of the file."""
+
+    line: int
+    value: str
+
+
+Sections = Mapping[str, Mapping[str, Setting]]
+
+
+def read_sections(text: str) -> Sections:
+    """Return the options of each section, names in small letters; the last of a kind counts, as for SSSD."""
+    found: dict[str, dict[str, Setting]] = {}
+    options: dict[str, Setting] = {}
+    last: str | None = None
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped[0] in "#;":
+            continue
+        key, equals, value = line.partition("=")
+        if line[0] in " \t" and last is not None:  # the value goes on
+            options[last] = Setting(options[last].line, f"{options[last].value} {stripped}".strip())
+        elif stripped.startswith("[") and stripped.endswith("]"):
+            options, last = found.setdefault(stripped[1:-1].strip().lower(), {}), None
+        elif equals:
+            last = key.strip().lower()
+            options[last] = Setting(number, value.strip())
+    return found
+
+
+def translate_sssd(
+    text: str, rules: Sequence[tuple[int, Mapping[str, Any]]], modules: Sequence[str]
+) -> Translation:
+    """Return what the file means. `rules`: each with its line, as tables of [[mapper.rule]]; `modules`: PKCS#11 modules
+    that could take the place of those that p11-kit lists, the best first.
+    """
+    sections = read_sections(text)
+    pam, notes = sections.get("pam", {}), Notes()
+    _read_use(pam, notes)
+    _read_token(pam, notes, modules)
+    _read_anchors(pam, notes)
+    _read_services(pam, notes)
+    _Verification(pam.get("pam_cert_verification") or sections.get("sssd", {}).get("certificate_verification"), notes).read()
+    _read_rules(rules, notes)
+    _read_directory(sections, rules, notes)
+    for key, setting in pam.items():
+        if key.startswith(("pam_cert", "pam_p11", "p11_")) and key not in _KNOWN:
+            notes.add(NoteKind.UNKNOWN, setting.line, key, "neither SSSD nor pam_sc knows it")
+    return Translation(tree=notes.tree, notes=tuple(sorted(notes.all, key=lambda note: note.line)), lines=notes.lines)
+
+
+_KNOWN = frozenset({
+    "pam_cert_auth", "pam_cert_db_path", "pam_cert_verification", "pam_p11_allowed_services", "p11_uri",
+    "p11_child_timeout", "p11_wait_for_card_timeout",
+})  # fmt: skip
+
+
+def _read_use(pam: Mapping[str, Setting], notes: Notes) -> None:
+    use = pam.get("pam_cert_auth")
+    if use is None or use.value.lower() not in _TRUE:
+        notes.add(NoteKind.DIFFERENT, use.line if use else 0, "pam_cert_auth", "SSSD uses no cards with this file; here a card"
+                  " counts where a PAM stack names pam_sc.so")
+    for key, text in (
+        ("p11_child_timeout", "has no meaning here: a login has 20 seconds; write timeout= on the PAM line"),
+        ("p11_wait_for_card_timeout", "this version does not wait for a card"),
+    ):
+        if key in pam:
+            notes.add(NoteKind.DIFFERENT, pam[key].line, key, text)
+
+
+def _read_token(pam: Mapping[str, Setting], notes: Notes, modules: Sequence[str]) -> None:
+    uri = pam.get("p11_uri")
+    written = uri.value if uri else ""
+    path, _question, query = written.partition("?")
+    named = [part.removeprefix(_MODULE_PATH) for part in query.split("&") if part.startswith(_MODULE_PATH)]
+    line = uri.line if uri else 0
+    if named:
+        notes.put(("token", "module", 0, "path"), named[0], line)
+    elif modules:
+        notes.put(("token", "module", 0, "path"), modules[0], 0)
+        notes.add(NoteKind.DIFFERENT, line, "p11_uri", f"SSSD loads every module that p11-kit lists; here each is named:"
+                  f" {modules[0]}, and others with a [[token.module]] of their own")
+    else:
+        notes.add(NoteKind.ERROR, line, "p11_uri", "no PKCS#11 module was found; install one (opensc-pkcs11), or name it in"
+                  " p11_uri with ?module-path=")
+    if path not in ("", "pkcs11:"):
+        try:
+            parse_token_uri(path)
+            notes.put(("token", "select"), path, line)
+        except ConfigError as error:
+            notes.add(NoteKind.ERROR, line, "p11_uri", str(error))
+
+
+def _read_anchors(pam: Mapping[str, Setting], notes: Notes) -> None:
+    written = pam.get("pam_cert_db_path")
+    value = written.value if written and written.value else DEFAULT_CA_FILE
+    line = written.line if written else 0
+    notes.put(("trust", "anchors"), value.removeprefix("FILE:"), line)
+    notes.add(NoteKind.DIFFERENT, line, "pam_cert_db_path", "CAs that are not self-signed end no path here, unless"
+              " partial_paths says so; CAs between are taken from the card too")
+
+
+def _read_services(pam: Mapping[str, Setting], notes: Notes) -> None:
+    """SSSD's own list of services holds here too, because the file means it."""
+    written = pam.get("pam_p11_allowed_services")
+    allowed = dict.fromkeys(ALLOWED_SERVICES)
+    for word in (part.strip() for part in (written.value if written else "").split(",")):
+        if word.startswith("+") and len(word) > 1:
+            allowed[word[1:].lower()] = None
+        elif word.startswith("-") and len(word) > 1:
+            allowed.pop(word[1:].lower(), None)
+        elif word and written:
+            notes.add(NoteKind.ERROR, written.line, "pam_p11_allowed_services", f"found {shown(word)}, expected +SERVICE or"
+                      " -SERVICE; SSSD then allows no card at all")
+    notes.put(("account", "services"), list(allowed), written.line if written else 0)
+    if not allowed and written:
+        notes.add(NoteKind.ERROR, written.line, "pam_p11_allowed_services", "leaves no service in which a card counts")
+
+
+def _read_rules(rules: Sequence[tuple[int, Mapping[str, Any]]], notes: Notes) -> None:
+    if not rules:
+        notes.add(NoteKind.ERROR, 0, "certmap", "there is no rule [certmap/DOMAIN/NAME]: without one SSSD looks for the whole"
+                  " certificate in its own directory; write a rule, or a [[mapper]] ldap by hand")
+        return
+    notes.put(("mapper", 0, "name"), "rules", rules[0][0])
+    for index, (line, table) in enumerate(rules):
+        for key, value in table.items():
+            notes.put(("mapper", 0, "rule", index, key), value, line)
+
+
+def _read_directory(sections: Sections, rules: Sequence[tuple[int, Mapping[str, Any]]], notes: Notes) -> None:
+    """Where a rule searches, the directory of the first domain that names one is searched; never with its password."""
+    searching = next((line for line, table in rules if "=" in str(table.get("map", ""))), None)
+    if searching is None:
+        return
+    domains = (options for name, options in sections.items() if name.startswith("domain/"))
+    options = next((each for each in domains if "ldap_uri" in each and "ldap_search_base" in each), None)
+    if options is None:
+        notes.add(NoteKind.ERROR, searching, "certmap", "the rule searches a directory, but no domain of the file has both"
+                  " ldap_uri and ldap_search_base")
+        return
+    uris = [uri.strip().removesuffix("/") for uri in options["ldap_uri"].value.split(",") if uri.strip()]
+    how = "ldaps" if all(uri.lower().startswith("ldaps://") for uri in uris) else "starttls"
+    notes.put(("mapper", 0, "uri"), uris, options["ldap_uri"].line)
+    notes.put(("mapper", 0, "tls"), how, options["ldap_uri"].line)
+    notes.put(("mapper", 0, "base"), options["ldap_search_base"].value, options["ldap_search_base"].line)
+    if "ldap_tls_cacert" in options:
+        notes.put(("mapper", 0, "ca"), options["ldap_tls_cacert"].value, options["ldap_tls_cacert"].line)
+    else:
+        notes.add(NoteKind.ERROR, options["ldap_uri"].line, "ldap_tls_cacert", "is not set, expected the file with the CA of the"
+                  " servers: a directory always has to prove who it is")
+    if bind := options.get("ldap_default_bind_dn"):
+        notes.add(NoteKind.DIFFERENT, bind.line, "ldap_default_bind_dn", "is not carried over, so nobody is named to the servers;"
+                  " write bind_dn, and password_file with a file that only root can read")
+
+
+# ---------------------------------------------------------------- certificate_verification
+
+
+class _Verification:
+    """The words of certificate_verification, each in a method of its own name."""
+
+    def __init__(self, setting: Setting | None, notes: Notes) -> None:
+        self._notes = notes
+        self._line = setting.line if setting else 0
+        self._words = [word.strip() for word in setting.value.split(",") if word.strip()] if setting else []
+        self._names = {word.partition("=")[0].strip() for word in self._words}
+        self._crl_files: list[str] = []
+
+    def read(self) -> None:
+        for word in self._words:
+            name, equals, value = word.partition("=")
+            read = _WORDS.get(name.strip())
+            if read is None or bool(equals) != (name.strip() in _WITH_VALUE):
+                self._note(NoteKind.ERROR, f"found {shown(word)}, which SSSD passes over, so that what it should demand is not"
+                           f" demanded; expected words of {', '.join(_WORDS)}")
+            else:
+                read(self, value.strip())
+        self._read_status()
+
+    def _note(self, kind: NoteKind, text: str) -> None:
+        self._notes.add(kind, self._line, "certificate_verification", text)
+
+    def _put(self, key: str, value: object) -> None:
+        self._notes.put(("revocation", key), value, self._line)
+
+    def _read_status(self) -> None:
+        """SSSD asks OCSP responders at each login; with CRL files it wants one for every CA on the path."""
+        asks = "no_ocsp" not in self._names
+        if self._crl_files:
+            self._put("mode", "require")
+            self._put("crls", self._crl_files[0])
+        if asks:
+            self._put("fetch", "login")
+        elif not self._crl_files:
+            self._note(NoteKind.UNSAFE, "no_ocsp without crl_file: SSSD accepts revoked cards; here CRLs count, and pam-sc"
+                       ' refresh fetches them; to insist: [revocation] mode = "off"')
+        if len(self._crl_files) > 1:
+            self._note(NoteKind.DIFFERENT, f"only {self._crl_files[0]} is named here; put the {len(self._crl_files)} CRL files"
+                       " into one folder and name that: until then cards of the other CAs are refused")
+
+    def _no_verification(self, _value: str) -> None:
+        self._note(NoteKind.UNSAFE, "no_verification is not honoured: the path is always validated; there is no key to change"
+                   " that")
+
+    def _partial_chain(self, _value: str) -> None:
+        self._notes.put(("trust", "partial_paths"), True, self._line)
+
+    def _no_ocsp(self, _value: str) -> None:
+        self._put("ocsp", "off")
+        self._put("order", ["crl"])
+
+    def _soft(self, _value: str) -> None:
+        self._note(NoteKind.UNSAFE, "soft_ocsp and soft_crl are not honoured: a card is refused where its status cannot be found"
+                   ' out; to insist: [revocation] mode = "prefer"')
+
+    def _crl_file(self, value: str) -> None:
+        self._crl_files.append(value)
+
+    def _responder(self, value: str) -> None:
+        try:
+            self._put("ocsp_responder", values.url("http", "https")(value))
+        except UnacceptableError as error:
+            self._note(NoteKind.ERROR, f"ocsp_default_responder: {error}")
+
+    def _dead(self, _value: str) -> None:
+        self._note(NoteKind.DEAD, "ocsp_default_responder_signing_cert is read by SSSD and never used; here a responder's"
+                   ' certificate is named by [revocation] ocsp_responder = { url = "...", certificate = "..." }')
+
+    def _digest(self, _value: str) -> None:
+        self._note(NoteKind.DIFFERENT, "ocsp_dgst has no meaning here: questions are in the form that every responder knows")
+
+
+_WORDS: Mapping[str, Callable[[_Verification, str], None]] = {
+    "no_verification": _Verification._no_verification,  # noqa: SLF001 - its own table
+    "partial_chain": _Verification._partial_chain,  # noqa: SLF001
+    "no_ocsp": _Verification._no_ocsp,  # noqa: SLF001
+    "soft_ocsp": _Verification._soft,  # noqa: SLF001
+    "soft_crl": _Verification._soft,  # noqa: SLF001
+    "crl_file": _Verification._crl_file,  # noqa: SLF001
+    "ocsp_default_responder": _Verification._responder,  # noqa: SLF001
+    "ocsp_default_responder_signing_cert": _Verification._dead,  # noqa: SLF001
+    "ocsp_dgst": _Verification._digest,  # noqa: SLF001
+}
+_WITH_VALUE = frozenset({"crl_file", "ocsp_default_responder", "ocsp_default_responder_signing_cert", "ocsp_dgst"})
