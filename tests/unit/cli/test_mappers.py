@@ -70,7 +70,7 @@ def listed(capsys: Capture, machine: FakeMachine) -> tuple[int, dict[str, Any], 
 
 
 def test_all_of_our_own_are_listed_with_aliases_and_where_they_are_configured(capsys: Capture) -> None:
-    code, found, problems = listed(capsys, Configured("cn", "ms", "cn"))
+    _code, found, _problems = listed(capsys, Configured("cn", "ms", "cn"))
     assert {name for name, owner in found if owner == "pam_sc"} == set(BUILT_IN)
     assert found["cn", "pam_sc"]["configured"] == ["x.toml: mapper[0]", "x.toml: mapper[2]"]
     assert found["upn", "pam_sc"]["aliases"] == ["ms"]
