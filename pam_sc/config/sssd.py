@@ -174,11 +174,11 @@ def _read_directory(sections: Sections, rules: Sequence[tuple[int, Mapping[str, 
         return
     uris = [uri.strip().removesuffix("/") for uri in options["ldap_uri"].value.split(",") if uri.strip()]
     how = "ldaps" if all(uri.lower().startswith("ldaps://") for uri in uris) else "starttls"
-    notes.put(("mapper", 0, "uri"), uris, options["ldap_uri"].line)
-    notes.put(("mapper", 0, "tls"), how, options["ldap_uri"].line)
-    notes.put(("mapper", 0, "base"), options["ldap_search_base"].value, options["ldap_search_base"].line)
+    notes.put(("mapper", 0, "ldap", "uri"), uris, options["ldap_uri"].line)
+    notes.put(("mapper", 0, "ldap", "tls"), how, options["ldap_uri"].line)
+    notes.put(("mapper", 0, "ldap", "base"), options["ldap_search_base"].value, options["ldap_search_base"].line)
     if "ldap_tls_cacert" in options:
-        notes.put(("mapper", 0, "ca"), options["ldap_tls_cacert"].value, options["ldap_tls_cacert"].line)
+        notes.put(("mapper", 0, "ldap", "ca"), options["ldap_tls_cacert"].value, options["ldap_tls_cacert"].line)
     else:
         notes.add(NoteKind.ERROR, options["ldap_uri"].line, "ldap_tls_cacert", "is not set, expected the file with the CA of the"
                   " servers: a directory always has to prove who it is")

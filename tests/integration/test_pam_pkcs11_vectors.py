@@ -15,14 +15,16 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from pam_sc.config.migration import migrated
+from pam_sc.config.pam_pkcs11 import translate
 from tests.support import rig as codes
+from tests.support.installation import module_in
 from tests.support.loopback import Loopback, http_answer
 from tests.support.namespace import is_available
 from tests.support.pam_host import Answer, Login, Outcome
 from tests.support.pam_world import HARNESS, World
 from tests.support.peer_configurations import configuration
 from tests.support.pki import DAY, SERVER_AUTH, CertificateAuthority, Issued, fresh_key, now
-from tests.support.installation import module_in
 from tests.support.rig import INSIDE, PROGRAM, Rig, errors, prompts, reason
 from tests.support.softhsm import PIN, Entry, module_path
 
@@ -68,12 +70,11 @@ def conf(  # noqa: PLR0913 - what such a file is made of
     return rig.world.put(f"/etc/pam_pkcs11/{name}.conf", text)
 
 
-def migrated(rig: Rig, path: str) -> str:
-    """The path of the pam_sc.toml that `pam-sc migrate` writes from a file."""
-    output = path.replace(".conf", ".toml")
-    done = rig.world.run(["/opt/pam_sc/bin/pam-sc", "migrate", path, "--output", output, "--force"])
-    assert done.returncode in (0, 1), done.stderr
-    return output
+def rewritten(rig: Rig, path: str) -> str:
+    """The path of the pam_sc.toml that is written from a file."""
+    text = rig.world.path(path).read_text()
+    translation = translate(text, path, exists=lambda inside: rig.world.path(inside).exists())
+    return rig.world.put(path.replace(".conf", ".toml"), migrated(translation, path))
 
 
 def attempt(
@@ -89,7 +90,7 @@ def attempt(
 
 def decided(rig: Rig, path: str, **how: object) -> tuple[int, str | None]:
     """Code and reason, which the file itself and what is written from it must share."""
-    outcomes = [attempt(rig, each, **how) for each in (path, migrated(rig, path))]  # type: ignore[arg-type]
+    outcomes = [attempt(rig, each, **how) for each in (path, rewritten(rig, path))]  # type: ignore[arg-type]
     found = [(outcome.code, reason(outcome), outcome.user, outcome.said) for outcome in outcomes]
     assert found[0] == found[1], "the two files decide differently"
     return outcomes[0].code, reason(outcomes[0])
@@ -115,6 +116,15 @@ def named(common_name: str) -> bytes:
 
 
 # ---------------------------------------------------------------- good cards, PINs and conversations
+
+
+def test_what_the_command_writes_is_what_logs_in(rig: Rig, authority: CertificateAuthority) -> None:
+    path = conf(rig, [authority.issue()])
+    output = "/etc/pam_sc/written.toml"
+    done = rig.world.run(["/opt/pam_sc/bin/pam-sc", "migrate", path, "--output", output])
+    assert (done.returncode, done.stderr) == (1, ""), "slot_num is something to decide about"
+    assert rig.world.path(output).read_text() == rig.world.path(rewritten(rig, path)).read_text()
+    assert attempt(rig, output).code == codes.SUCCESS
 
 
 @pytest.mark.parametrize("key", ["rsa2048", "p256", "p384"])

@@ -27,7 +27,7 @@ MAPPER_BLOCKS: dict[str, str] = {
     "mail domains": "domains = example.test;",
     "ms": 'ignorecase = false; ignoredomain = false; domainname = "example.test"; domainnickname = EX;',
     "ms ignoring": "ignoredomain = true;",
-    "null": "default_match = true; default_user = nobody; anybody = allow;",
+    "null": "default_match = true; default_user = nobody; i_know_that_any_trusted_card_opens_this_account = true;",
     "opensc": "",
     "openssh": "file = .ssh/authorized_keys;",
     "pwent": "ignorecase = true;",

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pam_sc.config.pam_pkcs11 as translator
+from pam_sc.config.pam_pkcs11 import OUR_KEYS
 from pam_sc.config.pam_pkcs11_arguments import LINES
+from pam_sc.config.pam_pkcs11_module import OUR_KEYS as MODULE_KEYS
 
 _ONE_KEY = {"word", "words", "flag", "number", "has"}
 _KEY_SECOND = {"take_word", "take_words", "_path"}
@@ -18,7 +20,7 @@ def known_keys() -> frozenset[str]:
     """The keys of blocks."""
     folder = Path(translator.__file__).parent
     found = {key for path in folder.glob("pam_pkcs11*.py") for key in _keys_in(ast.parse(path.read_text()))}
-    return frozenset(found)
+    return frozenset(found) | OUR_KEYS.keys() | MODULE_KEYS.keys()
 
 
 def known_arguments() -> frozenset[str]:
@@ -30,7 +32,7 @@ def _keys_in(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield from _asked_by(node)
-        elif isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "_OURS" and isinstance(node.value, ast.Dict):
+        elif isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "OUR_KEYS" and isinstance(node.value, ast.Dict):
             yield from _texts(node.value.keys)
 
 

@@ -174,7 +174,7 @@ def test_a_rule_that_searches_takes_the_directory_along_but_never_its_password()
     found = translated(rules=(RULE, SEARCHING), more=DIRECTORY)
     assert found.errors() == ()
     (mapper,) = found.tree["mapper"]
-    assert {key: mapper[key] for key in ("uri", "tls", "base", "ca")} == {
+    assert {key: mapper["ldap"][key] for key in ("uri", "tls", "base", "ca")} == {
         "uri": ["ldaps://a.example.test", "ldaps://b.example.test"], "tls": "ldaps", "base": "dc=example",
         "ca": "/etc/ssl/ca.pem",
     }  # fmt: skip
@@ -184,7 +184,7 @@ def test_a_rule_that_searches_takes_the_directory_along_but_never_its_password()
 
 def test_a_server_without_tls_of_its_own_is_spoken_to_with_starttls() -> None:
     found = translated(rules=(SEARCHING,), more=DIRECTORY.replace("ldaps://b", "ldap://b"))
-    assert found.tree["mapper"][0]["tls"] == "starttls"
+    assert found.tree["mapper"][0]["ldap"]["tls"] == "starttls"
 
 
 @pytest.mark.parametrize("option", ["ldap_uri", "ldap_search_base", "ldap_tls_cacert"])
@@ -194,7 +194,7 @@ def test_a_rule_that_searches_needs_a_directory_that_proves_who_it_is(option: st
 
 
 def test_a_rule_that_does_not_search_needs_none() -> None:
-    assert "uri" not in translated(more=DIRECTORY).tree["mapper"][0]
+    assert "ldap" not in translated(more=DIRECTORY).tree["mapper"][0]
 
 
 @given(st.text() | st.text(st.sampled_from("[]=pam\n sd/certificate_verification,#;+-")))
