@@ -136,7 +136,7 @@ class GenericMapper(ValueMapper):
         return any(means(person, text, ignore_case=self.ignore_case) for text in self._meant(subject))
 
     def _meant(self, subject: Subject) -> Iterator[str]:
-        found = (self._account_of(value) for value in self.sees(subject))
+        found = self._accounts_of(self.sees(subject))
         return (each for each in found if each is not None)
 
     def _prepared(self, value: str) -> str | None:

@@ -26,10 +26,11 @@ from pam_sc.mapfile import lower_ascii, unusable_account
 from pam_sc.mapping import Mapper, MapperContext, check_table
 from pam_sc.services import DirectoryEntry, DoesNotMap
 
-_OWN: Mapping[str, type] = {
+OWN_KEYS: Mapping[str, type] = {
     "filter": str, "account_attribute": str, "attribute": str, "ssh_attribute": str, "attribute_map": list,
     "ignore_case": bool,
 }  # fmt: skip
+"""The keys beside those that say where a directory is."""
 _DEFAULT_FILTER = "(objectClass=posixAccount)"
 
 
@@ -38,7 +39,7 @@ class LdapMapper(Mapper):
 
     def __init__(self, table: Mapping[str, Any], context: MapperContext) -> None:
         """Read the table; no server is asked."""
-        check_table(table, {**DIRECTORY_KEYS, **uri_key(table), **_OWN}, context.where)
+        check_table(table, {**DIRECTORY_KEYS, **uri_key(table), **OWN_KEYS}, context.where)
         self._place = read_servers(table, context)
         self._filter = check_filter(table.get("filter", _DEFAULT_FILTER), context.where)
         self._account = _attribute(table, "account_attribute", "uid", context.where)

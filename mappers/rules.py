@@ -9,13 +9,12 @@ whole mapper unusable, because a rule that is passed over may be the one that wa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pam_sc.certmap.grammar import DEFAULT_MATCH, MatchRule, parse_match
-from pam_sc.certmap.map_grammar import MapRule, parse_map
+from pam_sc.certmap.grammar import DEFAULT_MATCH, PRIORITY_MAX, MatchRule, parse_match
+from pam_sc.certmap.map_grammar import DEFAULT_MAP, MapRule, parse_map
 from pam_sc.certmap.matching import MatchResult, match_certificate, without_unmatched_names
 from pam_sc.certmap.names import render_name
-from pam_sc.certmap.sssd_conf import DEFAULT_MAP, PRIORITY_MAX
 from pam_sc.certmap.templates import Expanded, NotExpanded, expand
 from pam_sc.certmap.values import text_of
 from pam_sc.decision.identity import Subject
@@ -24,7 +23,9 @@ from pam_sc.errors import ConfigError, MapperError
 from pam_sc.mapfile import unusable_account
 from pam_sc.mapping import Mapper, MapperContext, check_table
 from pam_sc.record import record
-from pam_sc.rules_directory import RulesDirectory, read_directory
+
+if TYPE_CHECKING:
+    from pam_sc.rules_directory import RulesDirectory
 
 _KEYS: Mapping[str, type] = {"rule": list, "any_san": bool, "ldap": dict}
 _RULE_KEYS: Mapping[str, type] = {"name": str, "priority": int, "match": str, "map": str, "account": str}
@@ -49,7 +50,7 @@ class RulesMapper(Mapper):
         """Read the rules; no server is asked."""
         check_table(table, _KEYS, context.where)
         self._any_san: bool = table.get("any_san", False)
-        self._directory: RulesDirectory | None = read_directory(table["ldap"], context) if "ldap" in table else None
+        self._directory = _directory(table, context)
         self._rules = _rules(table.get("rule", []), context.where, with_directory=self._directory is not None)
         if self._directory is not None and not any(_searches(rule) for rule in self._rules):
             raise ConfigError(f"{context.where}: ldap is of no use, because no rule has a search filter as its map")
@@ -137,6 +138,14 @@ class RulesMapper(Mapper):
             return f"cannot give an account{searched}: {error}"
         given = f"gives {', '.join(map(repr, names))}" if names else "gives no account that could log in"
         return given + searched + ("" if account is None or account in names else f", not {account!r}")
+
+
+def _directory(table: Mapping[str, Any], context: MapperContext) -> RulesDirectory | None:
+    if "ldap" not in table:
+        return None
+    from pam_sc.rules_directory import read_directory  # most rules need none
+
+    return read_directory(table["ldap"], context)
 
 
 def _searches(rule: _Rule) -> bool:

@@ -25,8 +25,8 @@ DIRECTORY_KEYS: Mapping[str, type] = {
     "referrals": str,
 }  # fmt: skip
 """The keys of a mapper's table that `read_servers` reads, for `check_table`; `uri` is a string or a list: `uri_key`."""
-SECRET_KEYS = ("password_file", "client_certificate", "client_key")
-"""The keys that name a file which root reads before it is given up."""
+SECRET_KEYS = ("password_file", "client_key")
+"""The keys that name a file which only root may read, and reads before it is given up."""
 PEM_MAX = 48 * 1024
 PASSWORD_MAX = 1024
 TIMEOUT_MAX_S = 60
@@ -87,6 +87,7 @@ def read_servers(table: Mapping[str, Any], context: MapperContext) -> DirectoryP
         raise ConfigError(f"{where}: ca is missing, expected the file with the CA that certifies the servers")
     _check_bind(table, tls, where)
     missing = _missing(table, context)
+    client = None if missing is not None else _client(table, context)
     servers = DirectoryServers(
         urls=urls,
         start_tls=tls == "starttls",
@@ -95,7 +96,7 @@ def read_servers(table: Mapping[str, Any], context: MapperContext) -> DirectoryP
         bind_dn=_text(table, "bind_dn", where),
         password=None if missing is not None else _password(table, secrets, where),
         external=_word(table, "sasl", ("", "external"), where) == "external",
-        client_pem=None if missing is not None else _client(table, context),
+        client_pem=client,
         connect_s=_seconds(table, "connect_timeout", 3, where),
         search_s=_seconds(table, "search_timeout", 5, where),
         ignore_references=_word(table, "referrals", ("refuse", "ignore"), where) == "ignore",
@@ -170,9 +171,15 @@ def _ca(table: Mapping[str, Any], tls: str, context: MapperContext) -> bytes | N
 
 
 def _client(table: Mapping[str, Any], context: MapperContext) -> bytes | None:
+    """Return certificate and key; the certificate is no secret, but may stand in the file of the key."""
     if "client_certificate" not in table:
         return None
-    certificate, key = (context.services.secrets[table[each]] for each in ("client_certificate", "client_key"))
+    secrets, path = context.services.secrets, table["client_certificate"]
+    key = secrets[table["client_key"]]
+    try:
+        certificate = secrets[path] if path in secrets else read_trusted_file(path, context.trusted_uids, PEM_MAX)
+    except OwnershipError as error:
+        raise ConfigError(f"{context.where}: client_certificate cannot be used: {error}") from error
     if b"PRIVATE KEY-----" not in key or len(key) > PEM_MAX:
         raise ConfigError(f"{context.where}: client_key names a file without a private key in PEM")
     return _pem(certificate, "client_certificate", context.where) + b"\n" + key

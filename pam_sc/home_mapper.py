@@ -24,13 +24,14 @@ from pam_sc.services import CannotMap
 
 SCAN_MAX = 1000
 """Accounts that are looked at where the card names the account."""
-SCAN_S = 5.0
 _SHARED: Mapping[str, type] = {"file": str, "believed_for": list, "scan_homes": bool}
 
 
 class HomeMapper(Mapper):
     """A mapper that says in `holds` whether a file's content gives the account to the certificate."""
 
+    SCAN_S: ClassVar[float] = 5.0
+    """How long looking at the files of all accounts may take."""
     FILE: ClassVar[str]
     """The default of `file`."""
     OPTIONS: ClassVar[Mapping[str, type]] = {}
@@ -88,12 +89,12 @@ class HomeMapper(Mapper):
         """Ask each account's file. A file that cannot be used hides nobody else's, or anybody could stop all logins."""
         found: list[str] = []
         failed: MapperError | None = None
-        end = time.monotonic() + SCAN_S
+        end = time.monotonic() + self.SCAN_S
         for number, person in enumerate(self._context.services.people.everybody()):
             if number == SCAN_MAX:
                 raise MapperError(f"cannot look for the card's owner: there are more than {SCAN_MAX} accounts")
             if time.monotonic() > end:
-                raise MapperError(f"cannot look for the card's owner: it takes longer than {SCAN_S:.0f} s")
+                raise MapperError(f"cannot look for the card's owner: it takes longer than {self.SCAN_S:.0f} s")
             try:
                 if person.name not in found and self.claims(subject, person.name):
                     found.append(person.name)

@@ -11,7 +11,7 @@ it could have been the line that counts; any other malformed line maps nothing, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pam_sc.decision.distinguished_name import VALUE_MAX
 from pam_sc.decision.parsing import clean, hidden_characters
@@ -26,6 +26,9 @@ PARSED_MAX = 1_000
 BLOCK_BYTES = 256 << 10
 """Read and searched at once: what the processor keeps at hand."""
 LINE_BYTES_MAX = 64 << 10
+VALUES_MAX = 64
+"""Values that are looked up together."""
+_LOOKED_FOR_ONE_BY_ONE = 2
 
 _ARROW = " -> "
 
@@ -82,37 +85,54 @@ class Mapfile:
 
         MapperError with file and line where a line that could have matched is malformed, or the file cannot be read.
         """
-        if not value or hidden_characters(value):
-            return None
-        for parsed, found in enumerate(self._lines_about(value)):
-            if parsed == PARSED_MAX:
-                raise MapperError(f"{self.path}: more than {PARSED_MAX} lines are patterns or begin like the value")
-            line = self._parsed(*found)
-            if line is not None and line.matches(value, ignore_case=self.ignore_case):
-                return line.account
-        return None
+        return self.accounts_of((value,))[0]
 
-    def _lines_about(self, value: str) -> Iterator[tuple[int, int, bytes]]:
+    def accounts_of(self, values: Sequence[str]) -> tuple[str | None, ...]:
+        """Return the same for each of several values, which takes hardly longer than for one."""
+        wanted = [value for value in dict.fromkeys(values) if value and not hidden_characters(value)]
+        if len(wanted) > VALUES_MAX:
+            raise MapperError(f"the certificate has {len(wanted)} values to look up, expected at most {VALUES_MAX}")
+        found: dict[str, str] = {}
+        idle = 0
+        for number, start, raw in self._lines_about(wanted) if wanted else ():
+            left = [value for value in wanted if value not in found]
+            line = self._parsed(number, start, raw, left)
+            matching = [value for value in left if line and line.matches(value, ignore_case=self.ignore_case)]
+            found |= dict.fromkeys(matching, line.account if line else "")
+            idle += not matching
+            if len(found) == len(wanted):
+                break
+            if idle > PARSED_MAX:
+                raise MapperError(f"{self.path}: more than {PARSED_MAX} lines are patterns or begin like the value")
+        return tuple(found.get(value) for value in values)
+
+    def _lines_about(self, values: Sequence[str]) -> Iterator[tuple[int, int, bytes]]:
         """Each line that could match: in which block it is, where, and the line.
 
         A block without the value's text, a pattern or a tab (it counts as a blank) has none. In the others a regular
         expression goes from line to line: it begins with a line feed.
         """
-        literal = _text_of_literal(value)
-        about = _beginning(literal)
-        flags = re.IGNORECASE if self.ignore_case else 0  # of bytes: the letters a to z
+        literals = _literals(values)
+        about, flags = _beginning(literals), self._flags
         for number, block in enumerate(self.blocks()):
-            if b"^" not in block and not _may_list(block, literal, ignore_case=self.ignore_case):
+            if b"^" not in block and not _may_list(block, literals, ignore_case=self.ignore_case):
                 continue
             for found in re.finditer(about, block, flags):
                 start = found.start() + 1
                 end = block.find(b"\n", start)
                 yield number, start, block[start : end if end >= 0 else None]
 
-    def _parsed(self, block_number: int, start: int, raw: bytes) -> Line | None:
+    @property
+    def _flags(self) -> re.RegexFlag:
+        return re.IGNORECASE if self.ignore_case else re.NOFLAG  # of bytes: the letters a to z
+
+    def _parsed(self, block_number: int, start: int, raw: bytes, values: Sequence[str]) -> Line | None:
+        """Parse a line; a malformed one is nothing where none of these values could be meant."""
         try:
             return parse_line(raw, ignore_case=self.ignore_case)
         except ValueError as error:
+            if not re.match(_beginning(_literals(values)), b"\n" + raw, self._flags):
+                return None
             raise MapperError(f"{self.path}:{self._line_number(block_number, start)}: {error}") from error
 
     def _line_number(self, block_number: int, start: int) -> int:
@@ -125,10 +145,11 @@ class Mapfile:
         return line
 
 
-def _may_list(block: bytes, literal: bytes | None, *, ignore_case: bool) -> bool:
-    if literal is None:
-        return False
-    return b"\t" in block or (literal.lower() in block.lower() if ignore_case else literal in block)
+def _may_list(block: bytes, literals: Sequence[bytes], *, ignore_case: bool) -> bool:
+    if len(literals) > _LOOKED_FOR_ONE_BY_ONE or b"\t" in block:
+        return True
+    folded = block.lower() if ignore_case and literals else block
+    return any((literal.lower() if ignore_case else literal) in folded for literal in literals)
 
 
 def read_mapfile(path: str, trusted_uids: frozenset[int], *, ignore_case: bool = False) -> Mapfile:
@@ -179,18 +200,19 @@ def why_not_literal(value: str) -> str | None:
     return f"holds '{_ARROW}'" if _ARROW in f"{value} " else None
 
 
-def _text_of_literal(value: str) -> bytes | None:
-    return None if why_not_literal(value) is not None else value.encode()
+def _literals(values: Sequence[str]) -> list[bytes]:
+    return [value.encode() for value in values if why_not_literal(value) is None]
 
 
-def _beginning(literal: bytes | None) -> bytes:
-    """A regular expression for the beginning of each line that lists the value, well or badly, or that is a pattern.
+def _beginning(literals: Sequence[bytes]) -> bytes:
+    """A regular expression for the beginning of each line that lists a value, well or badly, or that is a pattern.
 
-    It looks at each byte of a line once or twice, whatever the value is.
+    For each value it looks at each byte of a line once or twice, whatever the value is.
     """
-    if literal is None:
+    if not literals:
         return rb"\n[ \t\r]*\^"
-    return rb"\n[ \t\r]*(?:" + re.escape(literal).replace(rb"\ ", rb"[ \t]") + rb"[ \t]*->|\^)"
+    values = b"|".join(re.escape(literal).replace(rb"\ ", rb"[ \t]") for literal in literals)
+    return rb"\n[ \t\r]*(?:(?:" + values + rb")[ \t]*->|\^)"
 
 
 def parse_line(raw: bytes, *, ignore_case: bool = False) -> Line | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pam_sc.decision.distinguished_name import VALUE_MAX
 from pam_sc.mapfile import PARSED_MAX, Line, lower_ascii, parse_line, read_mapfile
 from pam_sc.record import record
 
@@ -81,7 +82,7 @@ class _Seen:
         if self.matches_left < 0:
             return None
         for number, earlier, pattern in self.patterns:
-            if pattern.fullmatch(line.value):
+            if len(line.value) <= VALUE_MAX and pattern.fullmatch(line.value):
                 return f"never counts: the pattern of line {number} matches its value, for {_whom(earlier.account, line.account)}"
         return None
 

@@ -8,7 +8,7 @@ ignores the case of the value and means the letters A to Z only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from pam_sc.decision.identity import Subject
@@ -56,7 +56,7 @@ class ValueMapper(Mapper):
 
     def accounts(self, subject: Subject) -> tuple[str, ...]:
         """The account of each value; with ignore_case and no mapfile its name in small letters."""
-        found = (self._account_of(value) for value in self.spellings(subject))
+        found = self._accounts_of(self.spellings(subject))
         return tuple(dict.fromkeys(name for name in found if name is not None and unusable_account(name) is None))
 
     def claims(self, subject: Subject, account: str) -> bool:
@@ -71,8 +71,12 @@ class ValueMapper(Mapper):
         """Whether a value can be a name without a mapfile's line."""
         return self.mapfile is None or self._same
 
-    def _account_of(self, value: str) -> str | None:
-        listed = None if self.mapfile is None else self.mapfile.account_of(value)
+    def _accounts_of(self, values: Sequence[str]) -> Iterator[str | None]:
+        """The account of each value. The mapfile is read once for all."""
+        listed = self.mapfile.accounts_of(values) if self.mapfile is not None else (None,) * len(values)
+        return map(self._account_of, values, listed)
+
+    def _account_of(self, value: str, listed: str | None) -> str | None:
         if listed is not None or not self.may_be_unlisted:
             return listed
         name = self.name_of(value)

@@ -68,14 +68,14 @@ AT_START, AT_END = Anchor("^"), Anchor("$")
 
 @record
 class _Split:
-    """Go on at any of these."""
+    """Go on at any of these: a set of places, a bit each."""
 
-    targets: tuple[int, ...]
+    targets: int
 
 
 @record
 class Program:
-    """A pattern: instructions, of which the place behind the last is the goal."""
+    """A pattern: instructions, of which the place behind the last is the goal. Sets of places are numbers, a bit each."""
 
     steps: tuple[Characters | Anchor | _Split, ...]
 
@@ -83,31 +83,40 @@ class Program:
         """Say whether the pattern occurs anywhere in the value. One that is too long never matches."""
         if len(value) > VALUE_LENGTH_MAX:
             return False
-        active = self._reached([0], at_start=True, at_end=not value)
-        for at, character in enumerate(value, 1):
-            if len(self.steps) in active:
+        taking = {character: self._taking(character) for character in set(value)}
+        known: dict[int, int] = {}
+        goal = 1 << len(self.steps)
+        active = self._reached(1, at_start=True, at_end=not value)
+        for left, character in zip(range(len(value) - 1, -1, -1), value, strict=True):
+            if active & goal:
                 return True
-            after = [place + 1 for place in active if self._takes(place, character)]
-            active = self._reached([*after, 0], at_start=False, at_end=at == len(value))
-        return len(self.steps) in active
+            places = (active & taking[character]) << 1 | 1
+            if not left:
+                return bool(self._reached(places, at_end=True) & goal)
+            if places not in known:
+                known[places] = self._reached(places)
+            active = known[places]
+        return bool(active & goal)
 
-    def _takes(self, place: int, character: str) -> bool:
-        step = self.steps[place]
-        return isinstance(step, Characters) and step.take(character)
+    def _taking(self, character: str) -> int:
+        """The places that take a character."""
+        return sum(
+            1 << place for place, step in enumerate(self.steps) if isinstance(step, Characters) and step.take(character)
+        )
 
-    def _reached(self, places: list[int], *, at_start: bool, at_end: bool) -> set[int]:
+    def _reached(self, places: int, *, at_start: bool = False, at_end: bool = False) -> int:
         """Every place that can be reached without taking a character."""
-        found: set[int] = set()
+        found = 0
         while places:
-            place = places.pop()
-            if place in found:
-                continue
-            found.add(place)
+            bit = places & -places
+            found |= bit
+            place = bit.bit_length() - 1
             match self.steps[place] if place < len(self.steps) else None:
                 case _Split(targets):
-                    places += targets
+                    places |= targets
                 case Anchor(sign) if at_start if sign == "^" else at_end:
-                    places.append(place + 1)
+                    places |= bit << 1
+            places &= ~found
         return found
 
 
@@ -139,11 +148,11 @@ class _Writer:
                 self.steps.append(node)
 
     def _hole(self) -> int:
-        self.steps.append(_Split(()))
+        self.steps.append(_Split(0))
         return len(self.steps) - 1
 
     def _fill(self, hole: int, targets: Iterable[int]) -> None:
-        self.steps[hole] = _Split(tuple(targets))
+        self.steps[hole] = _Split(sum(1 << target for target in set(targets)))
 
     def _either(self, nodes: tuple[Node, ...]) -> None:
         fork, starts, exits = self._hole(), [], []

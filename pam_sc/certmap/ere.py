@@ -131,8 +131,9 @@ class _Reader:
 
     def _group(self, depth: int) -> Node:
         node = self.alternatives(depth + 1)
-        if self.take() != ")":
+        if self.next != ")":
             raise self.error("a ( without its )")
+        self.at += 1
         return node
 
     def _escaped(self) -> Node:

@@ -21,6 +21,8 @@ from pam_sc.record import field, record
 
 DEFAULT_MATCH = "<KU>digitalSignature<EKU>clientAuth"
 """What the library matches where a rule does not say it."""
+PRIORITY_MAX = (1 << 32) - 1
+"""The last priority; 0 is the first."""
 RULE_MAX = 4_096
 
 KEY_USAGES = {

@@ -17,6 +17,8 @@ from pam_sc.certmap.grammar import GrammarError, misread, split_prefix
 from pam_sc.certmap.names import DEFAULT_FORM, FORMS
 from pam_sc.record import record
 
+DEFAULT_MAP = "LDAP:(userCertificate;binary={cert!bin})"
+"""What the library searches for where a rule does not say it: the whole certificate."""
 _SHORT = ("", "short_name")
 _FORMS = ("", *FORMS)
 _TEMPLATES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -137,6 +139,8 @@ def _pieces(text: str, at: int, newer: bool) -> Iterator[str | Template]:
             literal = ""
             yield _template(text[at : end + 1], at, newer)
             at = end + 1
+            if text.startswith("}}", at):
+                raise GrammarError(at, "}} right behind a template, which SSSD does not read either")
     if literal:
         yield literal
 

@@ -75,7 +75,7 @@ def component(name: DistinguishedName, attribute: str, index: int) -> str | None
 
 def _assertion(attribute: Attribute, directory: bool) -> str:
     value = attribute.value.translate(_ESCAPED)
-    if value[0] in " #":
+    if value[0] in " #" and value != "#":  # OpenSSL, and so SSSD, leaves a lone # as it is
         value = "\\" + value
     if value[-1] == " " and len(attribute.value) > 1:
         value = value[:-1] + "\\ "

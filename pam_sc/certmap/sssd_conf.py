@@ -12,14 +12,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pam_sc.certmap.grammar import parse_match
-from pam_sc.certmap.map_grammar import parse_map
+from pam_sc.certmap.grammar import PRIORITY_MAX, parse_match
+from pam_sc.certmap.map_grammar import DEFAULT_MAP, parse_map
 from pam_sc.errors import ConfigError
 from pam_sc.record import record
 
-PRIORITY_MAX = (1 << 32) - 1
-DEFAULT_MAP = "LDAP:(userCertificate;binary={cert!bin})"
-"""The library's: the whole certificate."""
 _LOCAL_PROVIDERS = frozenset({"files", "proxy", "local"})
 _LOCAL_DOMAINS = frozenset({"implicit_files", "shadowutils"})
 _KEYS = frozenset({"matchrule", "maprule", "priority", "domains"})

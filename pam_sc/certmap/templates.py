@@ -94,8 +94,11 @@ def _text(rule: MapRule, subject: Subject, chosen: dict[str, str]) -> str | None
 
 def _missing(templates: list[Template], subject: Subject) -> str:
     for each in templates:
-        values = _alternatives(each.name, subject) if each.name in _SAN_TEMPLATES else ("",)
-        if not any(_value(each, subject, {each.name: value}) for value in values):
+        if each.name in _SAN_TEMPLATES:
+            found = any(_part(each, value) for value in _alternatives(each.name, subject))
+        else:
+            found = bool(_value(each, subject, {}))
+        if not found:
             return f"the certificate has no value for {each.text}"
     return "no value of the certificate suits all templates"
 

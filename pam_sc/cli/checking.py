@@ -22,6 +22,7 @@ from pam_sc.config.toml import read_text
 from pam_sc.config.where import nearest_line, parse_dotted
 from pam_sc.errors import PamScError
 from pam_sc.material import load_material
+from pam_sc.preparation import plan_programs_of
 from pam_sc.record import record, replace
 
 _MISSING = " does not exist"
@@ -87,6 +88,7 @@ def check_configuration(configuration: Configuration, trusted_uids: frozenset[in
     advice = lint(configuration, privileged=os.geteuid() == 0, owners=trusted_uids)
     return [
         *_without_missing(_check_material(configuration, trusted_uids), advice),
+        *_check_programs(configuration),
         *check_authorities(configuration, trusted_uids),
         *_check_for_root(configuration),
         *advice,
@@ -117,6 +119,14 @@ def _check_material(configuration: Configuration, trusted_uids: frozenset[int]) 
         return
     for problem in material.problems:
         yield Finding(Weight.WARNING, configuration.source, problem)
+
+
+def _check_programs(configuration: Configuration) -> Iterator[Finding]:
+    """Find the account of the programs that mappers run."""
+    try:
+        plan_programs_of(configuration)
+    except PamScError as error:
+        yield Finding(Weight.ERROR, configuration.source, str(error))
 
 
 def _without_missing(findings: Iterable[Finding], advice: Iterable[Finding]) -> Iterator[Finding]:

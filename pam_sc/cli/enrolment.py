@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pam_sc.cli.certificate_choice import Refusal
 from pam_sc.config.model import Configuration, MapperSettings
 from pam_sc.decision.decide import judge_account
+from pam_sc.decision.distinguished_name import VALUE_MAX
 from pam_sc.decision.evidence import Account, AccountLookup, NoSuchAccount
 from pam_sc.decision.identity import Subject
 from pam_sc.decision.policy import Policy
@@ -31,6 +32,7 @@ from pam_sc.mapfile_edit import (
 )
 from pam_sc.mapping import ALIASES, Mapper, load_mappers
 from pam_sc.record import record
+from pam_sc.value_mapper import ValueMapper
 
 
 @record(kw_only=True)
@@ -82,6 +84,11 @@ def make_mapper(settings: MapperSettings, trusted_uids: frozenset[int], mapfile:
     return load_mappers([(settings.name, table, settings.where)], trusted_uids)[0].mapper
 
 
+def _values(mapper: Mapper, subject: Subject) -> tuple[str, ...]:
+    """Every value of a certificate that the mapper would look for in its mapfile."""
+    return mapper.spellings(subject) if isinstance(mapper, ValueMapper) else mapper.sees(subject)
+
+
 def _ignores_case(mapper: Mapper) -> bool:
     return bool(getattr(mapper, "ignore_case", False))
 
@@ -128,15 +135,14 @@ class Enrolment:
             line = line_of(values[0], self.account)
         except ValueError as error:
             raise Refusal(f"the mapfile cannot hold it: {error}") from error
-        self._require_free(_mapfile(now, now.content, mapper), values)
+        self._require_free(_mapfile(now, now.content, mapper), _values(mapper, self.subject))
         content = with_line(now.content, line)
         if _mapfile(now, content, mapper).account_of(values[0]) != self.account:
             raise Refusal("the new line would not count")
         return line, content
 
     def _require_free(self, mapfile: Mapfile, values: Sequence[str]) -> None:
-        for value in values:
-            listed = mapfile.account_of(value)
+        for listed in mapfile.accounts_of(values):
             if listed == self.account:
                 raise Refusal(f"already enrolled: {self.mapfile} maps this certificate to {self.account!r}")
             if listed is not None:
@@ -194,7 +200,7 @@ class Removal:
         ignore_case = _ignores_case(mapper)
         values = None
         if self.subjects is not None:
-            values = [value for subject in self.subjects for value in mapper.sees(subject)]
+            values = [value for subject in self.subjects for value in _values(mapper, subject)]
         theirs = lines_of(now.content, self.account, ignore_case=ignore_case)
         lines = [each for each in theirs if each.line.pattern is None and _is_about(each, values, ignore_case=ignore_case)]
         patterns = [each for each in theirs if each.line.pattern is not None
@@ -221,5 +227,5 @@ def _is_about(each: NumberedLine, values: Sequence[str] | None, *, ignore_case: 
     if values is None:
         return True
     if each.line.pattern is not None:
-        return any(each.line.pattern.fullmatch(value) for value in values)
+        return any(len(value) <= VALUE_MAX and each.line.pattern.fullmatch(value) for value in values)
     return any(same_value(each.line.value, value, ignore_case=ignore_case) for value in values)

@@ -123,7 +123,8 @@ def _run(
         )
         login = Login(request, configuration, material, surroundings)
         verdict = login.run(until=None if ask else Step.PIN)
-        why = _why(login.evidence, material.mappers)
+        with acting_as(find_identity(VERIFIER_ACCOUNT)):  # again: with a PIN the card process was ended as root
+            why = _why(login.evidence, material.mappers)
     return (
         Rehearsal(
             evidence=login.evidence, policy=login.policy, at=at, verdict=verdict, problems=material.problems,
@@ -246,16 +247,15 @@ def _end(card: StartedCardProcess, stop_acting: Callable[[], None]) -> None:
 
 
 def _why(evidence: Evidence, mappers: Sequence[LoadedMapper]) -> dict[CertificateRef, tuple[str, ...]]:
-    """Ask every mapper, as the account that a login would be, about each certificate that came as far as mapping."""
+    """Ask every mapper about each certificate that came as far as mapping."""
     account = getattr(evidence.requested, "name", None)
     tokens = evidence.card.tokens() if isinstance(evidence.card, CardReport) else ()
     reports = [report for _module, _slot, token in tokens for report in token.certificates]
-    with acting_as(find_identity(VERIFIER_ACCOUNT)):
-        return {
-            report.ref: tuple(line for each in mappers for line in _why_of(each, read_subject(report.der), account))
-            for report in reports
-            if evidence.about(report.ref).mapping is not None
-        }
+    return {
+        report.ref: tuple(line for each in mappers for line in _why_of(each, read_subject(report.der), account))
+        for report in reports
+        if evidence.about(report.ref).mapping is not None
+    }
 
 
 def _why_of(loaded: LoadedMapper, subject: Subject, account: str | None) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def _login(configuration: Configuration) -> Iterator[str]:
         yield (f"Files in homes are not believed in {_listed(sorted(account.privileged_services))}, unless a mapper names the"
                " service.")
     else:
-        yield "Files in homes are believed in every service, so that a person may give a card to the own account."
+        yield "Files in homes are believed in every service, but not for a setuid program, unless a mapper names the service."
 
 
 # ---------------------------------------------------------------- the card

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pam_sc.config.finding import Finding, Weight
+from pam_sc.config.lint_directory import lint_directories
 from pam_sc.config.lint_files import check_anchors, check_readable
 from pam_sc.config.lint_revocation import lint_revocation
-from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
-from pam_sc.decision.policy import Algorithms
+from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration, MapperSettings
+from pam_sc.decision.policy import DEFAULT_PRIVILEGED_SERVICES, Algorithms
 from pam_sc.errors import ConfigError, MapperError
 from pam_sc.mapfile_check import check_mapfile
 
@@ -54,6 +55,7 @@ def lint(
         *lint_revocation(configuration, owners),
         *_lint_account(configuration),
         *_lint_mappers(configuration, owners),
+        *lint_directories(configuration),
     )
 
 
@@ -112,6 +114,9 @@ def _lint_account(configuration: Configuration) -> Iterator[Finding]:
         yield Finding(Weight.WARNING, "account.allow_root", "a card can log in as root, if a mapper says so")
     if account.remote_allowed:
         yield Finding(Weight.WARNING, "account.remote", "allow: people from afar can use a card that is inserted here")
+    for service in sorted(DEFAULT_PRIVILEGED_SERVICES - account.privileged_services):
+        yield Finding(Weight.WARNING, "account.privileged_services",
+                      f"does not name {service!r}: a file that a person may write can make them more than they are there")
     unreachable = sorted(account.card_names_user - account.services) if account.services is not None else []
     for service in unreachable:
         yield Finding(Weight.NOTE, "account.card_names_user", f"{service!r} is not in account.services, so never used")
@@ -127,6 +132,7 @@ def _lint_mappers(configuration: Configuration, owners: frozenset[int]) -> Itera
         if isinstance(mapfile, str):
             yield from check_readable(f"mapper[{index}].mapfile", mapfile)
             yield from _lint_mapfile(mapfile, owners, ignore_case=mapper.table.get("ignore_case") is True)
+        yield from _lint_lookups(f"mapper[{index}]", mapper)
         for service in _believed_for(mapper.table):
             yield Finding(Weight.WARNING, f"mapper[{index}].believed_for",
                           f"{service!r}: whoever can write {mapper.name}'s file in a home, every program of that person"
@@ -135,6 +141,13 @@ def _lint_mappers(configuration: Configuration, owners: frozenset[int]) -> Itera
             yield Finding(Weight.NOTE, f"mapper[{index}].mapfile",
                           f"not set: what the mapper {mapper.name!r} sees is itself the account name, so whoever"
                           " can get such a certificate from a CA you trust can log in")
+
+
+def _lint_lookups(where: str, mapper: MapperSettings) -> Iterator[Finding]:
+    if mapper.name == "null":
+        yield Finding(Weight.WARNING, where, f"every trusted card opens the account {mapper.table.get('any_card_is')!r:.80}")
+    if mapper.name == "command" and mapper.table.get("run_as", "nobody") == "nobody":
+        yield Finding(Weight.NOTE, f"{where}.run_as", "the program runs as nobody, as others may: give it its own account")
 
 
 def _believed_for(table: Mapping[str, Any]) -> list[str]:

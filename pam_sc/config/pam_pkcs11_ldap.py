@@ -47,26 +47,33 @@ def _plain(uri: str) -> str:
 
 
 def _read_tls(section: Section, table: MapperTable) -> str:
-    """Return how the servers are spoken to: "off", "starttls" or "ldaps"."""
+    """Return how the servers are spoken to: "off", "starttls" or "ldaps". "off" only where a key of ours insists."""
+    schemes = {uri.partition("://")[0].lower() for uri in (section.word("uri") or "").split()}
+    how = _said_by_the_peer(section, schemes)
+    insisted = section.word("tls")
+    if insisted:
+        how = "off"
+        section.note(NoteKind.UNSAFE, "tls", "who stands between can say whose certificate it is")
+        if insisted != "off" or schemes - {"ldap"}:
+            section.note(NoteKind.ERROR, "tls", f"found {shown(insisted)}, expected off, for servers of ldap:// alone")
+    elif how == "ldaps" and schemes - {"ldaps"}:
+        section.note(NoteKind.ERROR, "uri", "is no ldaps://, but ssl asks for it; write ldaps:// there, or ssl = tls;")
+    elif how == "off":
+        how = "starttls"
+        section.note(NoteKind.UNSAFE, "ssl", "TLS is spoken all the same, or who stands between could say whose certificate"
+                     " it is; write ssl = tls; or to insist: tls = off;")
+    table.put(section, "tls" if insisted else "ssl", "tls", how)
+    _read_verification(section, table, how)
+    return how
+
+
+def _said_by_the_peer(section: Section, schemes: set[str]) -> str:
     word = (section.word("ssl") or "off").lower()
     how = {"tls": "starttls", "on": "ldaps", "ssl": "ldaps", "off": "off"}.get(word)
     if how is None:
         section.note(NoteKind.ERROR, "ssl", f"found {shown(word)}, expected off, tls, on or ssl")
-        how = "starttls"
-    schemes = {uri.partition("://")[0].lower() for uri in (section.word("uri") or "").split()}
-    if schemes == {"ldaps"}:
-        how = "ldaps"
-    elif schemes and how == "ldaps":
-        section.note(NoteKind.ERROR, "uri", f"is no ldaps://, but ssl = {word}; write ldaps:// there, or ssl = tls;")
-    elif len(schemes) > 1 and how == "off":
-        how = "starttls"
-        section.note(NoteKind.DIFFERENT, "ssl", "TLS is spoken with the servers of ldap:// too, as some are of ldaps://")
-    table.put(section, "ssl", "tls", how)
-    if how == "off":
-        section.note(NoteKind.UNSAFE, "ssl", "nothing proves that a server is the right one, and who stands between can say"
-                     " whose certificate it is; set ssl = tls; or ssl = on;")
-    _read_verification(section, table, how)
-    return how
+        return "starttls"
+    return "ldaps" if schemes == {"ldaps"} else how
 
 
 def _read_verification(section: Section, table: MapperTable, how: str) -> None:

@@ -7,7 +7,6 @@ not there; nothing here raises.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -141,6 +140,8 @@ class Section:
         """Note every key that was never asked for."""
         for key, item in self._items.items():
             if key not in self._asked:
+                import difflib  # only where something is wrong
+
                 close = difflib.get_close_matches(key, sorted(self._asked), 1)
                 hint = f"; did you mean {close[0]!r}?" if close else ""
                 self.note(NoteKind.UNKNOWN, key, f"neither pam_pkcs11 nor pam_sc knows it{hint}", item.line)

@@ -469,3 +469,46 @@ def test_a_file_that_its_owner_holds_with_a_lease_is_not_waited_for(world: World
     finally:
         os.close(held)
         signal.signal(signal.SIGIO, before)
+
+
+IDENTITY = """
+import re
+stopped = {}
+while not stopped:
+    if os.fork() == 0:
+        read(reader)
+        os._exit(0)
+    while "Uid" not in stopped:
+        try:
+            with open(f"/proc/{pid}/task/{pid}/children") as file:
+                child = int(file.read().split()[0])
+            os.kill(child, signal.SIGSTOP)
+            with open(f"/proc/{child}/status") as file:
+                found = dict(line.split(":\\t", 1) for line in file.read().splitlines())
+            if found["Uid"].split() == ["4001"] * 4 and found["NoNewPrivs"] == "1":
+                owner = os.stat(f"/proc/{child}/mem").st_uid
+                names = os.listdir(f"/proc/{child}/fd")
+                print(*found["Uid"].split(), *found["Gid"].split(), "groups", *found["Groups"].split())
+                print(*(found[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")))
+                print(owner, [os.readlink(f"/proc/{child}/fd/{name}").partition(":")[0] for name in names][3:])
+                stopped = found
+            os.kill(child, signal.SIGCONT)
+        except (FileNotFoundError, IndexError, ProcessLookupError):
+            pass
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0]:
+                break
+        except ChildProcessError:
+            break
+"""
+
+
+def test_the_process_that_reads_is_the_account_and_nothing_more(world: World) -> None:
+    """Its owner cannot look into it either: /proc shows what it holds as root's."""
+    put(world, content=b"x" * MIB)
+    ids, capabilities, rest = run_program(world, IDENTITY)
+    assert ids == " ".join(["4001"] * 8 + ["groups", "4001"])
+    assert set(capabilities.split()) == {"0" * 16}
+    owner, held = rest.split(" ", 1)
+    assert owner == "0"
+    assert "'socket'" not in held

@@ -136,6 +136,7 @@ def test_pwent_works_from_the_configuration_of_pam_pkcs11(site: Site) -> None:
     module = toml.split('path = "')[1].split('"')[0]
     token = toml.split('SOFTHSM2_CONF = "')[1].split('"')[0]
     site.rig.world.put("/etc/softhsm/softhsm2.conf", site.rig.world.path(token).read_text())
+    site.rig.world.path("/etc/softhsm").chmod(0o755)  # its format has no place for a module's environment
     text = f"""pam_pkcs11 {{
   use_pkcs11_module = soft;
   pkcs11_module soft {{

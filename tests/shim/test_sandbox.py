@@ -84,6 +84,13 @@ WITHOUT_MODULE: dict[str, tuple[str, list[Any]]] = {name: (name, BAD) for name i
     "sched_setscheduler", "sched_setparam", "sched_setattr", "sched_setaffinity", "setpriority", "ioprio_set",
 )}  # fmt: skip
 
+OF_PROGRAMS = frozenset({
+    "execve", "execveat", "fork", "a clone that is a process", "pidfd_open", "pidfd_send_signal", "kill of another",
+    "kill of the process group", "kill of everybody", "tkill of another", "tgkill of another", "rt_sigqueueinfo",
+    "rt_tgsigqueueinfo", "becoming dumpable", "outliving the parent",
+})  # fmt: skip
+"""What the program runner and its programs may do of all that; whom a signal reaches is the kernel's to judge."""
+
 # Without the capability the kernel itself says EPERM, or knows the call no more; the control cannot tell these apart.
 SAME_OUTSIDE = frozenset({
     "uselib", "create_module", "nfsservctl", "lookup_dcookie", "kexec_load", "kexec_file_load", "init_module",
@@ -99,7 +106,7 @@ SAME_OUTSIDE = frozenset({
 def tree() -> Iterator[WorkerTree]:
     source = Path(sandbox_probe.__file__).read_text()
     with worker_tree() as made:
-        for role in ROLES:
+        for role in (*ROLES, "programs"):
             made.write(role, source)
         yield made
 
@@ -200,6 +207,36 @@ def test_network_process_serves_nobody_and_speaks_to_the_internet_alone(
     assert inside["network"][label] == errno.EPERM
     if label != "a socket of family 17":  # a packet socket, which needs a capability anyway
         assert outside[label] != errno.EPERM
+
+
+@pytest.mark.parametrize("label", sorted(set(DENIED) - OF_PROGRAMS))
+def test_call_is_denied_to_programs_too(programs: dict[str, int], outside: dict[str, int], label: str) -> None:
+    if label not in programs:
+        pytest.skip("this architecture does not have the call")
+    assert programs[label] == errno.EPERM
+    if label not in SAME_OUTSIDE:
+        assert outside[label] != errno.EPERM
+
+
+@pytest.mark.parametrize("label", ["fork", "a clone that is a process", "execve", "chmod", "an IPv4 socket", "listen"])
+def test_programs_run_programs_write_files_and_use_the_internet(programs: dict[str, int], label: str) -> None:
+    assert programs[label] != errno.EPERM
+
+
+@pytest.fixture(scope="module")
+def programs(tree: WorkerTree, peer: int) -> dict[str, int]:
+    table = {**DENIED, **WITHOUT_MODULE, **OF_THE_NETWORK, "listen": ("listen", BAD)}
+    return run(tree, "programs", calls=as_calls({k: v for k, v in table.items() if not k.startswith("kill")}), peer=peer)[0][
+        "calls"
+    ]
+
+
+def test_the_program_runner_is_without_privilege_and_ends_with_its_parent(tree: WorkerTree) -> None:
+    facts = run(tree, "programs", facts=True)[0]["facts"]
+    assert facts["status"]["NoNewPrivs"] == "1"
+    assert facts["status"]["Seccomp"] == "2"
+    assert facts["dumpable"] == 0
+    assert {int(facts["status"][f"Cap{each}"], 16) for each in ("Inh", "Prm", "Eff", "Amb")} == {0}
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -33,7 +33,7 @@ PURPOSES = {
 }  # fmt: skip
 
 _plain = st.text("abAB01", min_size=1, max_size=4)
-_odd = st.text("ab ,+\"<>;\\#=*()/&|!", min_size=1, max_size=5)
+_odd = st.text('ab ,+"<>;\\#=*()/&|!', min_size=1, max_size=5)
 _words = st.text("ab.", min_size=1, max_size=4)
 
 
@@ -135,7 +135,8 @@ def patterns(values: tuple[str, ...]) -> st.SearchStrategy[str]:
     """Patterns that have to do with these values."""
     literal = st.sampled_from(values or ("a",)).map(lambda text: escaped(text.replace("<", "")) or "a") | _plain
     piece = st.one_of(
-        literal, st.sampled_from([".*", ".", "a*", "b+", "[ab]", "[^ab]", "(a|b)+", "a{1,2}", "[[:alnum:]]+", "CN=", ",", "O=.*"])
+        literal,
+        st.sampled_from([".*", ".", "a*", "b+", "[ab]", "[^ab]", "(a|b)+", "a{1,2}", "[[:alnum:]]+", "CN=", ",", "O=.*"]),
     )
     middle = st.lists(piece, min_size=1, max_size=3).map("".join)
     return st.tuples(st.sampled_from(["", "", "^"]), middle, st.sampled_from(["", "", "$"])).map("".join)
@@ -171,7 +172,8 @@ TEMPLATES = tuple(
     f"{{{each}}}" for each in (
         "issuer_dn", "subject_dn", "subject_dn!nss", "subject_dn!nss_ldap", "subject_dn!nss_x500", "subject_dn!ad",
         "subject_dn!ad_x500", "subject_dn!ad_ldap", "issuer_dn!ad", "issuer_dn!nss_x500", "cert!bin", "cert!base64", "cert",
-        "cert!sha256", "cert!SHA1", "cert!SHA256_uc", "cert!sha512_r", "cert!sha512-256", "cert!sha3-384_", "cert!blake2b512", "cert!md5",
+        "cert!sha256", "cert!SHA1", "cert!SHA256_uc",
+        "cert!sha512_r", "cert!sha512-256", "cert!sha3-384_", "cert!blake2b512", "cert!md5",
         "subject_principal", "subject_principal.short_name", "subject_nt_principal", "subject_pkinit_principal",
         "subject_pkinit_principal.short_name", "subject_nt_principal.short_name", "subject_rfc822_name",
         "subject_rfc822_name.short_name", "subject_dns_name", "subject_dns_name.short_name", "subject_uri",

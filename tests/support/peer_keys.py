@@ -32,6 +32,8 @@ def _keys_in(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield from _asked_by(node)
+        elif isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "OUR_KEYS" and isinstance(node.value, ast.Dict):
+            yield from _texts(node.value.keys)
 
 
 def _asked_by(call: ast.Call) -> Iterator[str]:

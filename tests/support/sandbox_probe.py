@@ -125,6 +125,8 @@ def _enter(order: dict[str, object]) -> str | None:
             _pam_sc.drop_and_confine_verifier(order["uid"], order["gid"], order["groups"], order["writable"])
         elif order["role"] == "network":
             _pam_sc.drop_and_confine_network(order["uid"], order["gid"], order["groups"])
+        elif order["role"] == "programs":
+            _pam_sc.drop_and_confine_programs(order["uid"], order["gid"], order["groups"])
         else:
             _pam_sc.drop_and_confine_card(order["uid"], order["gid"], order["groups"], order["allow"])
     except (OSError, ValueError) as error:

@@ -17,6 +17,7 @@ from pam_sc.mapfile import (
     LINE_BYTES_MAX,
     MAPFILE_BYTES_MAX,
     PARSED_MAX,
+    VALUES_MAX,
     Mapfile,
     _whole_lines,
     lower_ascii,
@@ -66,6 +67,14 @@ def test_listed_value_maps_and_no_other(path: Path) -> None:
 )
 def test_spaces_comments_and_line_ends_do_not_matter(path: Path, text: str) -> None:
     assert read(path, text).account_of("A B") == "alice"
+
+
+@pytest.mark.parametrize("ignore_case", [False, True])
+def test_a_tab_in_a_value_is_a_blank(path: Path, ignore_case: bool) -> None:
+    found = read(path, "A\tB -> alice\nA\t\tB -> bob\n", ignore_case=ignore_case)
+    assert found.account_of("A B") == "alice"
+    assert found.account_of("A  B") == "bob"
+    assert found.account_of("AB") is None
 
 
 def test_pattern_matches_the_whole_value(path: Path) -> None:
@@ -226,7 +235,7 @@ def test_line_without_end_is_refused_before_it_fills_the_memory(path: Path) -> N
 def test_no_value_makes_a_large_mapfile_parse_many_lines(path: Path, value: str, ignore_case: bool) -> None:
     lines = "".join(f"Person {number:07} Example -> user{number:07}\n" for number in range(20_000))
     found = read(path, lines, ignore_case=ignore_case)
-    assert len(list(found._lines_about(value))) == 0
+    assert len(list(found._lines_about([value]))) == 0
     assert found.account_of(value) is None
 
 
@@ -234,11 +243,27 @@ def test_lines_that_are_parsed_for_one_value_are_counted(path: Path) -> None:
     patterns = "".join(f"^p{number}$ -> user{number}\n" for number in range(PARSED_MAX))
     found = read(path, patterns + "alice -> alice\n")
     assert found.account_of(f"p{PARSED_MAX - 1}") == f"user{PARSED_MAX - 1}"
+    assert check(path) == []
+    found = read(path, patterns + "^q$ -> q\nalice -> alice\n")
+    assert check(path) == [(PARSED_MAX + 1, True)]
     with pytest.raises(MapperError, match="more than 1000 lines are patterns"):
         found.account_of("alice")
-    assert check(path) == []
-    read(path, patterns + "^q$ -> q\n")
-    assert check(path) == [(PARSED_MAX + 1, True)]
+
+
+def test_several_values_are_looked_up_together_and_each_has_its_own_first_line(path: Path) -> None:
+    found = read(path, "b -> bob\n^[ac]$ -> team\na -> alice\nb -> a/b\nd -> dora\n")
+    assert found.accounts_of(("a", "b", "c", "d", "e", "", "a\n", "a")) == (
+        "team", "bob", "team", "dora", None, None, None, "team",
+    )  # fmt: skip
+    assert found.accounts_of(()) == ()
+    assert found.accounts_of(("\n",)) == (None,)
+
+
+def test_more_values_than_a_certificate_needs_are_an_error(path: Path) -> None:
+    found = read(path, "a -> alice\n")
+    assert found.accounts_of([*(f"x{number}" for number in range(VALUES_MAX - 1)), "a"])[-1] == "alice"
+    with pytest.raises(MapperError, match="65 values to look up, expected at most 64"):
+        found.accounts_of([*(f"x{number}" for number in range(VALUES_MAX)), "a"])
 
 
 def test_mapfile_that_can_no_longer_be_trusted_is_an_error_when_it_is_asked(path: Path) -> None:
@@ -340,7 +365,7 @@ FILES = st.lists(LINES | st.sampled_from(["\n", "# note\n", "\udcff -> x\n", "a 
 )
 
 
-@settings(max_examples=3000, deadline=None, database=None)
+@settings(max_examples=1000, deadline=None, database=None)
 @given(FILES, st.sampled_from(WORDS) | st.sampled_from(["ba", "abab", " a", "a "]), st.booleans(), st.integers(1, 9))
 def test_the_scan_says_what_reading_every_line_says(content: bytes, value: str, ignore_case: bool, piece: int) -> None:
     whole = mapfile_of("map", content, ignore_case=ignore_case)
@@ -357,6 +382,19 @@ def test_the_scan_says_what_reading_every_line_says(content: bytes, value: str, 
     else:
         assert whole.account_of(value) == expected
         assert in_blocks.account_of(value) == expected
+
+
+@settings(max_examples=500, deadline=None, database=None)
+@given(FILES, st.lists(st.sampled_from(WORDS), min_size=2, max_size=5, unique=True), st.booleans())
+def test_several_values_at_once_are_what_each_is_by_itself(content: bytes, values: list[str], ignore_case: bool) -> None:
+    mapfile = mapfile_of("map", content, ignore_case=ignore_case)
+    try:
+        expected = tuple(mapfile.account_of(value) for value in values)
+    except MapperError:
+        with pytest.raises(MapperError):
+            mapfile.accounts_of(values)
+    else:
+        assert mapfile.accounts_of(values) == expected
 
 
 def test_missing_mapfile_is_an_error(path: Path) -> None:

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import pytest
+from pam_sc_employee import SERIAL_NUMBER, EmployeeMapper
 
 from pam_sc.decision.distinguished_name import Attribute, DistinguishedName
 from pam_sc.decision.identity import Subject
 from pam_sc.errors import ConfigError, MapperError
 from pam_sc.mapping import MapperContext
-from pam_sc_employee import SERIAL_NUMBER, EmployeeMapper
 
 CONTEXT = MapperContext("pam_sc.toml: [[mapper]] 1", frozenset({0}))
 

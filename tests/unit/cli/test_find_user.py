@@ -4,19 +4,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import pytest
 
 from pam_sc.cli.find_user import ERRORS, NOTHING_THERE, _exit_code
 from pam_sc.cli.main import run
+from pam_sc.cli.rehearsal import _why
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import Configuration
 from pam_sc.decision.card_report import CardReport, CertificateRef, Failure
 from pam_sc.decision.evidence import Account, AccountLookup, CertificateEvidence, MappedAccounts, NoSuchAccount, Request
+from pam_sc.decision.identity import Subject
 from pam_sc.decision.reasons import REASONS, Reason, Step
 from pam_sc.decision.verdict import Denied
 from pam_sc.errors import ConfigError
+from pam_sc.mappers.cn import CnMapper
+from pam_sc.mapping import LoadedMapper, Mapper, MapperContext
 from pam_sc.record import replace
 from tests.unit.cli.cards import CERTIFICATES, GOOD, FakeMachine, card, evidence, known, rehearsal, token
 
@@ -136,3 +142,37 @@ def test_explain_shows_how_each_mapper_came_to_its_answer(capsys: Capture) -> No
     assert code == 1
     assert found[0].startswith("certificate 1: not-mapped")
     assert found[1:] == told
+
+
+class Teller(Mapper):
+    """Says why, or breaks."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.broken = broken
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any], context: MapperContext) -> Self:
+        raise NotImplementedError
+
+    def sees(self, subject: Subject) -> tuple[str, ...]:
+        return subject.common_names
+
+    def accounts(self, subject: Subject) -> tuple[str, ...]:
+        raise AssertionError("a mapper is asked why, and nothing else")
+
+    def claims(self, subject: Subject, account: str) -> bool:
+        raise AssertionError("a mapper is asked why, and nothing else")
+
+    def why(self, subject: Subject, account: str | None) -> tuple[str, ...]:
+        if self.broken:
+            raise KeyError("x")
+        return (f"for {account}", "second line")
+
+
+def test_every_mapper_is_asked_why_about_each_certificate_that_came_to_mapping() -> None:
+    mappers = (LoadedMapper("one", Teller()), LoadedMapper("two", Teller(broken=True)), LoadedMapper("cn", CnMapper.from_table(
+        {}, MapperContext("mapper[2]", frozenset({0})))))  # fmt: skip
+    found = _why(evidence(), mappers)
+    mapped = {ref for ref, known_about in CERTIFICATES.items() if known_about.mapping is not None}
+    assert found.keys() == mapped
+    assert set(found.values()) == {("one: for alice", "one: second line", "two: cannot say why: 'x'")}

@@ -38,7 +38,8 @@ class Configured(FakeMachine):
         self.names = names
 
     def load_configuration(self, path: str | None) -> Configuration:
-        settings = tuple(MapperSettings(name, {}, f"x.toml: [[mapper]] {n}") for n, name in enumerate(self.names, 1))
+        settings = tuple(MapperSettings(name=name, table={}, where=f"x.toml: mapper[{n}]")
+                         for n, name in enumerate(self.names))
         return replace(CONFIGURATION, mappers=settings)
 
 
@@ -69,11 +70,11 @@ def listed(capsys: Capture, machine: FakeMachine) -> tuple[int, dict[str, Any], 
 
 
 def test_all_of_our_own_are_listed_with_aliases_and_where_they_are_configured(capsys: Capture) -> None:
-    code, found, problems = listed(capsys, Configured("cn", "ms", "cn"))
+    _code, found, _problems = listed(capsys, Configured("cn", "ms", "cn"))
     assert {name for name, owner in found if owner == "pam_sc"} == set(BUILT_IN)
-    assert found["cn", "pam_sc"]["configured"] == ["x.toml: [[mapper]] 1", "x.toml: [[mapper]] 3"]
+    assert found["cn", "pam_sc"]["configured"] == ["x.toml: mapper[0]", "x.toml: mapper[2]"]
     assert found["upn", "pam_sc"]["aliases"] == ["ms"]
-    assert found["upn", "pam_sc"]["configured"] == ["x.toml: [[mapper]] 2"]
+    assert found["upn", "pam_sc"]["configured"] == ["x.toml: mapper[1]"]
     assert found["mail", "pam_sc"]["configured"] == []
     assert all(each["version"] and each["usable"] for each in found.values())
 
@@ -83,7 +84,7 @@ def test_the_mapper_of_a_third_party_is_listed_with_its_version(capsys: Capture,
     code, found, problems = listed(capsys, Configured("cn", "acme"))
     assert found["acme", "acme"] == {
         "name": "acme", "distribution": "acme", "version": "1.5", "usable": True, "aliases": [],
-        "configured": ["x.toml: [[mapper]] 2"],
+        "configured": ["x.toml: mapper[1]"],
     }  # fmt: skip
     assert (code, problems) == (0, [])
 
@@ -111,7 +112,7 @@ def test_a_name_that_two_claim_is_a_problem_of_both(capsys: Capture, site: Path)
     code, found, problems = listed(capsys, Configured("cn", "badge"))
     assert [found["badge", owner]["usable"] for owner in ("acme", "other")] == [False, False]
     assert problems[0].startswith("the mapper 'badge' is claimed by more than one distribution: acme 1.5, other 1.5")
-    assert problems[1].startswith("x.toml: [[mapper]] 2: mapper 'badge' is claimed by more than one")
+    assert problems[1].startswith("x.toml: mapper[1]: mapper 'badge' is claimed by more than one")
     assert code == 1
 
 
@@ -130,7 +131,7 @@ def test_a_configured_mapper_that_does_not_work_is_a_problem(capsys: Capture, si
 def test_a_configured_mapper_that_nobody_brings_is_a_problem(capsys: Capture) -> None:
     code, _found, (problem,) = listed(capsys, Configured("cm"))
     assert code == 1
-    assert problem.startswith("x.toml: [[mapper]] 1: unknown mapper 'cm'")
+    assert problem.startswith("x.toml: mapper[0]: unknown mapper 'cm'")
 
 
 def test_without_a_configuration_the_list_is_there_all_the_same(capsys: Capture) -> None:
@@ -145,5 +146,5 @@ def test_for_people_it_is_a_line_each(capsys: Capture) -> None:
     lines = capsys.readouterr().out.splitlines()
     line = next(each for each in lines if each.startswith("cn "))
     assert line.split()[1] == "pam_sc"
-    assert line.endswith("configured: x.toml: [[mapper]] 1")
+    assert line.endswith("configured: x.toml: mapper[0]")
     assert next(each for each in lines if each.startswith("upn ")).endswith("also called ms")

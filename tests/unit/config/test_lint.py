@@ -17,7 +17,7 @@ from pam_sc.config.model import (
     TokenSettings,
     TrustSettings,
 )
-from pam_sc.decision.policy import Algorithms
+from pam_sc.decision.policy import DEFAULT_PRIVILEGED_SERVICES, Algorithms
 from pam_sc.record import replace
 from tests.support.pki import DAY, CertificateAuthority, Wish, now
 from tests.unit.config.findings import OWNERS, findings, only, write
@@ -44,6 +44,23 @@ def test_a_service_that_is_never_reached_is_a_note(good: Configuration) -> None:
     text = "'gdm-smartcard' is not in account.services, so never used"
     found = only(replace(good, account=account))
     assert found == (Weight.NOTE, "account.card_names_user", text)
+
+
+def test_a_privileged_service_that_is_left_out_is_a_warning(good: Configuration) -> None:
+    account = AccountSettings(privileged_services=DEFAULT_PRIVILEGED_SERVICES - {"sudo"} | {"kiosk"})
+    severity, where, text = only(replace(good, account=account))
+    assert (severity, where) == (Weight.WARNING, "account.privileged_services")
+    assert text.startswith("does not name 'sudo': ")
+
+
+def test_a_file_in_a_home_that_is_believed_for_a_service_is_a_warning(good: Configuration) -> None:
+    def with_table(table: dict[str, object]) -> Configuration:
+        return replace(good, mappers=(MapperSettings(name="openssh", table=table, where="here"),))
+
+    assert findings(with_table({})) == []
+    severity, where, text = only(with_table({"believed_for": ["sudo"]}))
+    assert (severity, where) == (Weight.WARNING, "mapper[0].believed_for")
+    assert text.startswith("'sudo': whoever can write openssh's file in a home, ")
 
 
 @pytest.mark.parametrize("algorithms", [Algorithms.LEGACY, Algorithms.ANY])

@@ -10,7 +10,7 @@ import pytest
 
 from pam_sc.config.model import PromptSettings
 from pam_sc.config.toml import MAX_BYTES, load
-from pam_sc.decision.policy import RevocationMode, TokenSelector
+from pam_sc.decision.policy import DEFAULT_PRIVILEGED_SERVICES, RevocationMode, TokenSelector
 from pam_sc.errors import ConfigError
 from tests.unit.config.files import MINIMAL, TRUSTED, WHOLE, load_text, refusal
 
@@ -28,6 +28,7 @@ def test_the_smallest_configuration_has_the_strict_defaults(file: Path, module: 
     assert (read.revocation.lookup.mode, read.revocation.crls) == (RevocationMode.NAMED, None)
     assert (read.account.allow_root, read.account.remote_allowed, read.account.services) == (False, False, None)
     assert read.account.card_names_user == {"login", "gdm-smartcard"}
+    assert read.account.privileged_services == DEFAULT_PRIVILEGED_SERVICES
     assert not read.pin.allow_last_try
     assert not read.card_required
     assert [(mapper.name, mapper.table) for mapper in read.mappers] == [("cn", {})]
@@ -80,8 +81,8 @@ def test_select_may_be_a_table(file: Path, module: Path, written: str, expected:
          " counted from 1 to 64"),
         ('{ slot_description_prefix = "" }', "token.select.slot_description_prefix: found '' (no name is written so),"
          " expected the beginning of a slot's description"),
-        ("{ slot = 1 }", "token.select.slot: found an unknown key, expected one of slot_description_prefix, slot_number, uri;"
-         " did you mean 'slot_number'?"),
+        ("{ slot_numbr = 1 }", "token.select.slot_numbr: found an unknown key, expected one of slot_description_prefix,"
+         " slot_number, uri; did you mean 'slot_number'?"),
     ],
 )  # fmt: skip
 def test_a_table_that_selects_nothing_is_refused(file: Path, module: Path, written: str, message: str) -> None:
@@ -105,6 +106,12 @@ def test_mappers_and_modules_keep_their_order(file: Path, module: Path) -> None:
 def test_the_card_may_be_forbidden_to_name_the_account_anywhere(file: Path, module: Path) -> None:
     read = load_text(file, MINIMAL.format(module=module) + "[account]\ncard_names_user = []\n")
     assert read.account.card_names_user == frozenset()
+
+
+@pytest.mark.parametrize("named", [[], ["kiosk"], ["sudo", "kiosk"]])
+def test_privileged_services_are_those_that_are_named_and_no_others(file: Path, module: Path, named: list[str]) -> None:
+    read = load_text(file, MINIMAL.format(module=module) + f"[account]\nprivileged_services = {named}\n")
+    assert read.account.privileged_services == frozenset(named)
 
 
 def test_two_modules_may_share_a_variable_of_one_value(file: Path, module: Path) -> None:

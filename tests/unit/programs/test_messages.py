@@ -72,7 +72,8 @@ def test_a_malformed_run_is_refused(frame: Frame) -> None:
 
 
 @pytest.mark.parametrize("answer", [
-    Ready(), Answered(b""), Answered(b"\xff\0\n"), Answered(b"x" * ANSWER_MAX), NotAnswered(Failure.TIMEOUT, "why"), Unusable("why"),
+    Ready(), Answered(b""), Answered(b"\xff\0\n"), Answered(b"x" * ANSWER_MAX), NotAnswered(Failure.TIMEOUT, "why"),
+    Unusable("why"),
 ], ids=["ready", "empty", "bytes", "long", "failed", "unusable"])  # fmt: skip
 def test_answers_there_and_back(answer: Answer) -> None:
     assert read_answer(answer_frame(answer)) == answer
