@@ -12,6 +12,7 @@ certificate (`X509:<I>..<S>..`, `X509:<S>..`, `X509:<RFC822>..`) are refused whe
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -21,19 +22,18 @@ from pam_sc.decision.evidence import CertificateFacts, Unparsable
 from pam_sc.decision.identity import Subject
 from pam_sc.decision.parsing import read_strictly
 from pam_sc.decision.windows_name import windows_name
-from pam_sc.errors import ConfigError, OwnershipError
-from pam_sc.mapfile import MAPFILE_BYTES_MAX
+from pam_sc.errors import ConfigError
+from pam_sc.mapfile import BLOCK_BYTES, Mapfile
 from pam_sc.mapping import MapperContext
-from pam_sc.ownership import read_trusted_file
 from pam_sc.value_mapper import LISTED_ONLY, ValueMapper
 
 _KEY_IDENTIFIER = "2.5.29.14"
+_LOOKED_THROUGH = 2 << 20
+"""Bytes of a mapfile in which lines that can never, or must not, map are told of. Behind that they map nothing either."""
 _DIGITS = rb"[0-9a-f:]+"
-_STRONG = rb"X509:<(?:SKI>" + _DIGITS + rb"|SHA1-PUKEY>" + _DIGITS + rb"|I>[^\n]+<SR>" + _DIGITS + rb")"
-_WEAK = rb"X509:<(?:I>[^\n]+<S>|S>|RFC822>)[^\n]+"
-_NEITHER = rb"^[ \t]*(?!%b[ \t]*->)((?:X509:|" + _DIGITS + rb"[ \t]*->)[^\n]*)"
-_NOT_STRONG = _NEITHER % _STRONG
-_NOT_KNOWN = _NEITHER % (rb"(?:" + _STRONG + rb"|" + _WEAK + rb")")
+_STRONG = rb"<(?:ski>" + _DIGITS + rb"|sha1-pukey>" + _DIGITS + rb"|i>[^\n]+<sr>" + _DIGITS + rb")[ \t]*->"
+_WEAK = rb"<(?:i>[^\n]+<s>|s>|rfc822>)[^\n]+->"
+_BAD = rb"\n[ \t]*(x509:(?!%b)[^\n]*|" + _DIGITS + rb"[ \t]*->[^\n]*)"
 
 
 class SerialMapper(ValueMapper):
@@ -47,7 +47,8 @@ class SerialMapper(ValueMapper):
         """Read the shared keys; ConfigError also for a mapfile with a line that could never, or must not, map."""
         super().__init__(table, context)
         self._weak: bool = table.get("weak", False)
-        _require_known_forms(table["mapfile"], context.trusted_uids, weak=self._weak)
+        if self.mapfile is not None:  # always: it is required
+            _require_known_forms(self.mapfile, weak=self._weak)
 
     def sees(self, subject: Subject) -> tuple[str, ...]:
         """The lines that list the certificate, each form once; the first is the best for a mapfile."""
@@ -112,19 +113,16 @@ def _weak_forms(subject: Subject) -> Iterator[str]:
     yield from (f"X509:<RFC822>{address}" for address in subject.mails)
 
 
-def _require_known_forms(path: str, trusted_uids: frozenset[int], *, weak: bool) -> None:
-    try:
-        content = read_trusted_file(path, trusted_uids, MAPFILE_BYTES_MAX)
-    except OwnershipError as error:
-        raise ConfigError(f"cannot use mapfile {path!r}: {error}") from error
-    found = re.search(_NOT_KNOWN if weak else _NOT_STRONG, content, re.IGNORECASE | re.MULTILINE)
+def _require_known_forms(mapfile: Mapfile, *, weak: bool) -> None:
+    content = b"".join(itertools.islice(mapfile.blocks(), _LOOKED_THROUGH // BLOCK_BYTES))
+    found = re.search(_BAD % (rb"(?:" + _STRONG + rb"|" + _WEAK + rb")" if weak else _STRONG), content, re.IGNORECASE)
     if found is None:
         return
-    line, number = found[1].decode("utf-8", "replace").strip(), content.count(b"\n", 0, found.start(1)) + 1
-    if re.match(_WEAK + rb"->", found[1], re.IGNORECASE):
+    line, number = found[1].decode("utf-8", "replace").strip(), content.count(b"\n", 0, found.start(1))
+    if re.match(rb"x509:" + _WEAK, found[1], re.IGNORECASE):
         why = "names a person, not a certificate, and whoever gets a certificate in that name would log in (see weak)"
     elif line[:4].upper() == "X509":
         why = "is no form of altSecurityIdentities that is known here"
     else:
         why = "is a serial number without its issuer: other authorities use the same numbers"
-    raise ConfigError(f"{path}:{number}: {line!r:.100} {why}")
+    raise ConfigError(f"{mapfile.path}:{number}: {line!r:.100} {why}")

@@ -6,7 +6,6 @@
  */
 #include "home_reader.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -14,57 +13,24 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "children.h"
 #include "home_file.h"
+#include "home_messages.h"
 #include "sandbox.h"
 #include "worker.h"
 
-#define CHANNEL 3
-#define HEADER 8
 #define ANSWER_HEADER 2 /* code and place, before the content, from the child */
-#define MESSAGE_MAX 2048
-#define NAME_SIZE 257
-#define PATHS_MAX 4
-#define PATH_SIZE 256
-#define LIMIT_MS_MAX 60000
 #define BURY_MS 500
 #define NSS_FIRST_SIZE ((size_t)4096)
 #define NSS_LAST_SIZE ((size_t)1 << 20)
-
-enum message_type { MESSAGE_ORDER = 0x01, MESSAGE_READ = 0x02, MESSAGE_FILE = 0x81, MESSAGE_NOT_READ = 0x82 };
-enum { ALLOW_ROOT = 1, EVERYBODY = 2, FLAGS = 3 };
-
-struct home_order {
-    unsigned int flags;
-    uid_t uid; /* (uid_t)-1: none */
-    char account[NAME_SIZE];
-    char paths[PATHS_MAX][PATH_SIZE];
-    size_t path_count;
-};
-
-struct question {
-    char account[NAME_SIZE];
-    const char *path;
-    uint32_t limit_ms;
-};
-
-/* A message while it is taken apart. */
-struct message {
-    unsigned char type;
-    unsigned char bytes[MESSAGE_MAX];
-    size_t length;
-    size_t at;
-};
 
 /* What a child has said, and how it ended. */
 struct answer {
@@ -73,164 +39,6 @@ struct answer {
     size_t length;
     bool stuck; /* the child could not be buried */
 };
-
-/* Read exactly `length` bytes. 1, 0 at the end of the channel before the first, -1 otherwise. */
-static int read_exactly(void *bytes, size_t length)
-{
-    ssize_t got = recv(CHANNEL, bytes, length, MSG_WAITALL);
-
-    if (got == 0 && length > 0)
-        return 0;
-    return got == (ssize_t)length ? 1 : -1;
-}
-
-static int read_message(struct message *message)
-{
-    unsigned char header[HEADER];
-    uint32_t length;
-    int result = read_exactly(header, sizeof(header));
-
-    if (result <= 0)
-        return result;
-    memcpy(&length, header + 4, sizeof(length));
-    message->type = header[0];
-    message->length = ntohl(length);
-    message->at = 0;
-    if (header[1] != 0 || header[2] != 0 || header[3] != 0 || message->length == 0 || message->length > MESSAGE_MAX)
-        return -1;
-    return read_exactly(message->bytes, message->length) == 1 ? 1 : -1;
-}
-
-static int write_all(const void *bytes, size_t length)
-{
-    const unsigned char *rest = bytes;
-
-    while (length > 0) {
-        ssize_t sent = send(CHANNEL, rest, length, MSG_NOSIGNAL);
-
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent <= 0)
-            return -1;
-        rest += sent;
-        length -= (size_t)sent;
-    }
-    return 0;
-}
-
-/* Send a message of one field. */
-static int write_message(enum message_type type, const void *field, size_t length)
-{
-    unsigned char head[HEADER + 4] = {(unsigned char)type};
-    uint32_t number = htonl((uint32_t)length + 4);
-
-    memcpy(head + 4, &number, sizeof(number));
-    number = htonl((uint32_t)length);
-    memcpy(head + HEADER, &number, sizeof(number));
-    return write_all(head, sizeof(head)) < 0 ? -1 : write_all(field, length);
-}
-
-/* The next field; its length, or -1 if there is none of at most `most` bytes. */
-static ssize_t take_field(struct message *message, const unsigned char **field, size_t most)
-{
-    uint32_t length;
-
-    if (message->length - message->at < sizeof(length))
-        return -1;
-    memcpy(&length, message->bytes + message->at, sizeof(length));
-    length = ntohl(length);
-    if (length > message->length - message->at - sizeof(length) || length > most)
-        return -1;
-    *field = message->bytes + message->at + sizeof(length);
-    message->at += sizeof(length) + length;
-    return (ssize_t)length;
-}
-
-static bool take_text(struct message *message, char *text, size_t size)
-{
-    const unsigned char *field;
-    ssize_t length = take_field(message, &field, size - 1);
-
-    if (length < 0 || memchr(field, '\0', (size_t)length) != NULL)
-        return false;
-    memcpy(text, field, (size_t)length);
-    text[length] = '\0';
-    return true;
-}
-
-static bool take_u32(struct message *message, uint32_t *number)
-{
-    const unsigned char *field;
-
-    if (take_field(message, &field, 4) != 4)
-        return false;
-    memcpy(number, field, sizeof(*number));
-    *number = ntohl(*number);
-    return true;
-}
-
-static bool take_u8(struct message *message, unsigned int *number)
-{
-    const unsigned char *field;
-
-    if (take_field(message, &field, 1) != 1)
-        return false;
-    *number = field[0];
-    return true;
-}
-
-/* True for a relative path with no empty name, "." or ".." in it. */
-static bool is_plain_path(const char *path)
-{
-    for (;;) {
-        size_t length = strcspn(path, "/");
-
-        if (length == 0 || (length <= 2 && strncmp(path, "..", length) == 0))
-            return false;
-        if (path[length] == '\0')
-            return true;
-        path += length + 1;
-    }
-}
-
-static int read_order(struct home_order *order)
-{
-    struct message message;
-    uint32_t uid;
-
-    memset(order, 0, sizeof(*order));
-    if (read_message(&message) != 1 || message.type != MESSAGE_ORDER || !take_u8(&message, &order->flags) ||
-        order->flags > FLAGS || !take_u32(&message, &uid) ||
-        !take_text(&message, order->account, sizeof(order->account)))
-        return -1;
-    order->uid = uid;
-    while (message.at < message.length) {
-        char *path = order->paths[order->path_count];
-
-        if (order->path_count == PATHS_MAX || !take_text(&message, path, PATH_SIZE) || !is_plain_path(path))
-            return -1;
-        order->path_count++;
-    }
-    return order->path_count > 0 ? 0 : -1;
-}
-
-/* 1, 0 at the end of the channel, -1 for anything but a question. */
-static int read_question(const struct home_order *order, struct question *question)
-{
-    struct message message;
-    unsigned int number;
-    int result = read_message(&message);
-
-    if (result <= 0)
-        return result;
-    if (message.type != MESSAGE_READ || !take_u8(&message, &number) || number >= order->path_count ||
-        !take_u32(&message, &question->limit_ms) || question->limit_ms == 0 || question->limit_ms > LIMIT_MS_MAX ||
-        !take_text(&message, question->account, sizeof(question->account)) || question->account[0] == '\0' ||
-        message.at != message.length)
-        return -1;
-    question->path = order->paths[number];
-    return 1;
-}
 
 /* In the child: what getpwnam(3) knows about an account; `*buffer` holds its texts. */
 static enum home_code look_up(const char *name, struct passwd *entry, char **buffer)
@@ -256,9 +64,9 @@ static bool is_ordered(const struct home_order *order, const struct passwd *entr
 {
     if (entry->pw_uid == (uid_t)-1 || (getuid() != 0 && entry->pw_uid != getuid()))
         return false;
-    if (entry->pw_uid == 0 && (order->flags & ALLOW_ROOT) == 0)
+    if (entry->pw_uid == 0 && (order->flags & HOMES_OF_ROOT) == 0)
         return false;
-    if ((order->flags & EVERYBODY) != 0)
+    if ((order->flags & HOMES_OF_ALL) != 0)
         return true;
     if (order->account[0] != '\0')
         return strcmp(order->account, entry->pw_name) == 0;
@@ -314,7 +122,7 @@ static ssize_t read_whole(int file, unsigned char *bytes, struct home_failure *f
 }
 
 /* In the child: read the file of a question. */
-static ssize_t read_file(const struct home_order *order, const struct question *question, pid_t parent,
+static ssize_t read_file(const struct home_order *order, const struct home_question *question, pid_t parent,
                          unsigned char *bytes, struct home_failure *failure)
 {
     struct passwd entry;
@@ -335,15 +143,15 @@ static ssize_t read_file(const struct home_order *order, const struct question *
 }
 
 /* The child: it says code and place, then the content; exit status 0 says that this was all. */
-static _Noreturn void be_child(const struct home_order *order, const struct question *question, pid_t parent, int out,
-                               unsigned char *bytes)
+static _Noreturn void be_child(const struct home_order *order, const struct home_question *question, pid_t parent,
+                               int out, unsigned char *bytes)
 {
     struct home_failure failure;
     ssize_t length = -1;
     size_t all;
     size_t sent = 0;
 
-    (void)close(CHANNEL);
+    (void)close(HOME_CHANNEL);
     if (die_with_parent(parent) < 0)
         _exit(EXIT_CRASHED);
     length = read_file(order, question, parent, bytes + ANSWER_HEADER, &failure);
@@ -397,7 +205,7 @@ static void conclude(struct child *child, bool complete, int64_t deadline, struc
 }
 
 /* Have a child read the file. */
-static void ask_child(const struct home_order *order, const struct question *question, struct answer *answer)
+static void ask_child(const struct home_order *order, const struct home_question *question, struct answer *answer)
 {
     int64_t deadline = now_ms() + question->limit_ms;
     struct child child = {-1};
@@ -430,18 +238,18 @@ static void ask_child(const struct home_order *order, const struct question *que
 static int serve_one(const struct home_order *order, unsigned char *bytes)
 {
     struct answer answer = {.bytes = bytes};
-    struct question question;
-    int result = read_question(order, &question);
+    struct home_question question;
+    int result = read_home_question(order, &question);
 
     if (result <= 0)
         return result;
     ask_child(order, &question, &answer);
     if (answer.failure.code == HOME_READ) {
-        result = write_message(MESSAGE_FILE, bytes + ANSWER_HEADER, answer.length - ANSWER_HEADER);
+        result = write_home_answer(HOME_ANSWER_FILE, bytes + ANSWER_HEADER, answer.length - ANSWER_HEADER);
     } else {
         const unsigned char why[2] = {(unsigned char)answer.failure.code, (unsigned char)answer.failure.place};
 
-        result = write_message(MESSAGE_NOT_READ, why, sizeof(why));
+        result = write_home_answer(HOME_ANSWER_NOT_READ, why, sizeof(why));
     }
     /* One that hangs in the kernel is not followed by others. */
     return result < 0 || answer.stuck ? -1 : 1;
@@ -453,7 +261,7 @@ int run_home_reader(void)
     struct home_order order;
     int result = -1;
 
-    if (bytes != NULL && read_order(&order) == 0) {
+    if (bytes != NULL && read_home_order(&order) == 0) {
         do
             result = serve_one(&order, bytes);
         while (result > 0);

@@ -8,14 +8,13 @@ it would find today. A field of the model on which no sentence depends is a defe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
+from pam_sc.config.mapping_in_words import mapping_in_words
 from pam_sc.config.model import (
     CaSettings,
     Configuration,
     Fetch,
     LookupSettings,
-    MapperSettings,
     ModuleSettings,
     OcspNonce,
 )
@@ -225,70 +224,7 @@ _NONCES: Mapping[OcspNonce, str] = {
 }
 
 
-# ---------------------------------------------------------------- mapping
-
-
-def _mapping(configuration: Configuration) -> Iterator[str]:
-    for number, mapper in enumerate(configuration.mappers, 1):
-        yield f"{_ordinal(number, len(configuration.mappers))}{_mapper(mapper)}"
-    if len(configuration.mappers) > 1:
-        yield "Where no user name was typed, these must agree on one account."
-
-
-def _mapper(mapper: MapperSettings) -> str:
-    seen = _SEEN.get(mapper.name, f"what the mapper {mapper.name!r} sees")
-    table = dict(mapper.table)
-    mapfile, same = table.pop("mapfile", None), table.pop("unlisted", "refuse") == "same"
-    if isinstance(mapfile, str):
-        fall_back = ", and what it does not list names itself" if same else ", and nothing else maps"
-        text = f"{seen} names the account through the allow-list {mapfile}{fall_back}"
-    else:
-        text = f"{seen} names the account"
-    return f"{text}{_options(table)}."
-
-
-_SEEN: Mapping[str, str] = {
-    "cn": "the commonName",
-    "command": "an external program",
-    "digest": "the hash of the certificate",
-    "generic": "the chosen part of the certificate",
-    "krb": "the Kerberos principal",
-    "ldap": "the directory",
-    "mail": "the e-mail address",
-    "ms": "the Microsoft UPN",
-    "null": "nothing (every certificate that is valid)",
-    "opensc": "the list of certificates in the account's home",
-    "openssh": "the list of keys in the account's home",
-    "pwent": "the commonName, as login name or GECOS of an account,",
-    "rules": "the first rule that matches",
-    "serial": "issuer and serial number",
-    "subject": "the whole subject",
-    "uid": "the userId",
-    "upn": "the Microsoft UPN",
-}
-
-
-def _options(table: Mapping[str, Any]) -> str:
-    if not table:
-        return ""
-    return f" ({', '.join(f'{name} = {_shown(value)}' for name, value in table.items())})"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{name} = {_shown(item)}' for name, item in value.items())} }}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(_shown(item) for item in value)}]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
 # ---------------------------------------------------------------- words
-
-
-def _ordinal(number: int, of: int) -> str:
-    return f"Mapper {number}: " if of > 1 else "The mapper: "
 
 
 def _listed(words: Iterable[str]) -> str:
@@ -312,7 +248,7 @@ _TOPICS: Mapping[str, Callable[[Configuration], Iterator[str]]] = {
     "card": _token,
     "trust": _trust,
     "revocation": _revocation,
-    "mapping": _mapping,
+    "mapping": lambda configuration: mapping_in_words(configuration.mappers),
     "pin": _pin,
     "prompt": _prompt,
 }

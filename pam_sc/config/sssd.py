@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pam_sc.certmap.grammar import DEFAULT_MATCH, parse_match
+from pam_sc.certmap.map_grammar import parse_map
 from pam_sc.config import values
 from pam_sc.config.notes import NoteKind
 from pam_sc.config.pam_pkcs11 import Translation
@@ -75,7 +77,7 @@ def translate_sssd(
     _read_services(pam, notes)
     _Verification(pam.get("pam_cert_verification") or sections.get("sssd", {}).get("certificate_verification"), notes).read()
     _read_rules(rules, notes)
-    _read_directory(sections, rules, notes)
+    _read_directory(sections, _searching(rules, notes), notes)
     for key, setting in pam.items():
         if key.startswith(("pam_cert", "pam_p11", "p11_")) and key not in _KNOWN:
             notes.add(NoteKind.UNKNOWN, setting.line, key, "neither SSSD nor pam_sc knows it")
@@ -161,9 +163,26 @@ def _read_rules(rules: Sequence[tuple[int, Mapping[str, Any]]], notes: Notes) ->
             notes.put(("mapper", 0, "rule", index, key), value, line)
 
 
-def _read_directory(sections: Sections, rules: Sequence[tuple[int, Mapping[str, Any]]], notes: Notes) -> None:
+def _searching(rules: Sequence[tuple[int, Mapping[str, Any]]], notes: Notes) -> int | None:
+    """The line of the first rule that searches a directory. A rule that SSSD would skip as unreadable is an error."""
+    found = None
+    for line, table in rules:
+        try:
+            parse_match(table.get("match", DEFAULT_MATCH), str(table["name"]))
+            if "map" in table and parse_map(table["map"], str(table["name"])).is_filter and found is None:
+                found = line
+        except ConfigError as error:
+            notes.add(NoteKind.ERROR, line, "certmap", f"the rule cannot be understood, so that SSSD skips it: {error}")
+    return found
+
+
+_DIRECTORY: Mapping[str, str] = {
+    "ldap_search_base": "base", "ldap_tls_cacert": "ca", "ldap_user_name": "account_attribute",
+}  # fmt: skip
+
+
+def _read_directory(sections: Sections, searching: int | None, notes: Notes) -> None:
     """Where a rule searches, the directory of the first domain that names one is searched; never with its password."""
-    searching = next((line for line, table in rules if "=" in str(table.get("map", ""))), None)
     if searching is None:
         return
     domains = (options for name, options in sections.items() if name.startswith("domain/"))
@@ -172,19 +191,22 @@ def _read_directory(sections: Sections, rules: Sequence[tuple[int, Mapping[str, 
         notes.add(NoteKind.ERROR, searching, "certmap", "the rule searches a directory, but no domain of the file has both"
                   " ldap_uri and ldap_search_base")
         return
-    uris = [uri.strip().removesuffix("/") for uri in options["ldap_uri"].value.split(",") if uri.strip()]
-    how = "ldaps" if all(uri.lower().startswith("ldaps://") for uri in uris) else "starttls"
-    notes.put(("mapper", 0, "ldap", "uri"), uris, options["ldap_uri"].line)
-    notes.put(("mapper", 0, "ldap", "tls"), how, options["ldap_uri"].line)
-    notes.put(("mapper", 0, "ldap", "base"), options["ldap_search_base"].value, options["ldap_search_base"].line)
-    if "ldap_tls_cacert" in options:
-        notes.put(("mapper", 0, "ldap", "ca"), options["ldap_tls_cacert"].value, options["ldap_tls_cacert"].line)
-    else:
-        notes.add(NoteKind.ERROR, options["ldap_uri"].line, "ldap_tls_cacert", "is not set, expected the file with the CA of the"
+    servers = options["ldap_uri"]
+    uris = [uri.strip().removesuffix("/") for uri in servers.value.split(",") if uri.strip()]
+    notes.put((*_LDAP, "uri"), uris, servers.line)
+    notes.put((*_LDAP, "tls"), "ldaps" if all(uri.lower().startswith("ldaps:") for uri in uris) else "starttls", servers.line)
+    for option, key in _DIRECTORY.items():
+        if option in options:
+            notes.put((*_LDAP, key), options[option].value, options[option].line)
+    if "ldap_tls_cacert" not in options:
+        notes.add(NoteKind.ERROR, servers.line, "ldap_tls_cacert", "is not set, expected the file with the CA of the"
                   " servers: a directory always has to prove who it is")
     if bind := options.get("ldap_default_bind_dn"):
         notes.add(NoteKind.DIFFERENT, bind.line, "ldap_default_bind_dn", "is not carried over, so nobody is named to the servers;"
                   " write bind_dn, and password_file with a file that only root can read")
+
+
+_LDAP = ("mapper", 0, "ldap")
 
 
 # ---------------------------------------------------------------- certificate_verification

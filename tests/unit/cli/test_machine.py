@@ -14,10 +14,12 @@ from pam_sc.cli.machine import RealMachine, trusted_uids
 from pam_sc.cli.rehearsal import _send_pin, _without_limits
 from pam_sc.config.finding import Weight
 from pam_sc.config.model import AccountSettings, Configuration
+from pam_sc.config.notes import NoteKind
 from pam_sc.config.stig import Demand
 from pam_sc.decision.card_report import TokenReport
 from pam_sc.decision.evidence import Answer, Purpose
 from pam_sc.errors import ConfigError
+from tests.support.peer_configurations import configuration
 from tests.support.pki import CertificateAuthority
 from tests.unit.cli.cards import CONFIGURATION, token
 
@@ -93,6 +95,51 @@ def test_a_check_judges_by_the_rules_and_says_what_holds(machine: RealMachine, f
     assert {answer.demand: (answer.met, answer.line) for answer in checked.stig} == {
         Demand.PATH: (True, 4), Demand.STATUS: (True, None), Demand.LOCAL: (True, None), Demand.MAPPED: (False, 6),
     }  # fmt: skip
+
+
+@pytest.fixture
+def peer_file(file: Path) -> Path:
+    """A pam_pkcs11.conf that means what `file` means."""
+    path = file.with_suffix(".conf")
+    path.write_text(configuration(module=f"{file.parent}/module.so", ca_dir=f"{file.parent}/anchors.pem"))
+    path.chmod(0o644)
+    return path
+
+
+def test_a_check_goes_through_a_file_of_the_peer_line_by_line(machine: RealMachine, peer_file: Path) -> None:
+    peer_file.write_text(peer_file.read_text().replace("use_mappers", "nullok = true; nonsense = 1; use_mappers"))
+    checked = machine.check(str(peer_file))
+    assert checked.configuration is not None
+    found = {finding.where: finding for finding in checked.findings}
+    assert (found["nullok"].severity, found["nullok"].kind, found["nullok"].line) == (Weight.WARNING, NoteKind.UNSAFE, 10)
+    assert (found["nonsense"].severity, found["nonsense"].kind) == (Weight.WARNING, NoteKind.UNKNOWN)
+    assert found["mapper[0].mapfile"].line == 10
+    assert [answer.met for answer in checked.stig] == [True, False, False, False]
+    assert checked.stig[0].line == 8
+
+
+def test_all_that_is_wrong_with_a_file_of_the_peer_is_told_at_once(machine: RealMachine, peer_file: Path) -> None:
+    peer_file.write_text(peer_file.read_text().replace("ca,signature", "ca,sig").replace("= cn", "= nc"))
+    checked = machine.check(str(peer_file))
+    assert checked.configuration is None
+    errors = [(finding.where, finding.line) for finding in checked.findings if finding.severity is Weight.ERROR]
+    assert {("cert_policy", 8), ("use_mappers", 10)} <= set(errors)
+    assert len(checked.stig) == 4
+
+
+def test_what_the_schema_refuses_in_a_file_of_the_peer_is_an_error_with_its_line(
+    machine: RealMachine, peer_file: Path
+) -> None:
+    peer_file.write_text(peer_file.read_text().replace("cert_policy", "timeout = 100000; cert_policy"))
+    checked = machine.check(str(peer_file))
+    (error,) = [finding for finding in checked.findings if finding.severity is Weight.ERROR]
+    assert error.text.startswith(f"{peer_file}:8: revocation.timeout: ")
+
+
+def test_a_file_of_the_peer_that_is_no_scconf_is_an_error(machine: RealMachine, peer_file: Path) -> None:
+    peer_file.write_text("pam_pkcs11 }")
+    with pytest.raises(ConfigError, match="found"):
+        machine.check(str(peer_file))
 
 
 def test_a_check_names_a_mapper_that_does_not_exist(machine: RealMachine, file: Path) -> None:

@@ -204,13 +204,26 @@ def test_the_value_of_a_variable_is_never_said() -> None:
         ({}, "The mapper: the commonName names the account."),
         ({"mapfile": "/map", "unlisted": "same"},
          "The mapper: the commonName names the account through the allow-list /map, and what it does not list names itself."),
-        ({"ignore_case": True, "rule": [{"match": "<KU>x"}]},
-         'The mapper: the commonName names the account (ignore_case = true, rule = [{ match = "<KU>x" }]).'),
+        ({"ignore_case": True, "words": ["a", 1], "ldap": {"tls": "off"}},
+         'The mapper: the commonName names the account (ignore_case = true, words = ["a", 1], ldap = { tls = "off" }).'),
     ],
 )  # fmt: skip
 def test_what_a_mapper_does_is_said(table: dict[str, Any], text: str) -> None:
     said = in_words(with_part(replace(MAPPER, table=table)))
     assert [each.text for each in said if each.topic == "mapping"] == [text]
+
+
+def test_each_rule_is_a_sentence() -> None:
+    rules = [
+        {"name": "alice", "match": "<SUBJECT>^CN=Alice", "account": "alice", "priority": 5},
+        {"name": "all", "map": "{subject_rfc822_name.short_name}"},
+    ]
+    said = in_words(with_part(replace(MAPPER, name="rules", table={"rule": rules})))
+    assert [each.text for each in said if each.topic == "mapping"] == [
+        "The mapper: every rule that matches names the account.",
+        "Rule 'alice': <SUBJECT>^CN=Alice gives alice (priority = 5).",
+        "Rule 'all': a certificate for clientAuth and digitalSignature gives {subject_rfc822_name.short_name}.",
+    ]
 
 
 def test_several_mappers_are_numbered_and_must_agree() -> None:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from pam_sc.config.notes import NoteKind
 from pam_sc.config.pam_pkcs11 import Translation
 from pam_sc.config.sssd import ALLOWED_SERVICES, DEFAULT_CA_FILE, translate_sssd
 from pam_sc.config.toml import read_tree
+from pam_sc.mapping import load_mappers
+from tests.support.pki import CertificateAuthority
 
 RULE = (20, {"name": "alice", "match": "<SUBJECT>^CN=Alice", "account": "alice"})
 SEARCHING = (30, {"name": "all", "map": "LDAP:(mail={subject_rfc822_name})"})
@@ -174,7 +178,7 @@ def test_a_rule_that_searches_takes_the_directory_along_but_never_its_password()
     found = translated(rules=(RULE, SEARCHING), more=DIRECTORY)
     assert found.errors() == ()
     (mapper,) = found.tree["mapper"]
-    assert {key: mapper["ldap"][key] for key in ("uri", "tls", "base", "ca")} == {
+    assert mapper["ldap"] == {
         "uri": ["ldaps://a.example.test", "ldaps://b.example.test"], "tls": "ldaps", "base": "dc=example",
         "ca": "/etc/ssl/ca.pem",
     }  # fmt: skip
@@ -195,6 +199,21 @@ def test_a_rule_that_searches_needs_a_directory_that_proves_who_it_is(option: st
 
 def test_a_rule_that_does_not_search_needs_none() -> None:
     assert "ldap" not in translated(more=DIRECTORY).tree["mapper"][0]
+
+
+def test_our_mapper_takes_what_is_written(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(CertificateAuthority().pem)
+    found = translated(rules=(RULE, SEARCHING), more=DIRECTORY.replace("/etc/ssl", str(tmp_path)))
+    (mapper,) = read_tree("/x", tomllib.loads(migrated(found, "/x")), str).mappers
+    (loaded,) = load_mappers([(mapper.name, mapper.table, mapper.where)], frozenset({0, os.getuid()}))
+    assert loaded.name == "rules"
+
+
+@pytest.mark.parametrize("change", [{"match": "<NONSENSE>x"}, {"map": "LDAP:(mail={nonsense})"}])
+def test_a_rule_that_sssd_would_skip_is_an_error(change: dict[str, str]) -> None:
+    line, table = SEARCHING
+    found = translated(rules=(RULE, (line, {**table, **change})), more=DIRECTORY)
+    assert [(note.line, note.key) for note in found.errors()] == [(line, "certmap")]
 
 
 @given(st.text() | st.text(st.sampled_from("[]=pam\n sd/certificate_verification,#;+-")))

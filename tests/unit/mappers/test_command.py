@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from base64 import b64decode
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pam_sc.decision.alternative_names import NameKind
 from pam_sc.decision.evidence import MappingFailed
@@ -18,6 +21,7 @@ from pam_sc.decision.reasons import Reason
 from pam_sc.errors import ConfigError, MapperError
 from pam_sc.mappers.command import CommandMapper
 from pam_sc.mapping import LoadedMapper, MapperContext, map_certificate
+from pam_sc.programs.order import read_order
 from pam_sc.services import CannotMap, Services
 from tests.support.pki import CertificateAuthority
 from tests.support.subjects import subject_of
@@ -121,6 +125,21 @@ def test_any_other_answer_is_unusable_and_not_no(program: str, answer: str) -> N
             ask()
         assert caught.value.reason is Reason.PROGRAM_ANSWER_UNUSABLE
         assert "root" not in str(caught.value).partition("the answer")[2]
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text() | st.integers(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["accounts", "claims"]) | st.text(), inner),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(answer=ANYTHING.map(json.dumps) | st.text())
+def test_whatever_a_program_writes_is_an_answer_or_its_reason(answer: str) -> None:
+    mapper = CommandMapper(read_order({"program": ["/x"]}, "here"), Scripted(answer))
+    for ask in (lambda: mapper.accounts(subject_of("alice")), lambda: mapper.claims(subject_of("alice"), "alice")):
+        with contextlib.suppress(CannotMap):
+            assert isinstance(ask(), bool | tuple)
 
 
 def test_the_answer_to_another_question_is_unusable(program: str) -> None:

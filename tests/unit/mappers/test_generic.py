@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pam_sc.decision.alternative_names import AlternativeName, NameKind
 from pam_sc.decision.identity import Extension, Subject, read_subject
@@ -106,6 +108,14 @@ def test_a_string_that_is_not_what_its_type_says_is_not_used(tag: int, octets: b
 @pytest.mark.parametrize("value", [b"", b"\x0c", b"\x0c\x05al", b"\x0c\x02al\x00", b"\x0c\x81\x02al", b"\x0c\x82\x00\x02al"])
 def test_what_is_no_single_element_of_der_is_not_used(value: bytes) -> None:
     assert mapper(item=f"extension:{OID}").sees(extended(value)) == ()
+
+
+@settings(deadline=None, max_examples=300)
+@given(value=st.binary(max_size=40))
+def test_whatever_an_extension_holds_nothing_is_raised_and_what_is_seen_is_usable(value: bytes) -> None:
+    subject = Subject(extensions=(Extension(OID, value), Extension(SID_EXTENSION, value)))
+    for item in (f"extension:{OID}", "sid"):
+        assert all(each and each.isprintable() for each in mapper(item=item).sees(subject))
 
 
 def test_another_element_is_hexadecimal_digits() -> None:

@@ -71,6 +71,14 @@ def test_line_that_may_be_there_is_accepted(tmp_path: Path, line: str) -> None:
     made("serial", mapfile=mapfile(tmp_path, f"{line}\n"))
 
 
+def test_weak_line_that_is_not_looked_at_in_a_large_mapfile_maps_nothing(tmp_path: Path) -> None:
+    content = "# a line to fill the file with\n" * 100_000 + "X509:<S>O=Example,CN=alice -> alice\n"
+    subject = read_subject(issue({"cn": "alice"}).der)
+    mapper = made("serial", mapfile=mapfile(tmp_path, content))
+    assert mapper.accounts(subject) == ()
+    assert made("serial", mapfile=mapfile(tmp_path, content), weak=True).accounts(subject) == ("alice",)
+
+
 def test_mapfile_that_others_can_write_is_refused(tmp_path: Path) -> None:
     path = mapfile(tmp_path, "")
     Path(path).chmod(0o646)
