@@ -263,16 +263,17 @@ static int watch_once(struct login *login)
         return errno == EINTR ? GOES_ON : REPORT_SYSTEM;
     if (watched[0].revents != 0 || watched[1].revents != 0)
         return REPORT_NONE;
-    if (watched[2].revents != 0)
-        return hear_verifier(login);
-    if (watched[3].revents != 0)
-        return bury_child(&login->verifier, now_ms(), &failed) && !failed ? REPORT_NONE : REPORT_VERIFIER_FAILED;
+    /* The dead first: whoever heard of an end finds the process buried when the next word is answered. */
     if (watched[4].revents != 0)
         (void)bury_child(&login->card, now_ms(), &failed);
     for (size_t i = 0; i < OPTIONALS; i++) {
         if (watched[5 + i].revents != 0)
             (void)bury_child(&login->optional[i], now_ms(), &failed);
     }
+    if (watched[2].revents != 0)
+        return hear_verifier(login);
+    if (watched[3].revents != 0)
+        return bury_child(&login->verifier, now_ms(), &failed) && !failed ? REPORT_NONE : REPORT_VERIFIER_FAILED;
     return GOES_ON;
 }
 
