@@ -237,10 +237,10 @@ def _san_type(name: str, at: int) -> SanType:
     """The type, which may be cut short (SSSD's manual has `pkinit`) but not so that it could be two."""
     known = [each for each in SanType if each is not SanType.OTHER_OID]
     found = [each for each in known if each.value.lower() == name.lower()] or [
-        each for each in known if name and each.value.lower().startswith(name.lower())
+        each for each in known if each.value.lower().startswith(name.lower())
     ]
     if len(found) != 1:
-        problem = "could be more than one type" if found and name else "is unknown"
+        problem = "could be more than one type" if found else "is unknown"
         raise GrammarError(at, f"{name!r} {problem}, expected one of {', '.join(each.value for each in known)} or an OID")
     return found[0]
 

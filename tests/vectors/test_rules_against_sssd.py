@@ -120,7 +120,8 @@ MAP_PIECES = (
     "[1]", "[-2]", "sha256", "bin", " ", "_",
 )  # fmt: skip
 REFUSED_HERE_ALONE = (
-    "is not POSIX", "a ) without its (", "an empty alternative or group", "two repetitions in a row", "the list is empty",
+    "is not POSIX", "expected an interval", "a ) without its (",
+    "an empty alternative or group", "two repetitions in a row", "the list is empty",
     "the rule has no component", "expected <ISSUER>, <SUBJECT>", "goes on behind its last parenthesis", "the rule is empty",
     "the parentheses of the filter", "could be more than one type",
 )  # fmt: skip

@@ -141,6 +141,7 @@ def test_match_differs(library: Library, row: str, der: bytes, rule: str, librar
         ("GNU", r"<SUBJECT>\w", None),
         ("GNU", r"<SUBJECT>(a)\1", None),
         ("GNU", "<SUBJECT>a**", None),
+        ("GNU", "<SUBJECT>a{,2}", None),
         ("GNU", "<SUBJECT>a)", None),
         ("without a component", "", None),
         ("without a component", "<KU>,", None),

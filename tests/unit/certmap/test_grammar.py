@@ -83,7 +83,7 @@ def test_binary_types_have_octets() -> None:
         ("<SAN:mail>x", 6, "'mail' is unknown"),
         ("<SAN:r>x", 6, "'r' could be more than one type"),
         ("<SAN:d>x", 6, "'d' could be more than one type"),
-        ("<SAN:>x", 6, "is unknown"),
+        ("<SAN:>x", 6, "'' could be more than one type"),
         ("<SAN:otherName>a!", 16, "is not base64"),
         ("NEW:<SUBJECT>a", 1, "rules of type 'NEW' are not known, expected KRB5"),
         ("<SUBJECT>" + "a" * RULE_MAX, RULE_MAX + 1, "expected at most 4096"),
