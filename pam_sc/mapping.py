@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import abc
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from pam_sc.decision.evidence import MappedAccounts, MappingFailed, MappingFinding
@@ -215,11 +215,21 @@ def problems_of(mappers: Sequence[LoadedMapper]) -> tuple[str, ...]:
 
 
 def _accounts_of(loaded: LoadedMapper, subject: Subject, account: str | None) -> tuple[str, ...]:
-    """Ask about the account first: one answer then is enough, where listing all may be slow or impossible."""
+    """Ask about the account first: one answer then is enough, where listing all may be slow or impossible.
+
+    Where the mapper says no, that stands: the list is then asked for whose certificate it is, and cannot give the account.
+    """
     if account is not None and _claims(loaded.mapper, subject, account):
         return (account,)
-    given = _answer_of(lambda: tuple(loaded.mapper.accounts(subject)))
-    return tuple(name for name in given if isinstance(name, str) and unusable_account(name) is None)  # type: ignore[redundant-expr]  # a third party may lie
+    given = _answer_of(lambda: _listed(loaded.mapper.accounts(subject)))
+    return tuple(name for name in given if isinstance(name, str) and unusable_account(name) is None and name != account)
+
+
+def _listed(given: object) -> tuple[object, ...]:
+    """What a mapper lists. A third party may give anything; a text would be taken for a list of its letters."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise MapperError(f"accounts are {given!r:.100}, expected a tuple of names")
+    return tuple(given)
 
 
 def _claims(mapper: Mapper, subject: Subject, account: str) -> bool:
