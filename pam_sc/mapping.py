@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import abc
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from pam_sc.decision.evidence import MappedAccounts, MappingFailed, MappingFinding
@@ -214,22 +214,29 @@ def problems_of(mappers: Sequence[LoadedMapper]) -> tuple[str, ...]:
 
 
 def _accounts_of(loaded: LoadedMapper, subject: Subject, account: str | None) -> tuple[str, ...]:
-    """Ask about the account first: a yes is enough, and after a no the other accounts are only for explanations."""
+    """Ask about the account first: a yes is enough, and a no stands, whatever the mapper lists afterwards.
+
+    After a no the list only says whose certificate it is instead, for explanations.
+    """
     if account is None:
         return _listed(loaded.mapper, subject)
     if _claims(loaded.mapper, subject, account):
         return (account,)
     try:
-        return _listed(loaded.mapper, subject)
+        return tuple(name for name in _listed(loaded.mapper, subject) if name != account)
     except DoesNotMap:
         raise
-    except MapperError:  # whose card it is instead cannot be found out; whose it is not was said
+    except MapperError:  # whose it is cannot be found out; whose it is not was said
         return ()
 
 
 def _listed(mapper: Mapper, subject: Subject) -> tuple[str, ...]:
-    given = _answer_of(lambda: tuple(mapper.accounts(subject)))
-    return tuple(name for name in given if isinstance(name, str) and unusable_account(name) is None)  # type: ignore[redundant-expr]  # a third party may lie
+    """What a mapper lists. A third party may give anything; a text would be taken for a list of its letters."""
+    given: object = _answer_of(lambda: mapper.accounts(subject))
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise MapperError(f"accounts are {given!r:.100}, expected a tuple of names")
+    listed = _answer_of(lambda: tuple(given))
+    return tuple(name for name in listed if isinstance(name, str) and unusable_account(name) is None)
 
 
 def _claims(mapper: Mapper, subject: Subject, account: str) -> bool:
