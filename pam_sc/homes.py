@@ -131,6 +131,9 @@ class HomeReader:
     """One home reader, as the verifier sees it. Deadlines are on time.monotonic."""
 
     def __init__(self, sock: socket.socket, order: HomeOrder, deadline: Callable[[], float]) -> None:
+        """Tell the home reader what it may read. To be made while we still have the privilege that it reads with."""
+        # before it is told: the kernel notes the sender of what is written while an end of the channel asks for it
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._channel = Channel(sock, _PAYLOAD_MAX)
         self._paths = order.paths
         self._deadline = deadline

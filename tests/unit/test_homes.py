@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import time
@@ -59,6 +60,15 @@ def reading(peer: Peer) -> str:
 
 def test_the_order_is_sent_before_anything_is_asked(peer: Peer) -> None:
     assert peer.hears() == Frame(Kind.ORDER, (b"\0", b"\xff" * 4, b"alice", b"first", KEYS.encode()))
+
+
+def test_the_kernel_notes_who_sent_every_byte_of_the_order(peer: Peer) -> None:
+    """The home reader starts, and looks at it, when the order may have been written long before."""
+    peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    _text, ancillary, _flags, _address = peer.socket.recvmsg(4096, 256)
+    senders = [struct.unpack("3i", text) for level, kind, text in ancillary
+               if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS)]
+    assert senders == [(os.getpid(), os.getuid(), os.getgid())]
 
 
 @pytest.mark.parametrize(
