@@ -16,7 +16,6 @@ from pam_sc.decision.reasons import Reason
 from pam_sc.errors import MapperError
 from pam_sc.record import field, record
 
-
 _HERE = re.compile(r"ldaps?://(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]*)?/?", re.IGNORECASE)
 
 
