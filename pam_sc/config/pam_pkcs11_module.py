@@ -142,13 +142,17 @@ def _read_policies(section: Section) -> frozenset[str]:
 
 
 def _translate_policies(section: Section, policies: frozenset[str]) -> None:
-    if "ca" not in policies and "none" not in policies:
+    asked = policies & _REVOCATION
+    if asked and "ca" not in policies:
+        words = listed(sorted(asked))
+        section.note(NoteKind.ERROR, "cert_policy", f'{words} without "ca": whether a certificate is revoked only the CAs'
+                     f" in ca_dir can say; write cert_policy = ca, {words};")
+    elif "ca" not in policies and "none" not in policies:
         section.note(NoteKind.UNSAFE, "cert_policy", '"ca" is missing, so pam_pkcs11 believes every certificate; here the'
                      " path to a CA in ca_dir is always validated; there is no key to change that")
     if "no_signature" in policies:
         section.note(NoteKind.UNSAFE, "cert_policy", '"no_signature" is not honoured: the card always has to prove that it'
                      " holds the key; there is no key to change that")
-    asked = policies & _REVOCATION
     if not asked:
         section.put(("revocation", "mode"), "prefer", "cert_policy")
         section.note(NoteKind.DIFFERENT, "cert_policy", "no word of it asks for revocation, at which pam_pkcs11 then does not"

@@ -273,6 +273,17 @@ def test_what_switches_a_check_off_is_unsafe_and_has_no_key(policy: str, begins:
     assert translation.tree["trust"] == {"anchors": "/etc/pam_pkcs11/cacerts"}
 
 
+@pytest.mark.parametrize("word", ["crl_online", "crl_offline", "crl_auto", "ocsp_on"])
+def test_revocation_without_ca_is_an_error_in_its_line(word: str) -> None:
+    for policy in (word, f"signature, {word}", f"no_signature,{word}"):
+        (error,) = translated(peer(policy=policy)).errors()
+        assert (error.line, error.key) == (5, "cert_policy")
+        assert error.text.startswith(f'{word} without "ca": ')
+        assert error.text.endswith(f"; write cert_policy = ca, {word};")
+    for policy in (f"ca, {word}", f"{word}, ca", f"{word}, none"):
+        assert translated(peer(policy=policy)).errors() == ()
+
+
 def test_a_missing_cert_policy_is_unsafe_in_the_line_of_its_block() -> None:
     text = peer().replace("cert_policy = ca, crl_offline;", "")
     ((line, key, _kind, _text),) = said(translated(text), UNSAFE)
