@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pam_sc.config.notes import NoteKind
-from pam_sc.config.pam_pkcs11_section import Notes, shown
+from pam_sc.config.pam_pkcs11_section import Notes, join_policies, shown
 from pam_sc.config.scconf import Item
 from pam_sc.record import record
 
@@ -60,7 +60,7 @@ class Given:
 
 
 def read_arguments(arguments: Sequence[str], notes: Notes) -> Given:
-    """Return the arguments as items; the last of a kind holds. An ERROR note for one that is none of pam_pkcs11's."""
+    """Return the arguments as items; the last of a kind holds, but the words of cert_policy add up. An ERROR note for one that is none of pam_pkcs11's."""
     whole: dict[str, Item] = {}
     module: dict[str, Item] = {}
     for argument in arguments:
@@ -69,7 +69,10 @@ def read_arguments(arguments: Sequence[str], notes: Notes) -> Given:
             key, word = _FLAGS[name]
             whole[key] = Item(key=key, values=(word,), line=0)
         elif equals and name in _VALUES:
-            module[_VALUES[name]] = Item(key=_VALUES[name], values=_values(name, value), line=0)
+            values = _values(name, value)
+            if name in module and name == "cert_policy":
+                values = join_policies(module[name].values, values)
+            module[_VALUES[name]] = Item(key=_VALUES[name], values=values, line=0)
         else:
             notes.add(NoteKind.ERROR, 0, name, f"{shown(argument)} is no argument of pam_pkcs11")
     return Given(whole, module)

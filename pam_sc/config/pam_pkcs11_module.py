@@ -130,7 +130,8 @@ def _read_crls(section: Section, policies: frozenset[str], anchors: str, exists:
 
 
 def _read_policies(section: Section) -> frozenset[str]:
-    words = [word.lower() for word in section.words("cert_policy") or () if word]
+    written = [word for word in section.words("cert_policy") or () if word]
+    words = [word if word.lower() == "none" else word.lower() for word in written]  # "NONE" is none of theirs
     for word in words:
         if word not in _POLICIES:
             section.note(NoteKind.ERROR, "cert_policy", f"found {shown(word)}, expected words of {listed(_POLICIES)}")

@@ -25,6 +25,12 @@ def shown(value: str) -> str:
     return ascii(value[:_SHOWN_MAX])
 
 
+def join_policies(before: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
+    """The words of a cert_policy with those of an argument, which adds to them; only "none" puts an end to those before."""
+    kept = () if "none" in (*before, *words) else before
+    return (*kept, *(word for word in words if word != "none")) or tuple(words)
+
+
 class Notes:
     """The notes so far, and what the translation has put into its tree."""
 
@@ -69,9 +75,14 @@ class Section:
             if before.values != item.values:
                 self.note(NoteKind.ERROR, item.key, f"stands twice with two values, in line {before.line} too", item.line)
         for key, item in self._given.items():
-            if key in self._items:
-                self.note(NoteKind.DEAD, key, "the argument of the PAM line holds instead")
-            self._items[key] = item
+            if key in self._items and key == "cert_policy":
+                self.note(NoteKind.DIFFERENT, key, "holds together with the argument of the PAM line")
+                values = join_policies(self._items[key].values, item.values)
+                self._items[key] = Item(key=key, values=values, line=item.line)
+            else:
+                if key in self._items:
+                    self.note(NoteKind.DEAD, key, "the argument of the PAM line holds instead")
+                self._items[key] = item
 
     def note(self, kind: NoteKind, key: str, text: str, line: int | None = None) -> None:
         """Add a note about a key of this block, in its line if it is there."""

@@ -212,6 +212,17 @@ def test_a_crl_at_hand_counts(rig: Rig, authority: CertificateAuthority, listed:
     assert theirs(rig, path) is not listed
 
 
+def test_an_argument_adds_to_the_cert_policy_of_the_file(rig: Rig, authority: CertificateAuthority) -> None:
+    leaf = authority.issue()
+    path = conf(rig, [leaf], crl_dir=rig.world.put("/srv/nothing.crl", CertificateAuthority("Other").crl()))
+    outcome = attempt(rig, path, "cert_policy=ca")
+    assert (outcome.code, reason(outcome)) == (codes.AUTH_ERR, "revocation-not-at-hand")
+    assert not theirs(rig, path, "cert_policy=ca")
+    lenient = conf(rig, [leaf], block="cert_policy = ca;")
+    assert attempt(rig, lenient, "cert_policy=ca").code == codes.SUCCESS
+    assert theirs(rig, lenient, "cert_policy=ca")
+
+
 @pytest.mark.parametrize("pem", [True, False], ids=["PEM", "DER"])
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_crl_that_is_fetched_counts(rig: Rig, authority: CertificateAuthority, listed: bool, pem: bool) -> None:

@@ -354,6 +354,34 @@ def test_the_last_of_two_arguments_holds_and_the_line_of_the_file_is_dead() -> N
     assert said(translation) == [(MODULE, "slot_num", DEAD, "the argument of the PAM line holds instead")]
 
 
+@pytest.mark.parametrize(
+    ("policy", "arguments", "mode"),
+    [
+        ("ca, crl_auto", ["cert_policy=ca"], "require"),
+        ("ca, crl_auto", ["cert_policy=signature", "cert_policy=ca"], "require"),
+        ("ca", ["cert_policy=ca,crl_auto", "cert_policy=ca"], "require"),
+        ("ca", ["cert_policy=none", "cert_policy=ca,crl_auto"], "require"),
+        ("ca, none", ["cert_policy=ca,crl_auto"], "require"),
+        ("ca", ["cert_policy=ca"], "prefer"),
+        ("ca, crl_auto", ["cert_policy=none"], "prefer"),
+        ("ca, crl_auto", ["cert_policy=none,ca"], "prefer"),
+    ],
+)
+def test_the_words_of_cert_policy_on_the_pam_line_add_to_those_of_the_file(
+    policy: str, arguments: list[str], mode: str
+) -> None:
+    translation = translated(peer(policy=policy), *arguments)
+    assert translation.errors() == ()
+    assert translation.tree["revocation"]["mode"] == mode
+    assert "holds together with the argument of the PAM line" in [note.text for note in translation.notes if note.line == 5]
+
+
+def test_none_in_capital_letters_switches_nothing_off() -> None:
+    for arguments in ((), ("cert_policy=NONE",)):
+        (error,) = translated(peer(policy="ca, crl_auto" + ("" if arguments else ", NONE")), *arguments).errors()
+        assert error.text.startswith("found 'NONE', expected words of none, ")
+
+
 def test_an_argument_names_the_library_where_no_block_does() -> None:
     translation = translated("pam_pkcs11 { use_mappers = cn; }", "pkcs11_module=/a.so", "cert_policy=ca,crl_offline")
     assert translation.errors() == ()
