@@ -68,6 +68,8 @@ def read_arguments(arguments: Sequence[str], notes: Notes) -> Given:
         if not equals and name in _FLAGS:
             key, word = _FLAGS[name]
             whole[key] = Item(key=key, values=(word,), line=0)
+        elif equals and name in _VALUES and not value:
+            notes.add(NoteKind.ERROR, 0, _VALUES[name], f"{shown(argument)} has no value")
         elif equals and name in _VALUES:
             values = _values(name, value)
             if name in module and name == "cert_policy":

@@ -44,6 +44,9 @@ def read_module(section: Section, exists: Callable[[str], bool]) -> None:
     _read_library(section)
     _read_slot(section)
     anchors = _path(section, "ca_dir") or f"{DEFAULT_FOLDER}/cacerts"
+    for key in ("ca_dir", "crl_dir"):
+        if section.word(key) == "":
+            section.note(NoteKind.ERROR, key, "is empty, expected the path of a folder or a file")
     section.put(("trust", "anchors"), anchors, "ca_dir")
     policies = _read_policies(section)
     _read_crls(section, policies, anchors, exists)

@@ -171,6 +171,8 @@ def take_our_keys(section: Section, keys: OurKeys, before: KeyPath = ()) -> None
 
 
 def _typed(section: Section, key: str, kind: str) -> bool | int | str | list[str] | None:
+    if kind in ("flag", "number") and section.word(key) == "":
+        section.note(NoteKind.ERROR, key, "has no value")
     if kind == "flag":
         return section.flag(key, default=False)
     if kind == "number":

@@ -388,6 +388,27 @@ def test_an_argument_names_the_library_where_no_block_does() -> None:
     assert translation.tree["token"]["module"] == [{"path": "/a.so"}]
 
 
+@pytest.mark.parametrize("name", ["ca_dir", "crl_dir", "slot_num", "slot_description", "cert_policy", "token_type", "nss_dir"])
+def test_an_argument_without_a_value_does_not_undo_what_the_file_says(name: str) -> None:
+    lines = 'ca_dir = /ca; crl_dir = /crl; token_type = card; nss_dir = /nss; slot_num = 2;'
+    (error,) = translated(peer(module=lines), f"{name}=").errors()
+    assert (error.line, error.key, error.text) == (0, name, f"'{name}=' has no value")
+    assert translated(peer(module=lines)).errors() == ()
+
+
+@pytest.mark.parametrize("key", ["ca_dir", "crl_dir"])
+@pytest.mark.parametrize("value", ["", '""'])
+def test_an_empty_path_is_not_the_default(key: str, value: str) -> None:
+    (error,) = translated(peer(module=f"{key} = {value};")).errors()
+    assert (error.line, error.key, error.text) == (MODULE, key, "is empty, expected the path of a folder or a file")
+
+
+@pytest.mark.parametrize("key", ["strict", "partial_paths", "timeout", "clock_skew"])
+def test_a_key_of_ours_without_a_value_is_an_error(key: str) -> None:
+    (error,) = translated(peer(module=f"{key} = ;")).errors()
+    assert (error.line, error.key, error.text) == (MODULE, key, "has no value")
+
+
 # ---------------------------------------------------------------- the line of the log
 
 
