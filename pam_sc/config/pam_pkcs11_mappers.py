@@ -65,7 +65,10 @@ def _translate(name: str, section: Section) -> MapperTable | None:
         section.note(NoteKind.ERROR, "use_mappers", f"{what}, expected {listed(tuple(_MAPPERS))}; mappers of other kinds"
                      " are configured in a pam_sc.toml", section.line if section.name == "" else None)
         return None
-    if section.has("module"):
+    if module != "internal" and module.rpartition("/")[2] != f"{name}_mapper.so":
+        section.note(NoteKind.ERROR, "module", f"{shown(module)} is a mapper of its own, which is not loaded here; expected"
+                     f" internal or .../{name}_mapper.so, for which ours stands in")
+    elif section.has("module"):
         section.note(NoteKind.DEAD, "module", "the mapper of this name is built in")
     section.dead("write debug on the PAM line", "debug")
     table = MapperTable(_OUR_NAMES.get(name, name), section.line)

@@ -203,6 +203,13 @@ def test_a_mapper_that_nobody_here_knows_is_an_error(block: str, begins: str) ->
     assert error.text.startswith(begins)
 
 
+@pytest.mark.parametrize("module", ["/opt/site/strict.so", "/lib/pam_pkcs11/ms_mapper.so", "/lib/my_cn_mapper.so", "cn_mapper"])
+def test_a_mapper_of_their_own_under_a_name_of_ours_is_not_replaced(module: str) -> None:
+    (error,) = translated(one("cn", f"module = {module};")).errors()
+    assert (error.line, error.key) == (LINE, "module")
+    assert error.text.startswith(f"{module!r} is a mapper of its own, which is not loaded here; expected internal or ")
+
+
 def test_a_block_that_stands_twice_is_an_error() -> None:
     (error,) = translated(peer(mappers="use_mappers = cn; mapper cn { }\nmapper CN { ignorecase = true; }")).errors()
     assert (error.line, error.text) == (7, "stands twice, in line 6 too")
