@@ -78,7 +78,7 @@ crls = "/etc/pam_pkcs11/crls"
          "FILE:6: use_mappers: 'own' is no mapper of pam_pkcs11, expected cn, digest, generic, krb, ldap, mail, ms, null,"
          " opensc, openssh, pwent, subject, uid; mappers of other kinds are configured in a pam_sc.toml; FILE:6: use_mappers:"
          " names no mapper that could map a certificate, expected at least one"),
-        ({"whole": "a b;"}, "FILE:2: found 'b', expected { after 'a'"),
+        ({"whole": "a b;"}, "FILE:2: found a word, expected { after the word before it"),
     ],
 )  # fmt: skip
 def test_what_is_refused_is_named_with_its_line(

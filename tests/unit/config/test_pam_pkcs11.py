@@ -231,6 +231,20 @@ def test_a_block_without_a_module_means_the_peers_default() -> None:
     ]
 
 
+@pytest.mark.parametrize("end", ["}", ""])
+def test_a_block_inside_of_another_is_not_lost_in_silence(end: str) -> None:
+    """As where a } is missing: the allow-list of cn would be gone, and every name its own account."""
+    mappers = f"use_mappers = cn;\nmapper mail {{ ignorecase = true;\nmapper cn {{ mapfile = file:///map; }}\n{end}"
+    (error,) = translated(peer(mappers=mappers)).errors()
+    assert (error.line, error.key) == (8, "mapper cn")
+    assert error.text == "stands inside of the block of line 7, where nobody reads it; is there a } missing before it?"
+
+
+def test_a_block_of_no_known_kind_inside_of_another_is_unknown() -> None:
+    (unknown,) = said(translated(peer(mappers="use_mappers = cn;\nmapper cn { x { a = b; } }")), UNKNOWN)
+    assert unknown[:2] == (7, "x")
+
+
 # ---------------------------------------------------------------- cert_policy
 
 
