@@ -124,7 +124,10 @@ def _ms(section: Section, table: MapperTable) -> bool:
     table.take_words(section, "domains")
     if domain and not table.has("domains"):
         table.put(section, "domainname", "domains", [domain])
-    if ignored:
+    if section.has("domains"):
+        section.dead("domains says which names count", "ignoredomain", "domainname")
+    elif ignored:
+        section.dead("ignoredomain says that every name counts", "domainname")
         table.drop("domains")
         table.put(section, "ignoredomain", "any_domain", True)
         section.note(NoteKind.UNSAFE, "ignoredomain", "the part before the @ of a name of any domain is an account's name")

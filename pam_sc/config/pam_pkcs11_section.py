@@ -7,6 +7,7 @@ not there; nothing here raises.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -18,11 +19,12 @@ _TRUE = frozenset({"true", "t", "yes", "y"})
 _TRUE_BUT_NOT_THERE = frozenset({"on", "1", "enabled", "enable"})
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0", "disabled", "disable", ""})
 _SHOWN_MAX = 60
+_LOGIN = re.compile(r"//[^/]*@")
 
 
 def shown(value: str) -> str:
-    """A value of the file for a message, in one short line."""
-    return ascii(value[:_SHOWN_MAX])
+    """A value of the file for a message, in one short line, and without the user and password of a URL."""
+    return ascii(_LOGIN.sub("//...@", value)[:_SHOWN_MAX])
 
 
 def join_policies(before: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
