@@ -159,8 +159,9 @@ def _translate_policies(section: Section, policies: frozenset[str]) -> None:
                      " holds the key; there is no key to change that")
     if not asked:
         section.put(("revocation", "mode"), "prefer", "cert_policy")
-        section.note(NoteKind.DIFFERENT, "cert_policy", "no word of it asks for revocation, at which pam_pkcs11 then does not"
-                     " look; here what is at hand still counts, and what is unknown is accepted and logged")
+        if not section.word("mode"):
+            section.note(NoteKind.DIFFERENT, "cert_policy", "no word of it asks for revocation, at which pam_pkcs11 then does"
+                         " not look; here what is at hand still counts, and what is unknown is accepted and logged")
         return
     _require_revocation(section, asked)
 
@@ -171,7 +172,12 @@ def _require_revocation(section: Section, asked: frozenset[str]) -> None:
     section.put(("revocation", "order"), ["ocsp", "crl"] if "ocsp_on" in asked else ["crl"], "cert_policy")
     if asked & _NETWORK:
         section.put(("revocation", "fetch"), "login", "cert_policy")
-    network = "a login fetches what the store lacks" if asked & _NETWORK else "a login uses no network"
+    mode, fetch = section.word("mode") or "require", section.word("fetch") or ("login" if asked & _NETWORK else "off")
+    if mode != "require":
+        section.note(NoteKind.UNSAFE, "mode", f"is {shown(mode)}, so that less is demanded than {listed(sorted(asked))} in"
+                     " cert_policy says")
+        return
+    network = "a login fetches what the store lacks" if fetch == "login" else "a login uses no network"
     section.note(NoteKind.DIFFERENT, "cert_policy", f"{listed(sorted(asked))}: the status of every certificate on the path"
                  f" must be known, not of the card's alone; {network}"
                  + ("; pam_pkcs11 with OpenSSL asks no OCSP responder" if "ocsp_on" in asked else ""))

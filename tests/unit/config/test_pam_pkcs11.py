@@ -201,7 +201,7 @@ def test_a_key_of_the_module_is_explained(line: str, key: str, kind: NoteKind, t
         ("algorithms = legacy;", "trust.algorithms", "legacy"),
         ("strict = false;", "trust.strict", False),
         ("timeout = 5;", "revocation.timeout", 5),
-        ("mode = named;", "revocation.mode", "named"),
+        ("mode = require;", "revocation.mode", "require"),
         ('environment = "A=b=c", "D=";', "token.module.0.environment", {"A": "b=c", "D": ""}),
         ("allow = fsync, flock;", "token.module.0.allow", ["fsync", "flock"]),
     ],
@@ -302,6 +302,25 @@ def test_a_missing_cert_policy_is_unsafe_in_the_line_of_its_block() -> None:
     text = peer().replace("cert_policy = ca, crl_offline;", "")
     ((line, key, _kind, _text),) = said(translated(text), UNSAFE)
     assert (line, key) == (3, "cert_policy")
+
+
+@pytest.mark.parametrize("mode", ["off", "prefer", "named"])
+def test_a_mode_that_takes_back_what_cert_policy_demands_is_unsafe(mode: str) -> None:
+    translation = translated(peer(policy="ca, ocsp_on, crl_auto", module=f"mode = {mode};"))
+    assert said(translation) == [
+        (MODULE, "mode", UNSAFE, f"is '{mode}', so that less is demanded than crl_auto, ocsp_on in cert_policy says")
+    ]
+    assert [note for note in translation.notes if note.key == "cert_policy"] == []
+    assert translation.tree["revocation"]["mode"] == mode
+
+
+def test_what_is_said_of_cert_policy_holds_where_keys_of_ours_say_more() -> None:
+    (offline,) = (note.text for note in translated(peer(policy="ca, crl_auto", module="fetch = refresh;")).notes if note.line == 5)
+    assert offline.endswith("; a login uses no network")
+    (online,) = (note.text for note in translated(peer(module="fetch = login;")).notes if note.line == 5)
+    assert online.endswith("; a login fetches what the store lacks")
+    strict = translated(peer(policy="ca", module="mode = require;"))
+    assert [note for note in strict.notes if note.key == "cert_policy"] == []
 
 
 def test_an_unknown_word_of_cert_policy_is_an_error() -> None:
