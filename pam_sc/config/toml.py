@@ -275,4 +275,5 @@ def _require_safe_modules(configuration: Configuration, trusted_uids: frozenset[
         try:
             require_unwritable(module.path, trusted_uids)
         except OwnershipError as error:
-            raise ConfigError(f"{configuration.source}: token.module[{index}].path: {error}") from error
+            key = f"token.module[{index}].path"
+            raise ConfigError(f"{configuration.places.get(key, configuration.source)}: {key}: {error}") from error

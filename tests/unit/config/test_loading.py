@@ -93,6 +93,13 @@ def test_what_an_argument_says_is_refused_as_one(tmp_path: Path, module: Path) -
     )
 
 
+def test_a_library_that_is_not_there_is_named_with_its_line(tmp_path: Path, module: Path) -> None:
+    gone = tmp_path / "gone.so"
+    cause = f"token.module[0].path: cannot read '{gone}': No such file or directory"
+    assert refusal(tmp_path, gone) == f"FILE:3: {cause}"
+    assert refusal(tmp_path, module, f"pkcs11_module={gone}") == f"FILE (argument of the PAM line): {cause}"
+
+
 def test_only_some_of_many_errors_are_shown(tmp_path: Path, module: Path) -> None:
     message = refusal(tmp_path, module, "slot_num=x", "a", "b", whole="quiet = perhaps;")
     assert message.endswith("; and 1 more, which pam-sc check-config lists")
