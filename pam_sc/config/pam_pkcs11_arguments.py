@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The arguments of pam_pkcs11's PAM line, which come before what its file says. A closed list: any other is an error.
 
-`debug`, `quiet`, `try_first_pass` and `use_first_pass` are not here: they hold whatever the configuration is, so they
+`debug`, `quiet`, `try_first_pass` and `use_first_pass` change nothing here: they hold whatever the configuration is, so they
 have a place of their own in the request. `config_file` named the file before anything was read.
 """
 
@@ -31,6 +31,7 @@ _VALUES: Mapping[str, str] = {
     "token_type": "token_type",
     "pkcs11_module": "module",
 }
+_STAY = ("debug", "quiet", "try_first_pass", "use_first_pass")
 _BETWEEN_POLICIES = str.maketrans(";:+| ", ",,,,,")
 
 LINES: Mapping[str, str] = {
@@ -75,6 +76,10 @@ def read_arguments(arguments: Sequence[str], notes: Notes) -> Given:
             if name in module and name == "cert_policy":
                 values = join_policies(module[name].values, values)
             module[_VALUES[name]] = Item(key=_VALUES[name], values=values, line=0)
+        elif argument in _STAY:
+            notes.add(NoteKind.DIFFERENT, 0, name, "stays on the PAM line: pam_sc.so takes it there too")
+        elif equals and name == "config_file":
+            notes.add(NoteKind.DEAD, 0, name, "named the old file")
         else:
             notes.add(NoteKind.ERROR, 0, name, f"{shown(argument)} is no argument of pam_pkcs11")
     return Given(whole, module)

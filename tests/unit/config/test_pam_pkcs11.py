@@ -421,6 +421,18 @@ def test_an_argument_names_the_library_where_no_block_does() -> None:
     assert translation.tree["token"]["module"] == [{"path": "/a.so"}]
 
 
+@pytest.mark.parametrize("word", ["debug", "quiet", "try_first_pass", "use_first_pass"])
+def test_a_word_that_stays_on_the_pam_line_is_no_error(word: str) -> None:
+    translation = translated(peer(), word, "config_file=/etc/pam_pkcs11/pam_pkcs11.conf")
+    assert translation.tree == translated(peer()).tree
+    assert said(translation) == [
+        (0, word, DIFFERENT, "stays on the PAM line: pam_sc.so takes it there too"),
+        (0, "config_file", DEAD, "named the old file"),
+    ]
+    (error,) = translated(peer(), f"{word}=x").errors()
+    assert error.text == f"'{word}=x' is no argument of pam_pkcs11"
+
+
 @pytest.mark.parametrize("name", ["ca_dir", "crl_dir", "slot_num", "slot_description", "cert_policy", "token_type", "nss_dir"])
 def test_an_argument_without_a_value_does_not_undo_what_the_file_says(name: str) -> None:
     lines = 'ca_dir = /ca; crl_dir = /crl; token_type = card; nss_dir = /nss; slot_num = 2;'
