@@ -22,8 +22,8 @@ from pam_sc.decision.sid import SID_EXTENSION, read_sid
 from pam_sc.errors import ConfigError
 from pam_sc.mapfile import lower_ascii
 from pam_sc.mapping import MapperContext, nearest
-from pam_sc.person_lookup import accounts_meant, means
-from pam_sc.value_mapper import ValueMapper
+from pam_sc.person_lookup import BELIEVED_FOR, PersonLookup
+from pam_sc.value_mapper import ValueMapper, words
 
 Read = Callable[[Subject], tuple[str, ...]]
 
@@ -98,7 +98,7 @@ class GenericMapper(ValueMapper):
 
     OPTIONS: ClassVar[Mapping[str, type]] = {
         "item": str, "strip_prefix": str, "strip_suffix": str, "add_prefix": str, "add_suffix": str, "hash": str,
-        "length": int, "through_nss": bool,
+        "length": int, "through_nss": bool, **BELIEVED_FOR,
     }
 
     def __init__(self, table: Mapping[str, Any], context: MapperContext) -> None:
@@ -107,7 +107,11 @@ class GenericMapper(ValueMapper):
         self._strip: tuple[str, str] = (table.get("strip_prefix", ""), table.get("strip_suffix", ""))
         self._add: tuple[str, str] = (table.get("add_prefix", ""), table.get("add_suffix", ""))
         self._hash, self._length = _hash_of(table, context.where)
-        self._people = context.services.people if table.get("through_nss", False) else None
+        believed_for = words(table, "believed_for", "service", context)
+        lookup = PersonLookup(context.services, believed_for, ignore_case=self.ignore_case)
+        self._lookup = lookup if table.get("through_nss", False) else None
+        if self._lookup is None and "believed_for" in table:
+            raise ConfigError(f"{context.where}: believed_for is about the account database: set through_nss too")
 
     def sees(self, subject: Subject) -> tuple[str, ...]:
         """The item's values, stripped and hashed."""
@@ -120,20 +124,15 @@ class GenericMapper(ValueMapper):
 
     def accounts(self, subject: Subject) -> tuple[str, ...]:
         """The account of each value; with `through_nss` every account that it means."""
-        if self._people is None:
+        if self._lookup is None:
             return super().accounts(subject)
-        people = self._people
-        found = (accounts_meant(people, text, ignore_case=self.ignore_case) for text in self._meant(subject))
-        return tuple(dict.fromkeys(name for names in found for name in names))
+        return self._lookup.accounts(self._meant(subject))
 
     def claims(self, subject: Subject, account: str) -> bool:
         """Say whether one value is this account's, or with `through_nss` means it."""
-        if self._people is None:
+        if self._lookup is None:
             return super().claims(subject, account)
-        person = self._people.by_name(account)
-        if person is None or person.name != account:
-            return False
-        return any(means(person, text, ignore_case=self.ignore_case) for text in self._meant(subject))
+        return self._lookup.claims(account, self._meant(subject))
 
     def _meant(self, subject: Subject) -> Iterator[str]:
         found = self._accounts_of(self.sees(subject))

@@ -105,7 +105,9 @@ def made(mapper_name: str, case: Mapping[str, Any], facts: Mapping[str, str], fo
         Path(paths[name]).write_bytes(filled(content, facts).encode())
         Path(paths[name]).chmod(0o644)
     homes = {path: filled(content, facts).encode() for path, content in case.get("homes", {}).items()}
-    services = Services(people=ListedPeople(case.get("people", [])), homes=ListedHomes(homes))
+    services = Services(
+        people=ListedPeople(case.get("people", [])), homes=ListedHomes(homes), why_not_believed=lambda _services: None
+    )
     options = filled(case.get("options", {}), {**facts, **paths})
     trusted = frozenset({0, os.getuid()})
     return load_mappers([(mapper_name, options, "vectors: [[mapper]] 1")], trusted, services)[0].mapper

@@ -31,7 +31,8 @@ OID = "1.3.6.1.4.1.99999.1"
 
 
 def mapper(**table: Any) -> GenericMapper:
-    context = MapperContext("conf:1", frozenset({0, os.getuid()}), Services(people=PEOPLE))
+    services = Services(people=PEOPLE, why_not_believed=lambda _services: None)
+    context = MapperContext("conf:1", frozenset({0, os.getuid()}), services)
     return GenericMapper.from_table(table, context)
 
 
