@@ -30,6 +30,8 @@ Read = Callable[[Subject], tuple[str, ...]]
 HASHES = ("sha256", "sha384", "sha512")
 HASH_LENGTH_MIN = 16
 """Hexadecimal digits. With fewer, somebody who may choose what stands in a certificate could look for a second one."""
+_NO_TEXT = "0x"
+"""Before the hexadecimal digits of what is no string."""
 _OID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
 
 
@@ -62,12 +64,17 @@ ITEMS: Mapping[str, Read] = {
 
 
 def _texts(values: Iterator[bytes]) -> tuple[str, ...]:
-    """Each string of DER as its text, everything else in hexadecimal digits; a malformed string is not used."""
+    """Each string of DER as its text, everything else as 0x and hexadecimal digits; a malformed string is not used.
+
+    Nor is a string that begins like those digits: whoever may choose it could spell out another certificate's element.
+    """
     found: dict[str, None] = {}
     for der in values:
         read = read_strictly(lambda der=der: read_text(der))  # type: ignore[misc]
-        text = der.hex() if read is None else read
-        if not isinstance(text, Unparsable) and unusable_because(text) is None:
+        text = f"{_NO_TEXT}{der.hex()}" if read is None else read
+        if isinstance(text, Unparsable) or (read is not None and lower_ascii(text).startswith(_NO_TEXT)):
+            continue
+        if unusable_because(text) is None:
             found[text] = None
     return tuple(found)
 

@@ -120,7 +120,15 @@ def test_whatever_an_extension_holds_nothing_is_raised_and_what_is_seen_is_usabl
 
 
 def test_another_element_is_hexadecimal_digits() -> None:
-    assert mapper(item=f"extension:{OID}").sees(extended(b"\x04\x02\xab\xcd")) == ("0402abcd",)
+    assert mapper(item=f"extension:{OID}").sees(extended(b"\x04\x02\xab\xcd")) == ("0x0402abcd",)
+
+
+@pytest.mark.parametrize("text", [b"0x0402abcd", b"0X0402ABCD", b"0x"])
+def test_string_that_spells_out_another_element_is_not_that_element(text: bytes) -> None:
+    for ignored in (False, True):
+        for item, subject in (("extension", extended(der(0x0C, text))), ("san", other_name(der(0x0C, text)))):
+            assert mapper(item=f"{item}:{OID}", ignore_case=ignored).sees(subject) == ()
+    assert mapper(item=f"extension:{OID}").sees(extended(der(0x0C, b"0402abcd"))) == ("0402abcd",)
 
 
 def test_only_the_named_oid_counts() -> None:
