@@ -22,6 +22,7 @@ from pam_sc.record import field, record
 
 ROOT = "pam_pkcs11"
 DEFAULT_MODULE_BLOCK = "default"
+_BLOCKS = ("pkcs11_module", "mapper")
 
 OUR_KEYS: OurKeys = {
     "allow_root": (("account", "allow_root"), "flag"),
@@ -82,8 +83,12 @@ def _translate_root(root: Block, notes: Notes, given: Given, exists: Callable[[s
     section.finish()
     _note_what_nobody_says(section)
     for block in root.blocks:
-        if block.name not in ("pkcs11_module", "mapper"):
+        if block.name not in _BLOCKS:
             notes.add(NoteKind.UNKNOWN, block.line, block.name, f"is no block of pam_pkcs11: nobody reads {_extent(block)}")
+        for inner in block.blocks:
+            kind = NoteKind.ERROR if inner.name in _BLOCKS else NoteKind.UNKNOWN
+            notes.add(kind, inner.line, f"{inner.name} {inner.label or ''}".rstrip(), "stands inside of the block of line"
+                      f" {block.line}, where nobody reads it; is there a }} missing before it?")
 
 
 def _extent(block: Block) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The arguments of pam_pkcs11's PAM line, which come before what its file says. A closed list: any other is an error.
 
-`debug`, `quiet`, `try_first_pass` and `use_first_pass` are not here: they hold whatever the configuration is, so they
+`debug`, `quiet`, `try_first_pass` and `use_first_pass` change nothing here: they hold whatever the configuration is, so they
 have a place of their own in the request. `config_file` named the file before anything was read.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pam_sc.config.notes import NoteKind
-from pam_sc.config.pam_pkcs11_section import Notes, shown
+from pam_sc.config.pam_pkcs11_section import Notes, join_policies, shown
 from pam_sc.config.scconf import Item
 from pam_sc.record import record
 
@@ -31,6 +31,7 @@ _VALUES: Mapping[str, str] = {
     "token_type": "token_type",
     "pkcs11_module": "module",
 }
+_STAY = ("debug", "quiet", "try_first_pass", "use_first_pass")
 _BETWEEN_POLICIES = str.maketrans(";:+| ", ",,,,,")
 
 LINES: Mapping[str, str] = {
@@ -60,7 +61,7 @@ class Given:
 
 
 def read_arguments(arguments: Sequence[str], notes: Notes) -> Given:
-    """Return the arguments as items; the last of a kind holds. An ERROR note for one that is none of pam_pkcs11's."""
+    """Return the arguments as items; the last of a kind holds, but the words of cert_policy add up. An ERROR note for one that is none of pam_pkcs11's."""
     whole: dict[str, Item] = {}
     module: dict[str, Item] = {}
     for argument in arguments:
@@ -68,8 +69,17 @@ def read_arguments(arguments: Sequence[str], notes: Notes) -> Given:
         if not equals and name in _FLAGS:
             key, word = _FLAGS[name]
             whole[key] = Item(key=key, values=(word,), line=0)
+        elif equals and name in _VALUES and not value:
+            notes.add(NoteKind.ERROR, 0, _VALUES[name], f"{shown(argument)} has no value")
         elif equals and name in _VALUES:
-            module[_VALUES[name]] = Item(key=_VALUES[name], values=_values(name, value), line=0)
+            values = _values(name, value)
+            if name in module and name == "cert_policy":
+                values = join_policies(module[name].values, values)
+            module[_VALUES[name]] = Item(key=_VALUES[name], values=values, line=0)
+        elif argument in _STAY:
+            notes.add(NoteKind.DIFFERENT, 0, name, "stays on the PAM line: pam_sc.so takes it there too")
+        elif equals and name == "config_file":
+            notes.add(NoteKind.DEAD, 0, name, "named the old file")
         else:
             notes.add(NoteKind.ERROR, 0, name, f"{shown(argument)} is no argument of pam_pkcs11")
     return Given(whole, module)

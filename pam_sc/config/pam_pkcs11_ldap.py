@@ -39,6 +39,10 @@ def _read_servers(section: Section, table: MapperTable, tls: str) -> None:
     if not uris:
         section.note(NoteKind.ERROR, "uri", "is not set and neither is ldaphost, expected at least one server")
         return
+    if any("@" in uri for uri in uris):
+        section.note(NoteKind.ERROR, "uri" if section.word("uri") else "ldaphost", "holds an @: a name or a password has no place"
+                     " in it, for everybody may read this file; write binddn and password_file")
+        return
     table.put(section, "uri" if section.word("uri") else "ldaphost", "uri", [_plain(uri) for uri in uris])
 
 

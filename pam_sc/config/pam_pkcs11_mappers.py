@@ -65,7 +65,10 @@ def _translate(name: str, section: Section) -> MapperTable | None:
         section.note(NoteKind.ERROR, "use_mappers", f"{what}, expected {listed(tuple(_MAPPERS))}; mappers of other kinds"
                      " are configured in a pam_sc.toml", section.line if section.name == "" else None)
         return None
-    if section.has("module"):
+    if module != "internal" and module.rpartition("/")[2] != f"{name}_mapper.so":
+        section.note(NoteKind.ERROR, "module", f"{shown(module)} is a mapper of its own, which is not loaded here; expected"
+                     f" internal or .../{name}_mapper.so, for which ours stands in")
+    elif section.has("module"):
         section.note(NoteKind.DEAD, "module", "the mapper of this name is built in")
     section.dead("write debug on the PAM line", "debug")
     table = MapperTable(_OUR_NAMES.get(name, name), section.line)
@@ -121,7 +124,10 @@ def _ms(section: Section, table: MapperTable) -> bool:
     table.take_words(section, "domains")
     if domain and not table.has("domains"):
         table.put(section, "domainname", "domains", [domain])
-    if ignored:
+    if section.has("domains"):
+        section.dead("domains says which names count", "ignoredomain", "domainname")
+    elif ignored:
+        section.dead("ignoredomain says that every name counts", "domainname")
         table.drop("domains")
         table.put(section, "ignoredomain", "any_domain", True)
         section.note(NoteKind.UNSAFE, "ignoredomain", "the part before the @ of a name of any domain is an account's name")

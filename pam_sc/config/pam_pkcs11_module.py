@@ -44,6 +44,9 @@ def read_module(section: Section, exists: Callable[[str], bool]) -> None:
     _read_library(section)
     _read_slot(section)
     anchors = _path(section, "ca_dir") or f"{DEFAULT_FOLDER}/cacerts"
+    for key in ("ca_dir", "crl_dir"):
+        if section.word(key) == "":
+            section.note(NoteKind.ERROR, key, "is empty, expected the path of a folder or a file")
     section.put(("trust", "anchors"), anchors, "ca_dir")
     policies = _read_policies(section)
     _read_crls(section, policies, anchors, exists)
@@ -130,7 +133,8 @@ def _read_crls(section: Section, policies: frozenset[str], anchors: str, exists:
 
 
 def _read_policies(section: Section) -> frozenset[str]:
-    words = [word.lower() for word in section.words("cert_policy") or () if word]
+    written = [word for word in section.words("cert_policy") or () if word]
+    words = [word if word.lower() == "none" else word.lower() for word in written]  # "NONE" is none of theirs
     for word in words:
         if word not in _POLICIES:
             section.note(NoteKind.ERROR, "cert_policy", f"found {shown(word)}, expected words of {listed(_POLICIES)}")
@@ -142,17 +146,22 @@ def _read_policies(section: Section) -> frozenset[str]:
 
 
 def _translate_policies(section: Section, policies: frozenset[str]) -> None:
-    if "ca" not in policies and "none" not in policies:
+    asked = policies & _REVOCATION
+    if asked and "ca" not in policies:
+        words = listed(sorted(asked))
+        section.note(NoteKind.ERROR, "cert_policy", f'{words} without "ca": whether a certificate is revoked only the CAs'
+                     f" in ca_dir can say; write cert_policy = ca, {words};")
+    elif "ca" not in policies and "none" not in policies:
         section.note(NoteKind.UNSAFE, "cert_policy", '"ca" is missing, so pam_pkcs11 believes every certificate; here the'
                      " path to a CA in ca_dir is always validated; there is no key to change that")
     if "no_signature" in policies:
         section.note(NoteKind.UNSAFE, "cert_policy", '"no_signature" is not honoured: the card always has to prove that it'
                      " holds the key; there is no key to change that")
-    asked = policies & _REVOCATION
     if not asked:
         section.put(("revocation", "mode"), "prefer", "cert_policy")
-        section.note(NoteKind.DIFFERENT, "cert_policy", "no word of it asks for revocation, at which pam_pkcs11 then does not"
-                     " look; here what is at hand still counts, and what is unknown is accepted and logged")
+        if not section.word("mode"):
+            section.note(NoteKind.DIFFERENT, "cert_policy", "no word of it asks for revocation, at which pam_pkcs11 then does"
+                         " not look; here what is at hand still counts, and what is unknown is accepted and logged")
         return
     _require_revocation(section, asked)
 
@@ -163,7 +172,12 @@ def _require_revocation(section: Section, asked: frozenset[str]) -> None:
     section.put(("revocation", "order"), ["ocsp", "crl"] if "ocsp_on" in asked else ["crl"], "cert_policy")
     if asked & _NETWORK:
         section.put(("revocation", "fetch"), "login", "cert_policy")
-    network = "a login fetches what the store lacks" if asked & _NETWORK else "a login uses no network"
+    mode, fetch = section.word("mode") or "require", section.word("fetch") or ("login" if asked & _NETWORK else "off")
+    if mode != "require":
+        section.note(NoteKind.UNSAFE, "mode", f"is {shown(mode)}, so that less is demanded than {listed(sorted(asked))} in"
+                     " cert_policy says")
+        return
+    network = "a login fetches what the store lacks" if fetch == "login" else "a login uses no network"
     section.note(NoteKind.DIFFERENT, "cert_policy", f"{listed(sorted(asked))}: the status of every certificate on the path"
                  f" must be known, not of the card's alone; {network}"
                  + ("; pam_pkcs11 with OpenSSL asks no OCSP responder" if "ocsp_on" in asked else ""))

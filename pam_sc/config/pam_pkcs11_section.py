@@ -7,6 +7,7 @@ not there; nothing here raises.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -18,11 +19,18 @@ _TRUE = frozenset({"true", "t", "yes", "y"})
 _TRUE_BUT_NOT_THERE = frozenset({"on", "1", "enabled", "enable"})
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0", "disabled", "disable", ""})
 _SHOWN_MAX = 60
+_LOGIN = re.compile(r"//[^/]*@")
 
 
 def shown(value: str) -> str:
-    """A value of the file for a message, in one short line."""
-    return ascii(value[:_SHOWN_MAX])
+    """A value of the file for a message, in one short line, and without the user and password of a URL."""
+    return ascii(_LOGIN.sub("//...@", value)[:_SHOWN_MAX])
+
+
+def join_policies(before: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
+    """The words of a cert_policy with those of an argument, which adds to them; only "none" puts an end to those before."""
+    kept = () if "none" in (*before, *words) else before
+    return (*kept, *(word for word in words if word != "none")) or tuple(words)
 
 
 class Notes:
@@ -69,9 +77,14 @@ class Section:
             if before.values != item.values:
                 self.note(NoteKind.ERROR, item.key, f"stands twice with two values, in line {before.line} too", item.line)
         for key, item in self._given.items():
-            if key in self._items:
-                self.note(NoteKind.DEAD, key, "the argument of the PAM line holds instead")
-            self._items[key] = item
+            if key in self._items and key == "cert_policy":
+                self.note(NoteKind.DIFFERENT, key, "holds together with the argument of the PAM line")
+                values = join_policies(self._items[key].values, item.values)
+                self._items[key] = Item(key=key, values=values, line=item.line)
+            else:
+                if key in self._items:
+                    self.note(NoteKind.DEAD, key, "the argument of the PAM line holds instead")
+                self._items[key] = item
 
     def note(self, kind: NoteKind, key: str, text: str, line: int | None = None) -> None:
         """Add a note about a key of this block, in its line if it is there."""
@@ -160,6 +173,8 @@ def take_our_keys(section: Section, keys: OurKeys, before: KeyPath = ()) -> None
 
 
 def _typed(section: Section, key: str, kind: str) -> bool | int | str | list[str] | None:
+    if kind in ("flag", "number") and section.word(key) == "":
+        section.note(NoteKind.ERROR, key, "has no value")
     if kind == "flag":
         return section.flag(key, default=False)
     if kind == "number":

@@ -33,6 +33,8 @@ class MapperTable:
         words = section.words(key)
         if words:
             self.put(section, key, key, list(words))
+        elif words is not None:
+            section.note(NoteKind.ERROR, key, "has no value")
 
     def take_word(self, section: Section, said: str, key: str) -> None:
         """Set a string, where the block has it and it is not empty."""
@@ -53,7 +55,7 @@ def read_mapfile_key(section: Section, table: MapperTable, *, is_account: bool =
     """
     url = section.word("mapfile")
     unlisted = section.word("unlisted") if is_account else None
-    if not url or url.lower() == "none":
+    if not url or url == "none":
         return
     path = url.removeprefix(_FILE)
     if not path.startswith("/"):

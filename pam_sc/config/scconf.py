@@ -79,7 +79,8 @@ class _Parser:
         return taken
 
     def _fail(self, token: Token, expected: str) -> ConfigError:
-        found = "the end of the file" if token is self._end else ascii(token.text[:40])
+        """Say where; which word it is stays unsaid, because it may be a part of a password, and errors are logged."""
+        found = "the end of the file" if token is self._end else "a word" if is_word(token) else repr(token.text)
         return ConfigError(f"{self._path}:{token.line}: found {found}, expected {expected}")
 
     def _odd(self, line: int, key: str, text: str) -> None:
@@ -126,7 +127,7 @@ class _Parser:
             items.append(self._item(first, self._take()))
         else:
             expected = "{" if labels else "= and a value, or {"
-            raise self._fail(self._next if not labels else labels[0], f"{expected} after {first.text[:40]!a}")
+            raise self._fail(self._next if not labels else labels[0], f"{expected} after the word before it")
 
     def _item(self, key: Token, equals: Token) -> Item:
         name = key.text.lower()

@@ -48,9 +48,13 @@ def split_words(text: str, path: str) -> Iterator[Token]:
     """Yield the words and marks of a text in order; ConfigError for what is none."""
     if len(text) > TEXT_MAX:
         raise ConfigError(f"{path}: found {len(text)} characters, expected at most {TEXT_MAX}")
+    if text.startswith("\ufeff"):
+        raise ConfigError(f"{path}:1: found a byte order mark; save the file without it")
     for line, content in enumerate(text.split("\n"), 1):
         if not _TEXT.fullmatch(content):
             raise ConfigError(f"{path}:{line}: found a control character")
+        if "\r" in content[:-1]:  # pam_pkcs11 ends a comment there
+            raise ConfigError(f"{path}:{line}: found a carriage return in the middle of a line")
     for count, token in enumerate(_split(text, path), 1):
         if count > WORDS_MAX:
             raise ConfigError(f"{path}:{token.line}: found more than {WORDS_MAX} words")

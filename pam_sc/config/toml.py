@@ -110,7 +110,8 @@ def read_text(path: str, trusted_uids: frozenset[int]) -> str:
     except OwnershipError as error:
         raise ConfigError(f"cannot read the configuration: {error}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is not UTF-8") from error
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{line}: byte {error.start} is not UTF-8") from error
 
 
 def _parse(path: str, text: str) -> dict[str, Any]:
@@ -274,4 +275,5 @@ def _require_safe_modules(configuration: Configuration, trusted_uids: frozenset[
         try:
             require_unwritable(module.path, trusted_uids)
         except OwnershipError as error:
-            raise ConfigError(f"{configuration.source}: token.module[{index}].path: {error}") from error
+            key = f"token.module[{index}].path"
+            raise ConfigError(f"{configuration.places.get(key, configuration.source)}: {key}: {error}") from error

@@ -142,7 +142,7 @@ def test_a_missing_file_is_refused_and_named(peer: Peer) -> None:
 # ---------------------------------------------------------------- where the peer is unsafe
 
 
-@pytest.mark.parametrize("policy", [None, "none", "signature", "no_signature", "crl_offline"])
+@pytest.mark.parametrize("policy", [None, "none", "signature", "no_signature", "crl_offline, none"])
 def test_no_policy_makes_a_stranger_welcome(peer: Peer, policy: str | None) -> None:
     outcome = peer.rig.login(peer.write(token="stranger", policy=policy))
     assert outcome.code != codes.SUCCESS

@@ -212,6 +212,17 @@ def test_a_crl_at_hand_counts(rig: Rig, authority: CertificateAuthority, listed:
     assert theirs(rig, path) is not listed
 
 
+def test_an_argument_adds_to_the_cert_policy_of_the_file(rig: Rig, authority: CertificateAuthority) -> None:
+    leaf = authority.issue()
+    path = conf(rig, [leaf], crl_dir=rig.world.put("/srv/nothing.crl", CertificateAuthority("Other").crl()))
+    outcome = attempt(rig, path, "cert_policy=ca")
+    assert (outcome.code, reason(outcome)) == (codes.AUTH_ERR, "revocation-not-at-hand")
+    assert not theirs(rig, path, "cert_policy=ca")
+    lenient = conf(rig, [leaf], block="cert_policy = ca;")
+    assert attempt(rig, lenient, "cert_policy=ca").code == codes.SUCCESS
+    assert theirs(rig, lenient, "cert_policy=ca")
+
+
 @pytest.mark.parametrize("pem", [True, False], ids=["PEM", "DER"])
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_crl_that_is_fetched_counts(rig: Rig, authority: CertificateAuthority, listed: bool, pem: bool) -> None:
@@ -245,16 +256,19 @@ def test_ten_bytes_are_no_crl(rig: Rig, authority: CertificateAuthority) -> None
         assert server.connections > 0
 
 
-def test_crl_online_without_ca_validates_the_path_and_says_so(rig: Rig, authority: CertificateAuthority) -> None:
-    with Loopback(b"") as server:
-        leaf, forged = (each.issue(crl_distribution_points=[server.url()]) for each in (authority, CertificateAuthority("X")))
-        server.answer = http_answer(authority.crl())
-        policy = f"cert_policy = crl_online; {FROM_HERE}"
-        path = conf(rig, [leaf], block=policy, crl_dir="/srv/no-crls")
-        outcome = attempt(rig, path)
-        assert (outcome.code, reason(outcome)) == GRANTED
-        assert "unsafe in pam_pkcs11.conf: cert_policy" in "\n".join(outcome.log)
-        assert decided(rig, conf(rig, [forged], block=policy, crl_dir="/srv/no-crls")) == (codes.AUTH_ERR, "untrusted")
+@pytest.mark.parametrize("word", ["crl_online", "crl_offline", "crl_auto", "ocsp_on"])
+def test_revocation_without_ca_is_an_error_that_is_said_when_the_file_is_read(
+    rig: Rig, authority: CertificateAuthority, word: str
+) -> None:
+    path = conf(rig, [authority.issue()], block=f"cert_policy = signature, {word};")
+    line = rig.world.path(path).read_text().partition("cert_policy")[0].count("\n") + 1
+    outcome = attempt(rig, path)
+    assert (outcome.code, reason(outcome)) == (codes.SERVICE_ERR, "configuration-unusable")
+    assert prompts(outcome) == ()
+    assert f'{path}:{line}: cert_policy: {word} without ' in "\n".join(outcome.log)
+    done = rig.world.run(["/opt/pam_sc/bin/pam-sc", "migrate", path])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert theirs(rig, path) is (word == "ocsp_on")
 
 
 # ---------------------------------------------------------------- mapping

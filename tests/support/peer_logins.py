@@ -66,11 +66,11 @@ def decided(rig: Rig, path: str, **how: object) -> tuple[int, str | None]:
     return outcomes[0].code, reason(outcomes[0])
 
 
-def theirs(rig: Rig, path: str) -> bool:
-    """Whether pam_pkcs11 grants alice a login with the very same file."""
+def theirs(rig: Rig, path: str, *arguments: str) -> bool:
+    """Whether pam_pkcs11 grants alice a login with the very same file, and these arguments on its PAM line."""
     if rig.world.run(["find", "/usr/lib", "-name", "pam_pkcs11.so"]).stdout == "":
         pytest.skip("libpam-pkcs11 cannot be installed on this distribution")
-    rig.world.pam_service("peer", [f"required pam_pkcs11.so config_file={path}"])
+    rig.world.pam_service("peer", [" ".join(["required pam_pkcs11.so", f"config_file={path}", *arguments])])
     text = rig.world.path(path).read_text()
     variable = text.partition("SOFTHSM2_CONF=")[2].partition('"')[0]
     done = rig.world.run(["pamtester", "peer", "alice", "authenticate"], input=f"{PIN}\n", env={"SOFTHSM2_CONF": variable})

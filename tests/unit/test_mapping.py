@@ -122,13 +122,24 @@ def test_mapper_that_fails_while_none_maps_is_a_failure(error: Exception) -> Non
 
 
 def test_mapper_that_fails_does_not_hide_what_another_gave() -> None:
-    assert accounts(Scripted(MapperError("down")), Scripted(("alice",))) == ("alice",)
-    assert accounts(Scripted(("alice",), "alice"), Scripted(MapperError("down")), account="alice") == ("alice",)
+    down = MapperError("down")
+    assert accounts(Scripted(down, down), Scripted(("alice",), "alice"), account="alice") == ("alice",)
+    assert accounts(Scripted(("alice",), "alice"), Scripted(down, down), account="alice") == ("alice",)
 
 
 def test_mapper_that_fails_leaves_open_whether_another_account_maps() -> None:
-    found = map_certificate(loaded(Scripted(("alice",)), Scripted(MapperError("down"))), SUBJECT, "bob")
+    down = MapperError("down")
+    found = map_certificate(loaded(Scripted(("alice",)), Scripted(down, down)), SUBJECT, "bob")
     assert isinstance(found, MappingFailed)
+
+
+def test_mapper_that_fails_might_have_named_a_second_account_where_the_card_names_it() -> None:
+    for mappers in ((Scripted(("alice",)), Scripted(MapperError("down"))), (Scripted(MapperError("down")), Scripted(("alice",)))):
+        assert isinstance(map_certificate(loaded(*mappers), SUBJECT), MappingFailed)
+
+
+def test_mapper_that_said_no_need_not_know_whose_card_it_is() -> None:
+    assert accounts(Scripted(MapperError("too many to list"), False), account="alice") == ()
 
 
 def test_mapper_that_fails_to_confirm_is_a_failure() -> None:
@@ -144,13 +155,13 @@ def test_detail_says_which_mapper_saw_what() -> None:
 
 def test_claims_asks_every_mapper() -> None:
     assert claims(loaded(Scripted(), Scripted(("alice",), "alice")), SUBJECT, "alice")
-    assert claims(loaded(Scripted(MapperError("down")), Scripted((), "alice")), SUBJECT, "alice")
+    assert claims(loaded(Scripted((), MapperError("down")), Scripted((), "alice")), SUBJECT, "alice")
     assert not claims(loaded(Scripted(("alice",), "alice")), SUBJECT, "alic")
 
 
 def test_claims_that_stayed_open_raise() -> None:
     with pytest.raises(MapperError, match="m0: down"):
-        claims(loaded(Scripted(MapperError("down"))), SUBJECT, "alice")
+        claims(loaded(Scripted((), MapperError("down"))), SUBJECT, "alice")
 
 
 def test_no_mapper_at_all_maps_nothing() -> None:

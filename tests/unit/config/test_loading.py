@@ -78,7 +78,7 @@ crls = "/etc/pam_pkcs11/crls"
          "FILE:6: use_mappers: 'own' is no mapper of pam_pkcs11, expected cn, digest, generic, krb, ldap, mail, ms, null,"
          " opensc, openssh, pwent, subject, uid; mappers of other kinds are configured in a pam_sc.toml; FILE:6: use_mappers:"
          " names no mapper that could map a certificate, expected at least one"),
-        ({"whole": "a b;"}, "FILE:2: found 'b', expected { after 'a'"),
+        ({"whole": "a b;"}, "FILE:2: found a word, expected { after the word before it"),
     ],
 )  # fmt: skip
 def test_what_is_refused_is_named_with_its_line(
@@ -91,6 +91,13 @@ def test_what_an_argument_says_is_refused_as_one(tmp_path: Path, module: Path) -
     assert refusal(tmp_path, module, "ca_dir=relative").startswith(
         "FILE (argument of the PAM line): trust.anchors: found 'relative'"
     )
+
+
+def test_a_library_that_is_not_there_is_named_with_its_line(tmp_path: Path, module: Path) -> None:
+    gone = tmp_path / "gone.so"
+    cause = f"token.module[0].path: cannot read '{gone}': No such file or directory"
+    assert refusal(tmp_path, gone) == f"FILE:3: {cause}"
+    assert refusal(tmp_path, module, f"pkcs11_module={gone}") == f"FILE (argument of the PAM line): {cause}"
 
 
 def test_only_some_of_many_errors_are_shown(tmp_path: Path, module: Path) -> None:

@@ -109,11 +109,11 @@ def test_whatever_the_keys_say_both_decide_alike(text: str) -> None:
 
 
 def test_a_note_is_a_comment_at_the_value_that_comes_from_its_line() -> None:
-    lines = migrated(translate(configuration(block="cert_policy = crl_auto;"), SOURCE), SOURCE).splitlines()
+    lines = migrated(translate(configuration(block="cert_policy = ca, no_signature, crl_auto;"), SOURCE), SOURCE).splitlines()
     at = lines.index('mode = "require"')
     assert lines[at - 1].startswith("# ")
     above = " ".join(line.removeprefix("# ") for line in lines[:at])
-    assert 'line 8, cert_policy (unsafe): "ca" is missing' in above
+    assert 'line 8, cert_policy (unsafe): "no_signature" is not honoured' in above
     assert lines[0] == f"# From {SOURCE}, by pam-sc migrate. Lines are those of that file."
 
 

@@ -201,7 +201,7 @@ def test_a_key_of_the_module_is_explained(line: str, key: str, kind: NoteKind, t
         ("algorithms = legacy;", "trust.algorithms", "legacy"),
         ("strict = false;", "trust.strict", False),
         ("timeout = 5;", "revocation.timeout", 5),
-        ("mode = named;", "revocation.mode", "named"),
+        ("mode = require;", "revocation.mode", "require"),
         ('environment = "A=b=c", "D=";', "token.module.0.environment", {"A": "b=c", "D": ""}),
         ("allow = fsync, flock;", "token.module.0.allow", ["fsync", "flock"]),
     ],
@@ -229,6 +229,20 @@ def test_a_block_without_a_module_means_the_peers_default() -> None:
     assert said(translation) == [
         (3, "module", DIFFERENT, "is not set, so /etc/pam_pkcs11/pkcs11_module.so is used")
     ]
+
+
+@pytest.mark.parametrize("end", ["}", ""])
+def test_a_block_inside_of_another_is_not_lost_in_silence(end: str) -> None:
+    """As where a } is missing: the allow-list of cn would be gone, and every name its own account."""
+    mappers = f"use_mappers = cn;\nmapper mail {{ ignorecase = true;\nmapper cn {{ mapfile = file:///map; }}\n{end}"
+    (error,) = translated(peer(mappers=mappers)).errors()
+    assert (error.line, error.key) == (8, "mapper cn")
+    assert error.text == "stands inside of the block of line 7, where nobody reads it; is there a } missing before it?"
+
+
+def test_a_block_of_no_known_kind_inside_of_another_is_unknown() -> None:
+    (unknown,) = said(translated(peer(mappers="use_mappers = cn;\nmapper cn { x { a = b; } }")), UNKNOWN)
+    assert unknown[:2] == (7, "x")
 
 
 # ---------------------------------------------------------------- cert_policy
@@ -273,10 +287,40 @@ def test_what_switches_a_check_off_is_unsafe_and_has_no_key(policy: str, begins:
     assert translation.tree["trust"] == {"anchors": "/etc/pam_pkcs11/cacerts"}
 
 
+@pytest.mark.parametrize("word", ["crl_online", "crl_offline", "crl_auto", "ocsp_on"])
+def test_revocation_without_ca_is_an_error_in_its_line(word: str) -> None:
+    for policy in (word, f"signature, {word}", f"no_signature,{word}"):
+        (error,) = translated(peer(policy=policy)).errors()
+        assert (error.line, error.key) == (5, "cert_policy")
+        assert error.text.startswith(f'{word} without "ca": ')
+        assert error.text.endswith(f"; write cert_policy = ca, {word};")
+    for policy in (f"ca, {word}", f"{word}, ca", f"{word}, none"):
+        assert translated(peer(policy=policy)).errors() == ()
+
+
 def test_a_missing_cert_policy_is_unsafe_in_the_line_of_its_block() -> None:
     text = peer().replace("cert_policy = ca, crl_offline;", "")
     ((line, key, _kind, _text),) = said(translated(text), UNSAFE)
     assert (line, key) == (3, "cert_policy")
+
+
+@pytest.mark.parametrize("mode", ["off", "prefer", "named"])
+def test_a_mode_that_takes_back_what_cert_policy_demands_is_unsafe(mode: str) -> None:
+    translation = translated(peer(policy="ca, ocsp_on, crl_auto", module=f"mode = {mode};"))
+    assert said(translation) == [
+        (MODULE, "mode", UNSAFE, f"is '{mode}', so that less is demanded than crl_auto, ocsp_on in cert_policy says")
+    ]
+    assert [note for note in translation.notes if note.key == "cert_policy"] == []
+    assert translation.tree["revocation"]["mode"] == mode
+
+
+def test_what_is_said_of_cert_policy_holds_where_keys_of_ours_say_more() -> None:
+    (offline,) = (note.text for note in translated(peer(policy="ca, crl_auto", module="fetch = refresh;")).notes if note.line == 5)
+    assert offline.endswith("; a login uses no network")
+    (online,) = (note.text for note in translated(peer(module="fetch = login;")).notes if note.line == 5)
+    assert online.endswith("; a login fetches what the store lacks")
+    strict = translated(peer(policy="ca", module="mode = require;"))
+    assert [note for note in strict.notes if note.key == "cert_policy"] == []
 
 
 def test_an_unknown_word_of_cert_policy_is_an_error() -> None:
@@ -343,10 +387,71 @@ def test_the_last_of_two_arguments_holds_and_the_line_of_the_file_is_dead() -> N
     assert said(translation) == [(MODULE, "slot_num", DEAD, "the argument of the PAM line holds instead")]
 
 
+@pytest.mark.parametrize(
+    ("policy", "arguments", "mode"),
+    [
+        ("ca, crl_auto", ["cert_policy=ca"], "require"),
+        ("ca, crl_auto", ["cert_policy=signature", "cert_policy=ca"], "require"),
+        ("ca", ["cert_policy=ca,crl_auto", "cert_policy=ca"], "require"),
+        ("ca", ["cert_policy=none", "cert_policy=ca,crl_auto"], "require"),
+        ("ca, none", ["cert_policy=ca,crl_auto"], "require"),
+        ("ca", ["cert_policy=ca"], "prefer"),
+        ("ca, crl_auto", ["cert_policy=none"], "prefer"),
+        ("ca, crl_auto", ["cert_policy=none,ca"], "prefer"),
+    ],
+)
+def test_the_words_of_cert_policy_on_the_pam_line_add_to_those_of_the_file(
+    policy: str, arguments: list[str], mode: str
+) -> None:
+    translation = translated(peer(policy=policy), *arguments)
+    assert translation.errors() == ()
+    assert translation.tree["revocation"]["mode"] == mode
+    assert "holds together with the argument of the PAM line" in [note.text for note in translation.notes if note.line == 5]
+
+
+def test_none_in_capital_letters_switches_nothing_off() -> None:
+    for arguments in ((), ("cert_policy=NONE",)):
+        (error,) = translated(peer(policy="ca, crl_auto" + ("" if arguments else ", NONE")), *arguments).errors()
+        assert error.text.startswith("found 'NONE', expected words of none, ")
+
+
 def test_an_argument_names_the_library_where_no_block_does() -> None:
     translation = translated("pam_pkcs11 { use_mappers = cn; }", "pkcs11_module=/a.so", "cert_policy=ca,crl_offline")
     assert translation.errors() == ()
     assert translation.tree["token"]["module"] == [{"path": "/a.so"}]
+
+
+@pytest.mark.parametrize("word", ["debug", "quiet", "try_first_pass", "use_first_pass"])
+def test_a_word_that_stays_on_the_pam_line_is_no_error(word: str) -> None:
+    translation = translated(peer(), word, "config_file=/etc/pam_pkcs11/pam_pkcs11.conf")
+    assert translation.tree == translated(peer()).tree
+    assert said(translation) == [
+        (0, word, DIFFERENT, "stays on the PAM line: pam_sc.so takes it there too"),
+        (0, "config_file", DEAD, "named the old file"),
+    ]
+    (error,) = translated(peer(), f"{word}=x").errors()
+    assert error.text == f"'{word}=x' is no argument of pam_pkcs11"
+
+
+@pytest.mark.parametrize("name", ["ca_dir", "crl_dir", "slot_num", "slot_description", "cert_policy", "token_type", "nss_dir"])
+def test_an_argument_without_a_value_does_not_undo_what_the_file_says(name: str) -> None:
+    lines = 'ca_dir = /ca; crl_dir = /crl; token_type = card; nss_dir = /nss; slot_num = 2;'
+    (error,) = translated(peer(module=lines), f"{name}=").errors()
+    assert (error.line, error.key, error.text) == (0, name, f"'{name}=' has no value")
+    assert translated(peer(module=lines)).errors() == ()
+
+
+@pytest.mark.parametrize("key", ["ca_dir", "crl_dir"])
+@pytest.mark.parametrize("value", ["", '""'])
+def test_an_empty_path_is_not_the_default(key: str, value: str) -> None:
+    (error,) = translated(peer(module=f"{key} = {value};")).errors()
+    assert (error.line, error.key, error.text) == (MODULE, key, "is empty, expected the path of a folder or a file")
+
+
+@pytest.mark.parametrize("key", ["strict", "partial_paths", "timeout", "clock_skew"])
+def test_a_key_of_ours_without_a_value_is_an_error(key: str) -> None:
+    (error,) = translated(peer(module=f"{key} = ;")).errors()
+    assert (error.line, error.key, error.text) == (MODULE, key, "has no value")
 
 
 # ---------------------------------------------------------------- the line of the log

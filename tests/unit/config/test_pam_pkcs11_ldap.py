@@ -124,3 +124,12 @@ def test_a_percent_sign_of_the_peers_format_is_one() -> None:
 def test_a_password_enters_neither_the_tree_nor_a_note() -> None:
     translation = translated(ldap(TLS + 'binddn = "cn=pam"; passwd = hunter2;'))
     assert "hunter2" not in repr(translation)
+
+
+@pytest.mark.parametrize("keys", ["uri = ldaps://pam:hunter2@a.test;", "ldaphost = pam:hunter2@a.test; ssl = on;"])
+def test_a_password_in_the_place_of_a_server_is_an_error_and_not_repeated(keys: str) -> None:
+    translation = translated(ldap(keys + "tls_cacertfile = /ca.pem;"))
+    (error,) = translation.errors()
+    assert (error.line, error.key) == (LINE, keys.partition(" ")[0])
+    assert error.text.startswith("holds an @: a name or a password has no place in it")
+    assert "hunter2" not in f"{translation.tree}{translation.notes}"

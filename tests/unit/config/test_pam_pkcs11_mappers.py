@@ -152,10 +152,17 @@ def test_a_key_of_a_mapper_is_explained(name: str, keys: str, key: str, kind: No
     assert (LINE, key, kind, text) in said(translated(one(name, keys)))
 
 
-@pytest.mark.parametrize("mapfile", ["http://x.test/m", "ldap://x.test/m", "map", "file://map"])
+@pytest.mark.parametrize("mapfile", ["http://x.test/m", "ldap://x.test/m", "map", "file://map", "NONE"])
 def test_a_mapfile_elsewhere_is_an_error(mapfile: str) -> None:
     (error,) = translated(one("cn", f"mapfile = {mapfile};")).errors()
     assert error.text.startswith(f"found {mapfile!r}: a login fetches no mapfile")
+
+
+def test_the_password_in_a_url_is_not_repeated() -> None:
+    for text in (one("cn", "mapfile = ftp://alice:hunter2@x.test/m;"), peer(module="ca_dir = http://alice:hun@ter2@x.test/;")):
+        (error,) = translated(text).errors()
+        assert "//...@x.test/" in error.text
+        assert not {"hun", "ter2", "alice"} & set(error.text.replace("@", ":").split(":"))
 
 
 def test_a_file_that_says_that_its_mapfile_is_an_allow_list_is_not_warned_of() -> None:
@@ -209,6 +216,30 @@ def test_a_mapper_that_nobody_here_knows_is_an_error(block: str, begins: str) ->
     (error,) = translated(peer(mappers=f"use_mappers = cn, own; {block}")).errors()
     assert (error.line, error.key) == (LINE, "use_mappers")
     assert error.text.startswith(begins)
+
+
+def test_domains_of_ours_hold_whatever_the_peers_keys_say() -> None:
+    for keys in ("ignoredomain = true;", "domainname = a.test;", "ignoredomain = true; domainname = a.test;"):
+        translation = translated(one("ms", "domains = b.test; " + keys))
+        assert tables(translation) == [{"name": "upn", "domains": ["b.test"]}]
+        found = said(translation)
+        assert {kind for *_, kind, _text in found} == {DEAD}
+        assert [key for _line, key, *_ in found] == [word.split()[0] for word in keys.split("; ")]
+    dead = (LINE, "domainname", DEAD, "ignoredomain says that every name counts")
+    assert dead in said(translated(one("ms", "ignoredomain = true; domainname = a.test;")))
+
+
+@pytest.mark.parametrize(("name", "key"), [("mail", "domains"), ("ms", "domains"), ("krb", "realms"), ("openssh", "believed_for")])
+def test_an_empty_list_of_ours_is_an_error(name: str, key: str) -> None:
+    errors = translated(one(name, f"{key} = ; {MAPFILE if name != 'openssh' else ''}")).errors()
+    assert [(error.key, error.text) for error in errors] == [(key, "has no value")]
+
+
+@pytest.mark.parametrize("module", ["/opt/site/strict.so", "/lib/pam_pkcs11/ms_mapper.so", "/lib/my_cn_mapper.so", "cn_mapper"])
+def test_a_mapper_of_their_own_under_a_name_of_ours_is_not_replaced(module: str) -> None:
+    (error,) = translated(one("cn", f"module = {module};")).errors()
+    assert (error.line, error.key) == (LINE, "module")
+    assert error.text.startswith(f"{module!r} is a mapper of its own, which is not loaded here; expected internal or ")
 
 
 def test_a_block_that_stands_twice_is_an_error() -> None:

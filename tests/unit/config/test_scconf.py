@@ -103,29 +103,41 @@ def test_an_item_may_end_with_its_block() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a = b c;", "FILE:1: found 'c', expected \",\" or \";\" after a value of 'a' (quote a value with blanks)"),
-        ('a = "b"c;', "FILE:1: found 'c', expected \",\" or \";\" after a value of 'a' (quote a value with blanks)"),
+        ("a = b c;", "FILE:1: found a word, expected \",\" or \";\" after a value of 'a' (quote a value with blanks)"),
+        ('a = "b"c;', "FILE:1: found a word, expected \",\" or \";\" after a value of 'a' (quote a value with blanks)"),
         ('\na = "b;\n', "FILE:2: a string is not closed on its line"),
-        ("a;", "FILE:1: found ';', expected = and a value, or { after 'a'"),
-        ("a b;", "FILE:1: found 'b', expected { after 'a'"),
-        ("a b c {}", "FILE:1: found 'c', expected {"),
-        ("a b = c;", "FILE:1: found 'b', expected { after 'a'"),
+        ("a;", "FILE:1: found ';', expected = and a value, or { after the word before it"),
+        ("a b;", "FILE:1: found a word, expected { after the word before it"),
+        ("a b c {}", "FILE:1: found a word, expected {"),
+        ("a b = c;", "FILE:1: found a word, expected { after the word before it"),
         ("}", "FILE:1: found '}', expected a block or an item: there is no block to end"),
         ("a = b; }", "FILE:1: found '}', expected a block or an item: there is no block to end"),
         ("= b;", "FILE:1: found '=', expected the name of a block or a key"),
         ("{ }", "FILE:1: found '{', expected the name of a block or a key"),
-        ('"a" = b;', "FILE:1: found 'a', expected the name of a block or a key"),
+        ('"a" = b;', "FILE:1: found a word, expected the name of a block or a key"),
         ("a = {b};", "FILE:1: found '{', expected a value of 'a', or \";\" before the next"),
         ("a = = b;", "FILE:1: found '=', expected a value of 'a', or \";\" before the next"),
-        ("a", "FILE:1: found the end of the file, expected = and a value, or { after 'a'"),
+        ("a", "FILE:1: found the end of the file, expected = and a value, or { after the word before it"),
+        ("a = b;\n# c\r a = d;\n", "FILE:2: found a carriage return in the middle of a line"),
+        ("a = b;\r# c\r\n", "FILE:1: found a carriage return in the middle of a line"),
+        ("\ufeff# c\n", "FILE:1: found a byte order mark; save the file without it"),
         ("a = b\x00;", "FILE:1: found a control character"),
         ("a = \xa0;", "FILE:1: found '\\xa0', expected a word"),
         ("a { " * (DEPTH_MAX + 1), "FILE:1: blocks are nested too deeply"),
-        ("a = b,\nc d {", "FILE:2: found 'd', expected \",\" or \";\" after a value of 'a' (quote a value with blanks)"),
+        ("a = b,\nc d {", "FILE:2: found a word, expected \",\" or \";\" after a value of 'a' (quote a value with blanks)"),
     ],
 )  # fmt: skip
 def test_what_could_mean_two_things_is_refused_with_its_line(text: str, message: str) -> None:
     assert refusal(text) == message
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["passwd = my hunter2;", 'passwd = "my"hunter2;', "passwd hunter2;", "passwd = my;hunter2;", "passwd = my;hunter2\nbase = x;",
+     'passwd = my;"hunter2";', "passwd: hunter2;", 'passwd = "hunter2;', "passwd = my{hunter2;"],
+)  # fmt: skip
+def test_no_refusal_repeats_what_may_be_a_part_of_a_password(written: str) -> None:
+    assert "hunter2" not in refusal(written)
 
 
 def test_size_and_number_of_words_are_bounded() -> None:

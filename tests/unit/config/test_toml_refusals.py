@@ -284,5 +284,5 @@ def test_an_endless_number_is_refused(file: Path) -> None:
 def test_bytes_that_are_no_utf_8_are_refused(file: Path) -> None:
     file.write_bytes(b'card = "\xff"\n')
     file.chmod(0o644)
-    with pytest.raises(ConfigError, match="byte 8 is not UTF-8"):
+    with pytest.raises(ConfigError, match=r":1: byte 8 is not UTF-8"):
         load(str(file), TRUSTED)
