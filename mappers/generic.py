@@ -28,8 +28,9 @@ from pam_sc.value_mapper import ValueMapper, words
 Read = Callable[[Subject], tuple[str, ...]]
 
 HASHES = ("sha256", "sha384", "sha512")
-HASH_LENGTH_MIN = 16
-"""Hexadecimal digits. With fewer, somebody who may choose what stands in a certificate could look for a second one."""
+HASH_LENGTH_MIN = 24
+"""Hexadecimal digits. With fewer, somebody who may choose what stands in a certificate could look for a second value: of
+16 digits and a mapfile of a million lines one in 2^44 is some account's."""
 _NO_TEXT = "0x"
 """Before the hexadecimal digits of what is no string."""
 _OID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
