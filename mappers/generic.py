@@ -22,14 +22,17 @@ from pam_sc.decision.sid import SID_EXTENSION, read_sid
 from pam_sc.errors import ConfigError
 from pam_sc.mapfile import lower_ascii
 from pam_sc.mapping import MapperContext, nearest
-from pam_sc.person_lookup import accounts_meant, means
-from pam_sc.value_mapper import ValueMapper
+from pam_sc.person_lookup import BELIEVED_FOR, PersonLookup
+from pam_sc.value_mapper import ValueMapper, words
 
 Read = Callable[[Subject], tuple[str, ...]]
 
 HASHES = ("sha256", "sha384", "sha512")
-HASH_LENGTH_MIN = 16
-"""Hexadecimal digits. With fewer, somebody who may choose what stands in a certificate could look for a second one."""
+HASH_LENGTH_MIN = 24
+"""Hexadecimal digits. With fewer, somebody who may choose what stands in a certificate could look for a second value: of
+16 digits and a mapfile of a million lines one in 2^44 is some account's."""
+_NO_TEXT = "0x"
+"""Before the hexadecimal digits of what is no string."""
 _OID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
 
 
@@ -62,12 +65,17 @@ ITEMS: Mapping[str, Read] = {
 
 
 def _texts(values: Iterator[bytes]) -> tuple[str, ...]:
-    """Each string of DER as its text, everything else in hexadecimal digits; a malformed string is not used."""
+    """Each string of DER as its text, everything else as 0x and hexadecimal digits; a malformed string is not used.
+
+    Nor is a string that begins like those digits: whoever may choose it could spell out another certificate's element.
+    """
     found: dict[str, None] = {}
     for der in values:
         read = read_strictly(lambda der=der: read_text(der))  # type: ignore[misc]
-        text = der.hex() if read is None else read
-        if not isinstance(text, Unparsable) and unusable_because(text) is None:
+        text = f"{_NO_TEXT}{der.hex()}" if read is None else read
+        if isinstance(text, Unparsable) or (read is not None and lower_ascii(text).startswith(_NO_TEXT)):
+            continue
+        if unusable_because(text) is None:
             found[text] = None
     return tuple(found)
 
@@ -98,7 +106,7 @@ class GenericMapper(ValueMapper):
 
     OPTIONS: ClassVar[Mapping[str, type]] = {
         "item": str, "strip_prefix": str, "strip_suffix": str, "add_prefix": str, "add_suffix": str, "hash": str,
-        "length": int, "through_nss": bool,
+        "length": int, "through_nss": bool, **BELIEVED_FOR,
     }
 
     def __init__(self, table: Mapping[str, Any], context: MapperContext) -> None:
@@ -107,7 +115,11 @@ class GenericMapper(ValueMapper):
         self._strip: tuple[str, str] = (table.get("strip_prefix", ""), table.get("strip_suffix", ""))
         self._add: tuple[str, str] = (table.get("add_prefix", ""), table.get("add_suffix", ""))
         self._hash, self._length = _hash_of(table, context.where)
-        self._people = context.services.people if table.get("through_nss", False) else None
+        believed_for = words(table, "believed_for", "service", context)
+        lookup = PersonLookup(context.services, believed_for, ignore_case=self.ignore_case)
+        self._lookup = lookup if table.get("through_nss", False) else None
+        if self._lookup is None and "believed_for" in table:
+            raise ConfigError(f"{context.where}: believed_for is about the account database: set through_nss too")
 
     def sees(self, subject: Subject) -> tuple[str, ...]:
         """The item's values, stripped and hashed."""
@@ -120,20 +132,15 @@ class GenericMapper(ValueMapper):
 
     def accounts(self, subject: Subject) -> tuple[str, ...]:
         """The account of each value; with `through_nss` every account that it means."""
-        if self._people is None:
+        if self._lookup is None:
             return super().accounts(subject)
-        people = self._people
-        found = (accounts_meant(people, text, ignore_case=self.ignore_case) for text in self._meant(subject))
-        return tuple(dict.fromkeys(name for names in found for name in names))
+        return self._lookup.accounts(self._meant(subject))
 
     def claims(self, subject: Subject, account: str) -> bool:
         """Say whether one value is this account's, or with `through_nss` means it."""
-        if self._people is None:
+        if self._lookup is None:
             return super().claims(subject, account)
-        person = self._people.by_name(account)
-        if person is None or person.name != account:
-            return False
-        return any(means(person, text, ignore_case=self.ignore_case) for text in self._meant(subject))
+        return self._lookup.claims(account, self._meant(subject))
 
     def _meant(self, subject: Subject) -> Iterator[str]:
         found = self._accounts_of(self.sees(subject))

@@ -9,7 +9,7 @@ MapperError whose `reason` says what kind of failure it was, and never "no such 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from pam_sc.decision.reasons import Reason
@@ -148,6 +148,10 @@ class _NotHere:
 _NOBODY = _NotHere()
 
 
+def _nobody_asks(_believed_for: frozenset[str]) -> str | None:
+    return "nobody says which service asks"
+
+
 @record(kw_only=True)
 class Services:
     """Everything a mapper may ask."""
@@ -156,6 +160,11 @@ class Services:
     homes: Homes = field(default_factory=lambda: _NOBODY)
     directory: Directory = field(default_factory=lambda: _NOBODY)
     programs: Programs = field(default_factory=lambda: _NOBODY)
+    why_not_believed: Callable[[frozenset[str]], str | None] = field(default_factory=lambda: _nobody_asks)
+    """Why what an account's owner can change counts for nothing in this request (decision/home_files.py); None if it does.
+
+    Given the privileged services for which the configuration believes it by name.
+    """
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Files that only root can read and that the configuration names, as read before root was given up, by path."""
     unreadable: Mapping[str, str] = field(default_factory=dict)

@@ -34,6 +34,7 @@ from pam_sc.conversation import (
 )
 from pam_sc.decision.card_report import TokenReport
 from pam_sc.decision.evidence import Answer, Evidence
+from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.reasons import REASONS, PamCode, Reason
 from pam_sc.decision.verdict import Denied, Granted
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError, ProtocolError
@@ -158,7 +159,8 @@ class Verifier:
 
     def _services(self, configuration: Configuration, prepared: Prepared) -> Services:
         """Whom the mappers of this login may ask. Still as root; what no mapper needs is neither started nor imported."""
-        own: dict[str, Any] = {"people": host.NssPeople()}
+        believed = partial(why_not_believed, self._asked.request, configuration.account.privileged_services)
+        own: dict[str, Any] = {"people": host.NssPeople(), "why_not_believed": believed}
         if prepared.homes is not None:
             own["homes"] = self._homes(configuration, prepared.homes)
         if prepared.programs is not None:

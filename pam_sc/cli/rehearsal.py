@@ -39,6 +39,7 @@ from pam_sc.decision.evidence import (
     Purpose,
     Request,
 )
+from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.identity import Subject, read_subject
 from pam_sc.decision.reasons import Step
 from pam_sc.errors import MapperError, PamScError
@@ -202,7 +203,8 @@ def _services(
 ) -> Iterator[Services]:
     """Start what a login would start for its mappers; as root, and ended when the block is left."""
     prepared = prepare(configuration, request, trusted_uids)
-    own: dict[str, Any] = {"people": PwdPeople()}
+    privileged = configuration.account.privileged_services
+    own: dict[str, Any] = {"people": PwdPeople(), "why_not_believed": partial(why_not_believed, request, privileged)}
     if network is not None:
         own["directory"] = NetworkDirectory(lambda: network, _deadline)
     with ExitStack() as started:
@@ -212,7 +214,6 @@ def _services(
             reader = None
             if prepared.homes.order is not None:
                 reader = started.enter_context(started_home_reader(worker, prepared.homes.order, _deadline))
-            privileged = configuration.account.privileged_services
             own["homes"] = HomeFiles(request, privileged, reader, may_scan=prepared.homes.may_scan)
         yield Services(secrets=prepared.secrets, unreadable=prepared.unreadable, **own)
 

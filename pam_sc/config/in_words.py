@@ -63,10 +63,11 @@ def _login(configuration: Configuration) -> Iterator[str]:
     else:
         yield "A user name is always needed: nowhere does the card name the account."
     if account.privileged_services:
-        yield (f"Files in homes are not believed in {_listed(sorted(account.privileged_services))}, unless a mapper names the"
-               " service.")
+        yield (f"Files in homes and full names (GECOS) are not believed in {_listed(sorted(account.privileged_services))},"
+               " unless a mapper names the service.")
     else:
-        yield "Files in homes are believed in every service, but not for a setuid program, unless a mapper names the service."
+        yield ("Files in homes and full names (GECOS) are believed in every service, but not for a setuid program, unless a"
+               " mapper names the service.")
 
 
 # ---------------------------------------------------------------- the card

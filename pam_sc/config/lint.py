@@ -122,6 +122,7 @@ def _lint_account(configuration: Configuration) -> Iterator[Finding]:
         yield Finding(Weight.NOTE, "account.card_names_user", f"{service!r} is not in account.services, so never used")
 
 
+_CHANGED = {"pwent": "change an account's GECOS field", "generic": "change an account's GECOS field"}
 _NAMES_ITSELF = frozenset({"cn", "generic", "krb", "mail", "ms", "uid", "upn"})
 """Mappers for which a value of the certificate is the name of an account where no mapfile says otherwise."""
 
@@ -133,10 +134,11 @@ def _lint_mappers(configuration: Configuration, owners: frozenset[int]) -> Itera
             yield from check_readable(f"mapper[{index}].mapfile", mapfile)
             yield from _lint_mapfile(mapfile, owners, ignore_case=mapper.table.get("ignore_case") is True)
         yield from _lint_lookups(f"mapper[{index}]", mapper)
+        changed = _CHANGED.get(mapper.name, f"write {mapper.name}'s file in a home")
         for service in _believed_for(mapper.table):
             yield Finding(Weight.WARNING, f"mapper[{index}].believed_for",
-                          f"{service!r}: whoever can write {mapper.name}'s file in a home, every program of that person"
-                          " among them, decides whose card is accepted there")
+                          f"{service!r}: whoever can {changed}, every program of that person among them, decides whose card"
+                          " is accepted there")
         if not isinstance(mapfile, str) and mapper.name in _NAMES_ITSELF:
             yield Finding(Weight.NOTE, f"mapper[{index}].mapfile",
                           f"not set: what the mapper {mapper.name!r} sees is itself the account name, so whoever"

@@ -161,7 +161,7 @@ class AccountSettings:
     allow_root: bool = False
     card_names_user: frozenset[str] = DEFAULT_CARD_NAMES_USER
     privileged_services: frozenset[str] = DEFAULT_PRIVILEGED_SERVICES
-    """Where files in homes are believed only for a mapper whose `believed_for` names the service."""
+    """Where files in homes and GECOS fields are believed only for a mapper whose `believed_for` names the service."""
     services: frozenset[str] | None = None
     remote_allowed: bool = False
     """`remote = "allow"` in the file; the default is "refuse"."""

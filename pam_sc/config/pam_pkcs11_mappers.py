@@ -176,6 +176,7 @@ def _generic(section: Section, table: MapperTable) -> bool:
         section.note(NoteKind.DIFFERENT, "cert_item", _ITEM_FORMS[item])
     if section.flag("use_getpwent", default=False):
         table.put(section, "use_getpwent", "through_nss", True)
+        _full_name(section, table)
     return True
 
 
@@ -183,7 +184,15 @@ def _pwent(section: Section, table: MapperTable) -> bool:
     ignored = section.flag("ignorecase", default=False)
     if section.has("ignorecase"):
         table.put(section, "ignorecase", "ignore_case", ignored)
+    _full_name(section, table)
     return True
+
+
+def _full_name(section: Section, table: MapperTable) -> None:
+    table.take_words(section, "believed_for")
+    if not table.has("believed_for"):
+        section.note(NoteKind.DIFFERENT, section.name or "use_mappers", "a full name (GECOS) counts for nothing in sudo, su and"
+                     " their like, because people can change their own (believed_for = sudo; changes that)", section.line)
 
 
 def _in_home(section: Section, table: MapperTable) -> bool:

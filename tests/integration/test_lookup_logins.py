@@ -112,6 +112,18 @@ def test_nobody_of_that_name_is_nobody(site: Site) -> None:
     assert refused(site.login("Dave Example", PWENT, account=None, top=NAMES), "not-mapped")
 
 
+def test_a_full_name_gives_nobody_more_than_they_have(site: Site) -> None:
+    def by(service: str, name: str, mapper: str = PWENT) -> Outcome:
+        return site.rig.login(site.config(name, mapper), name=service)
+
+    assert refused(by("sudo", "Alice Example"), "not-mapped")
+    assert granted(by("sudo", "alice")) == "alice"
+    assert granted(by("login", "Alice Example")) == "alice"
+    named = f'{PWENT}\nbelieved_for = ["sudo"]'
+    assert granted(by("sudo", "Alice Example", named)) == "alice"
+    assert refused(by("su", "Alice Example", named), "not-mapped")
+
+
 def test_root_by_another_name_is_root(site: Site) -> None:
     assert refused(site.login("Charlie Root", PWENT, account="toor"), "root-not-allowed")
     assert refused(site.login("Charlie Root", PWENT, account="root"), "root-not-allowed")

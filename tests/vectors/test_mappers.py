@@ -121,6 +121,7 @@ def made(mapper_name: str, case: Mapping[str, Any], facts: Mapping[str, str], fo
         people=ListedPeople(case.get("people", [])),
         homes=ListedHomes(homes),
         programs=CannedPrograms(case.get("program", {})),
+        why_not_believed=lambda _services: None,
     )
     options = filled(case.get("options", {}), {**facts, **paths})
     trusted = frozenset({0, os.getuid()})

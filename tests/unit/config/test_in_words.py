@@ -154,8 +154,8 @@ def test_the_sentences_of_a_plain_configuration() -> None:
         ("login", "No card logs in as root (uid 0, whatever its name)."),
         ("login", "Where no user name was typed, the card names the account in gdm-smartcard and login; elsewhere such a"
                   " login is refused."),
-        ("login", "Files in homes are not believed in doas, pkexec, polkit-1, run0, su, su-l, sudo and sudo-i, unless a mapper"
-                  " names the service."),
+        ("login", "Files in homes and full names (GECOS) are not believed in doas, pkexec, polkit-1, run0, su, su-l, sudo and"
+                  " sudo-i, unless a mapper names the service."),
         ("card", "Cards are reached through /m.so, which sees no variables."),
         ("card", "Every token that is present counts."),
         ("card", "What talks to the card runs as the account pam_sc_card."),

@@ -53,14 +53,19 @@ def test_a_privileged_service_that_is_left_out_is_a_warning(good: Configuration)
     assert text.startswith("does not name 'sudo': ")
 
 
-def test_a_file_in_a_home_that_is_believed_for_a_service_is_a_warning(good: Configuration) -> None:
+@pytest.mark.parametrize(
+    ("name", "what"), [("openssh", "write openssh's file in a home"), ("pwent", "change an account's GECOS field")]
+)
+def test_what_people_can_change_and_is_believed_for_a_service_is_a_warning(
+    good: Configuration, name: str, what: str
+) -> None:
     def with_table(table: dict[str, object]) -> Configuration:
-        return replace(good, mappers=(MapperSettings(name="openssh", table=table, where="here"),))
+        return replace(good, mappers=(MapperSettings(name=name, table=table, where="here"),))
 
     assert findings(with_table({})) == []
     severity, where, text = only(with_table({"believed_for": ["sudo"]}))
     assert (severity, where) == (Weight.WARNING, "mapper[0].believed_for")
-    assert text.startswith("'sudo': whoever can write openssh's file in a home, ")
+    assert text.startswith(f"'sudo': whoever can {what}, every program ")
 
 
 @pytest.mark.parametrize("algorithms", [Algorithms.LEGACY, Algorithms.ANY])

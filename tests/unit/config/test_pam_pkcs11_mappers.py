@@ -180,8 +180,16 @@ def test_the_stigs_line_without_blanks_is_read() -> None:
     translation = translated(peer(mappers="use_mappers=pwent;"))
     assert tables(translation) == [{"name": "pwent"}]
     assert said(translation) == [
-        (LINE, "use_mappers", DIFFERENT, "there is no blank around the =, so pam_pkcs11 passes over this line")
+        (LINE, "use_mappers", DIFFERENT, "there is no blank around the =, so pam_pkcs11 passes over this line"),
+        (LINE, "use_mappers", DIFFERENT, "a full name (GECOS) counts for nothing in sudo, su and their like, because people"
+         " can change their own (believed_for = sudo; changes that)"),
     ]
+
+
+def test_a_full_name_is_believed_in_the_services_that_the_block_names() -> None:
+    translation = translated(peer(mappers="use_mappers = pwent;\nmapper pwent { believed_for = sudo, su; }"))
+    assert tables(translation) == [{"name": "pwent", "believed_for": ["sudo", "su"]}]
+    assert said(translation) == []
 
 
 def test_a_block_that_is_not_used_is_dead_whatever_it_says() -> None:

@@ -3,14 +3,24 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 
+from pam_sc.decision.evidence import MappedAccounts, Request
+from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.identity import Subject, read_subject
+from pam_sc.errors import ConfigError, MapperError
+from pam_sc.mapping import LoadedMapper, load_mappers, map_certificate
+from pam_sc.services import Services
 from tests.support.certmap_strategies import AUTHORITY, upn
+from tests.support.mapper_services import ListedPeople
 from tests.support.mappers import made, mapfile
+from tests.support.subjects import subject_of
 
 
 def subject_named(common_name: str) -> Subject:
@@ -75,3 +85,81 @@ def test_short_name_of_a_principal_with_two_at_signs_is_nobody(name: str) -> Non
     assert made("rules", rule=[{**rule, "map": "{subject_principal.short_name}"}]).accounts(subject) == ()
     plain = read_subject(AUTHORITY.issue(key="p256", san=[upn("alice@EXAMPLE.TEST")]).der)
     assert made("rules", rule=[rule]).accounts(plain) == ("alice",)
+
+
+# ---------------------------------------------------------------- what people say of themselves
+
+
+PEOPLE = ListedPeople([
+    {"name": "alice", "gecos": "Mallory Example,room,1,2"},  # set by whoever sat at the unlocked machine of alice
+    {"name": "carol", "gecos": "bob"},
+    {"name": "bob", "gecos": "Bob Example"},
+])
+PWENT, GENERIC = {"name": "pwent"}, {"name": "generic", "item": "cn", "through_nss": True}
+
+
+def asked_by(table: dict[str, Any], service: str, real_uid: int = 0, effective_uid: int = 0) -> tuple[LoadedMapper, ...]:
+    """The mapper of this table in a request of this service."""
+    request = Request(service=service, account="alice", real_uid=real_uid, effective_uid=effective_uid, saved_uid=effective_uid)
+    services = Services(people=PEOPLE, why_not_believed=partial(why_not_believed, request, frozenset({"sudo", "su"})))
+    given = {key: value for key, value in table.items() if key != "name"}
+    return load_mappers([(table["name"], given, "here")], frozenset({0, os.getuid()}), services)
+
+
+@pytest.mark.parametrize("table", [PWENT, GENERIC])
+@pytest.mark.parametrize(("service", "real_uid"), [("sudo", 0), ("sudo", 1000), ("su", 0), ("locker", 1000)])
+@pytest.mark.parametrize("name", ["Mallory Example", "Mallory Example,room,1,2"])
+def test_full_name_that_people_can_change_gives_nobody_more_than_they_have(
+    table: dict[str, Any], service: str, real_uid: int, name: str
+) -> None:
+    mappers = asked_by(table, service, real_uid)
+    denied = map_certificate(mappers, subject_of(name), "alice")
+    assert isinstance(denied, MappedAccounts)
+    assert denied.accounts == ()
+    assert "the account's GECOS field says so, and counts for nothing here" in denied.detail
+    assert map_certificate(mappers, subject_of(name)) == MappedAccounts((), f"{table['name']}: no account")
+    by_name = map_certificate(mappers, subject_of("alice"), "alice")
+    assert isinstance(by_name, MappedAccounts)
+    assert by_name.accounts == ("alice",)
+
+
+@pytest.mark.parametrize("table", [PWENT, GENERIC])
+@pytest.mark.parametrize(
+    ("service", "uids", "more"),
+    [("login", (0, 0), {}), ("locker", (1000, 1000), {}), ("sudo", (1000, 0), {"believed_for": ["sudo"]})],
+)
+def test_full_name_counts_where_a_file_in_a_home_would(
+    table: dict[str, Any], service: str, uids: tuple[int, int], more: dict[str, Any]
+) -> None:
+    found = map_certificate(asked_by({**table, **more}, service, *uids), subject_of("Mallory Example"), "alice")
+    assert isinstance(found, MappedAccounts)
+    assert found.accounts == ("alice",)
+
+
+def test_full_name_does_not_count_for_a_service_that_is_named_for_another() -> None:
+    found = map_certificate(asked_by({**PWENT, "believed_for": ["su"]}, "sudo"), subject_of("Mallory Example"), "alice")
+    assert isinstance(found, MappedAccounts)
+    assert found.accounts == ()
+
+
+@pytest.mark.parametrize("table", [PWENT, GENERIC])
+def test_full_name_that_is_the_name_of_another_account_is_that_account_alone(table: dict[str, Any]) -> None:
+    mappers = asked_by(table, "login")
+    assert not mappers[0].mapper.claims(subject_of("bob"), "carol")
+    assert mappers[0].mapper.accounts(subject_of("bob")) == ("bob",)
+    assert mappers[0].mapper.claims(subject_of("bob"), "bob")
+    assert mappers[0].mapper.claims(subject_of("Bob Example"), "bob")
+
+
+def test_without_anybody_who_says_which_service_asks_no_full_name_counts() -> None:
+    (loaded,) = load_mappers([("pwent", {}, "here")], frozenset({0}), Services(people=PEOPLE))
+    with pytest.raises(MapperError, match="nobody says which service asks"):
+        loaded.mapper.claims(subject_of("Mallory Example"), "alice")
+    assert loaded.mapper.accounts(subject_of("Mallory Example")) == ()
+
+
+def test_services_are_named_where_the_account_database_is_asked() -> None:
+    with pytest.raises(ConfigError, match="here: believed_for is about the account database: set through_nss too"):
+        made("generic", believed_for=["sudo"])
+    with pytest.raises(ConfigError, match="here: believed_for is empty, expected a list of services"):
+        made("pwent", believed_for=[])

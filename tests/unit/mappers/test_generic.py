@@ -31,7 +31,8 @@ OID = "1.3.6.1.4.1.99999.1"
 
 
 def mapper(**table: Any) -> GenericMapper:
-    context = MapperContext("conf:1", frozenset({0, os.getuid()}), Services(people=PEOPLE))
+    services = Services(people=PEOPLE, why_not_believed=lambda _services: None)
+    context = MapperContext("conf:1", frozenset({0, os.getuid()}), services)
     return GenericMapper.from_table(table, context)
 
 
@@ -119,7 +120,15 @@ def test_whatever_an_extension_holds_nothing_is_raised_and_what_is_seen_is_usabl
 
 
 def test_another_element_is_hexadecimal_digits() -> None:
-    assert mapper(item=f"extension:{OID}").sees(extended(b"\x04\x02\xab\xcd")) == ("0402abcd",)
+    assert mapper(item=f"extension:{OID}").sees(extended(b"\x04\x02\xab\xcd")) == ("0x0402abcd",)
+
+
+@pytest.mark.parametrize("text", [b"0x0402abcd", b"0X0402ABCD", b"0x"])
+def test_string_that_spells_out_another_element_is_not_that_element(text: bytes) -> None:
+    for ignored in (False, True):
+        for item, subject in (("extension", extended(der(0x0C, text))), ("san", other_name(der(0x0C, text)))):
+            assert mapper(item=f"{item}:{OID}", ignore_case=ignored).sees(subject) == ()
+    assert mapper(item=f"extension:{OID}").sees(extended(der(0x0C, b"0402abcd"))) == ("0402abcd",)
 
 
 def test_only_the_named_oid_counts() -> None:
@@ -181,7 +190,7 @@ def test_prefix_and_suffix_are_added() -> None:
 def test_a_hash_is_cut_after_it_was_made_and_before_anything_is_added() -> None:
     digits = hashlib.sha256(b"alice").hexdigest()
     assert mapper(hash="sha256").accounts(subject_of("alice")) == (digits,)
-    assert mapper(hash="sha256", length=20, add_prefix="u").accounts(subject_of("alice")) == (f"u{digits[:20]}",)
+    assert mapper(hash="sha256", length=24, add_prefix="u").accounts(subject_of("alice")) == (f"u{digits[:24]}",)
     assert mapper(hash="sha384").accounts(subject_of("alice")) == (hashlib.sha384(b"alice").hexdigest(),)
     assert mapper(hash="sha512", length=128).accounts(subject_of("alice")) == (hashlib.sha512(b"alice").hexdigest(),)
     assert mapper(hash="sha256", strip_suffix="@x").accounts(subject_of("alice@x")) == (digits,)
@@ -249,8 +258,8 @@ def test_through_nss_nobody_to_ask_is_an_error() -> None:
     ({"hash": "md5"}, "conf:1: hash is 'md5', expected one of sha256"),
     ({"hash": "sha1"}, "conf:1: hash is 'sha1'"),
     ({"length": 20}, "conf:1: length says how many digits of a hash"),
-    ({"hash": "sha256", "length": 15}, "conf:1: length is 15, expected from 16 to 64"),
-    ({"hash": "sha256", "length": 65}, "conf:1: length is 65, expected from 16 to 64"),
+    ({"hash": "sha256", "length": 23}, "conf:1: length is 23, expected from 24 to 64"),
+    ({"hash": "sha256", "length": 65}, "conf:1: length is 65, expected from 24 to 64"),
     ({"hash": "sha256", "length": True}, "conf:1: length is True"),
     ({"cert_item": "cn"}, "conf:1: unknown key 'cert_item'"),
     ({"through_nss": 1}, "conf:1: through_nss is 1, expected true or false"),

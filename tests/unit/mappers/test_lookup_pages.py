@@ -21,7 +21,7 @@ from tests.support.subjects import subject_of
 
 PAGES = Path(__file__).resolve().parents[3] / "docs" / "mappers"
 OPTIONS = {
-    "pwent": {"ignore_case"},
+    "pwent": {"believed_for", "ignore_case"},
     "generic": {*GenericMapper.OPTIONS, "mapfile", "ignore_case", "unlisted"} - {"item"},
     "null": {"any_card_is", INSIST},
     "command": {"program", "run_as", "timeout"},
