@@ -216,7 +216,7 @@ def test_an_argument_adds_to_the_cert_policy_of_the_file(rig: Rig, authority: Ce
     leaf = authority.issue()
     path = conf(rig, [leaf], crl_dir=rig.world.put("/srv/nothing.crl", CertificateAuthority("Other").crl()))
     outcome = attempt(rig, path, "cert_policy=ca")
-    assert (outcome.code, reason(outcome)) == (codes.AUTH_ERR, "revocation-not-at-hand")
+    assert (outcome.code, reason(outcome)) == (codes.AUTH_ERR, "revocation-unknown")
     assert not theirs(rig, path, "cert_policy=ca")
     lenient = conf(rig, [leaf], block="cert_policy = ca;")
     assert attempt(rig, lenient, "cert_policy=ca").code == codes.SUCCESS

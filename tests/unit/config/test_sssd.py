@@ -54,6 +54,11 @@ def kinds(found: Translation, key: str = "certificate_verification") -> list[Not
     return [note.kind for note in found.notes if note.key == key]
 
 
+def test_an_empty_option_is_none_so_that_the_one_behind_it_counts() -> None:
+    found = translated("pam_cert_verification =", "certificate_verification = crl_file=/crl.pem")
+    assert found.tree["revocation"]["crls"] == "/crl.pem"
+
+
 def test_a_plain_file_is_a_configuration_of_ours() -> None:
     found = translated()
     assert found.errors() == ()
