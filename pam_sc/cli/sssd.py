@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Sequence
 
@@ -30,6 +31,9 @@ def translate_whole(text: str, source: str, modules: Sequence[str] | None = None
     rules = [(lines.get(table["name"], 0), table) for table in tables]
     translation = translate_sssd(text, rules, installed_modules() if modules is None else modules)
     notes = [Note(note.line, "certmap", _kind(note.text), note.text) for note in said]
+    if snippets := glob.glob(os.path.join(glob.escape(os.path.dirname(source)), "conf.d", "*.conf")):
+        notes.append(Note(0, "conf.d", NoteKind.UNSAFE, f"{', '.join(sorted(snippets))}: not read; SSSD takes what they say before"
+                          " what this file says, so put it into this file first"))  # fmt: skip
     return replace(translation, notes=tuple(sorted([*translation.notes, *notes], key=lambda note: note.line)))
 
 

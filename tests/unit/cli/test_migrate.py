@@ -138,6 +138,16 @@ def test_a_line_for_which_sssd_refuses_the_file_is_an_error(line: str) -> None:
     assert "neither a section nor an option, so that SSSD would use no line of the file" in error.text
 
 
+def test_files_in_conf_d_are_named_as_not_read(tmp_path: Path) -> None:
+    source, snippet = tmp_path / "sssd.conf", tmp_path / "conf.d" / "cards.conf"
+    assert [note for note in translate_whole(SSSD, str(source)).notes if note.key == "conf.d"] == []
+    snippet.parent.mkdir()
+    snippet.write_text("[pam]\npam_p11_allowed_services = -su\n")
+    (note,) = [note for note in translate_whole(SSSD, str(source)).notes if note.key == "conf.d"]
+    assert note.kind is NoteKind.UNSAFE
+    assert note.text.startswith(f"{snippet}: not read; ")
+
+
 def test_a_restriction_of_a_rule_that_is_lost_is_to_be_decided_about() -> None:
     text = SSSD.replace("[certmap/shadowutils/second]\n", "[certmap/shadowutils/second]\ndomains = other.test\n")
     (unsafe,) = [note for note in translate_whole(text, "/x").notes if note.kind is NoteKind.UNSAFE]
