@@ -192,6 +192,10 @@ def _read_directory(sections: Sections, searching: int | None, notes: Notes) -> 
         return
     servers = options["ldap_uri"]
     uris = [uri.strip().removesuffix("/") for uri in servers.value.split(",") if uri.strip()]
+    if not all(uri.lower().startswith(("ldap://", "ldaps://")) and "@" not in uri for uri in uris):
+        notes.add(NoteKind.ERROR, servers.line, "ldap_uri", "has a server that is none of ldap:// or ldaps://, or names a user;"
+                  " servers are not looked up (_srv_), each has to be named")
+        return
     notes.put((*_LDAP, "uri"), uris, servers.line)
     notes.put((*_LDAP, "tls"), "ldaps" if all(uri.lower().startswith("ldaps:") for uri in uris) else "starttls", servers.line)
     for option, key in _DIRECTORY.items():
