@@ -329,6 +329,12 @@ def test_an_unknown_word_of_cert_policy_is_an_error() -> None:
     assert error.text.startswith("found 'crl_offlin', expected words of none, ca, ")
 
 
+def test_a_list_inside_of_quotes_is_one_word_that_nobody_knows() -> None:
+    (error,) = translated(peer(policy='"signature,ca,crl_auto"')).errors()
+    assert error.text.startswith("found 'signature,ca,crl_auto', expected words of none, ca, ")
+    assert error.text.endswith("; without the quotes it is a list of words")
+
+
 def test_crls_that_are_not_there_matter_only_where_they_are_asked_for() -> None:
     nowhere = {"exists": lambda _path: False}
     assert translated(peer(policy="ca, crl_offline"), **nowhere).tree["revocation"]["crls"] == "/etc/pam_pkcs11/crls"
