@@ -32,8 +32,8 @@ def translate_whole(text: str, source: str, modules: Sequence[str] | None = None
     translation = translate_sssd(text, rules, installed_modules() if modules is None else modules)
     notes = [Note(note.line, "certmap", _kind(note.text), note.text) for note in said]
     if snippets := glob.glob(os.path.join(glob.escape(os.path.dirname(source)), "conf.d", "*.conf")):
-        notes.append(Note(0, "conf.d", NoteKind.UNSAFE, f"{', '.join(sorted(snippets))}: not read; SSSD takes what they say before"
-                          " what this file says, so put it into this file first"))  # fmt: skip
+        said_there = "not read; SSSD takes what they say before what this file says, so put it into this file first"
+        notes.append(Note(0, "conf.d", NoteKind.UNSAFE, f"{', '.join(sorted(snippets))}: {said_there}"))
     return replace(translation, notes=tuple(sorted([*translation.notes, *notes], key=lambda note: note.line)))
 
 
