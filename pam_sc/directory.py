@@ -17,7 +17,7 @@ from pam_sc.errors import ConfigError, MapperError, OwnershipError
 from pam_sc.mapping import MapperContext
 from pam_sc.ownership import read_trusted_file
 from pam_sc.record import record
-from pam_sc.services import Directory, DirectoryEntry, DirectorySearch, DirectoryServers
+from pam_sc.services import Directory, DirectoryEntry, DirectorySearch, DirectoryServers, on_this_machine
 
 DIRECTORY_KEYS: Mapping[str, type] = {
     "base": str, "scope": str, "bind_dn": str, "password_file": str, "sasl": str, "client_certificate": str,
@@ -73,8 +73,15 @@ class DirectoryPlace:
     def problems(self) -> tuple[str, ...]:
         """What every login should say of it."""
         if self.servers.verify:
-            return ()
+            return self._in_the_clear()
         return (f'{self.servers.urls[0]} is not verified, because tls_verify is "never": whoever answers is believed',)
+
+    def _in_the_clear(self) -> tuple[str, ...]:
+        beyond = [url for url in self.servers.urls if not on_this_machine(url)]
+        if not beyond or self.servers.start_tls or all(url.startswith("ldaps:") for url in beyond):
+            return ()
+        reads = ", and reads the password" if self.servers.password is not None else ""
+        return (f'{beyond[0]} is asked without TLS, because tls is "off": whoever stands between is believed{reads}',)
 
 
 def read_servers(table: Mapping[str, Any], context: MapperContext) -> DirectoryPlace:

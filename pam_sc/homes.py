@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pam_sc.decision.evidence import Request
 from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.reasons import Reason
-from pam_sc.errors import DeadlineExceeded, MapperError, PamScError, ProtocolError
+from pam_sc.errors import ChannelClosed, DeadlineExceeded, MapperError, PamScError, ProtocolError
 from pam_sc.frames import Channel, Frame
 from pam_sc.record import record
 from pam_sc.services import CannotMap
@@ -28,6 +28,8 @@ PATHS_MAX = 4
 PATH_MAX = 255
 READ_S = 5.0
 """How long one file may take: a home can lie on a server that is gone."""
+SCAN_READ_S = 1.0
+"""The same where homes are scanned for the card's owner: who makes the own home hang must not use up everybody's time."""
 _PAYLOAD_MAX = FILE_MAX + 64
 _ANSWER_S = 1.0
 """How much longer the home reader may take to say that the time was over."""
@@ -131,11 +133,18 @@ class HomeReader:
     """One home reader, as the verifier sees it. Deadlines are on time.monotonic."""
 
     def __init__(self, sock: socket.socket, order: HomeOrder, deadline: Callable[[], float]) -> None:
+        """Tell the home reader what it may read. To be made while we still have the privilege that it reads with."""
+        # before it is told: the kernel notes the sender of what is written while an end of the channel asks for it
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._channel = Channel(sock, _PAYLOAD_MAX)
         self._paths = order.paths
         self._deadline = deadline
+        self._read_s = SCAN_READ_S if order.everybody else READ_S
         self._lost: str | None = None
-        self._channel.send(order_frame(order), deadline())
+        try:
+            self._channel.send(order_frame(order), deadline())
+        except (ChannelClosed, DeadlineExceeded) as error:
+            self._lost = str(error)
 
     def read(self, account: str, path: str) -> bytes | None:
         """Return the content of a file in this account's home; None where account, home or file do not exist."""
@@ -149,7 +158,7 @@ class HomeReader:
         raise MapperError(f"cannot read {path!r} in the home: the home reader is lost: {self._lost}")
 
     def _ask(self, account: str, path: str) -> bytes | None:
-        end = min(self._deadline(), time.monotonic() + READ_S)
+        end = min(self._deadline(), time.monotonic() + self._read_s)
         limit_ms = max(1, int((end - time.monotonic()) * 1000))
         fields = (bytes([self._paths.index(path)]), _U32.pack(limit_ms), account.encode())
         self._channel.send(Frame(Kind.READ, fields), end)

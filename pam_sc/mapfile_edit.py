@@ -24,7 +24,8 @@ from pam_sc.record import record
 LOCK_WAIT_S = 30.0
 _LOCK_POLL_S = 0.05
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_KEPT_ATTRIBUTES = ("security.selinux", "system.posix_acl_access")
+_ACL = "system.posix_acl_access"
+_KEPT_ATTRIBUTES = ("security.selinux", _ACL)
 
 
 # ---------------------------------------------------------------- lines
@@ -218,6 +219,9 @@ def _copy_attributes(source: str, descriptor: int) -> None:
         try:
             value = os.getxattr(source, name)
         except OSError:  # it has none, or the file system knows none
+            if name == _ACL:  # the folder may have given one to the new file
+                with suppress(OSError):
+                    os.removexattr(descriptor, _ACL)
             continue
         os.setxattr(descriptor, name, value)
 

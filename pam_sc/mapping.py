@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import abc
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from pam_sc.decision.evidence import MappedAccounts, MappingFailed, MappingFinding
@@ -170,8 +170,8 @@ def map_certificate(
 ) -> MappingFinding:
     """Return the accounts that the mappers give, in their order; `account` is among them if any mapper claims it.
 
-    A mapper that could not answer counts only where the question stays open: the account that was asked about was not
-    given by any other, or, without one, no account was given at all.
+    A mapper that could not answer leaves the question open, unless another gave the very account that was asked about:
+    where the card is to name the account, it might have named a second one.
     """
     accounts: dict[str, None] = {}
     seen: list[str] = []
@@ -189,8 +189,7 @@ def map_certificate(
             continue
         seen.append(f"{each.name}: {', '.join(map(repr, found)) or 'no account'}")
         accounts |= dict.fromkeys(found)
-    answered = account in accounts if account is not None else bool(accounts)
-    if failures and not answered:
+    if failures and account not in accounts:
         return MappingFailed("; ".join(failures), reasons[0])
     return MappedAccounts(tuple(accounts), "; ".join(seen + failures))
 
@@ -215,11 +214,29 @@ def problems_of(mappers: Sequence[LoadedMapper]) -> tuple[str, ...]:
 
 
 def _accounts_of(loaded: LoadedMapper, subject: Subject, account: str | None) -> tuple[str, ...]:
-    """Ask about the account first: one answer then is enough, where listing all may be slow or impossible."""
-    if account is not None and _claims(loaded.mapper, subject, account):
+    """Ask about the account first: a yes is enough, and a no stands, whatever the mapper lists afterwards.
+
+    After a no the list only says whose certificate it is instead, for explanations.
+    """
+    if account is None:
+        return _listed(loaded.mapper, subject)
+    if _claims(loaded.mapper, subject, account):
         return (account,)
-    given = _answer_of(lambda: tuple(loaded.mapper.accounts(subject)))
-    return tuple(name for name in given if isinstance(name, str) and unusable_account(name) is None)  # type: ignore[redundant-expr]  # a third party may lie
+    try:
+        return tuple(name for name in _listed(loaded.mapper, subject) if name != account)
+    except DoesNotMap:
+        raise
+    except MapperError:  # whose it is cannot be found out; whose it is not was said
+        return ()
+
+
+def _listed(mapper: Mapper, subject: Subject) -> tuple[str, ...]:
+    """What a mapper lists. A third party may give anything; a text would be taken for a list of its letters."""
+    given: object = _answer_of(lambda: mapper.accounts(subject))
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise MapperError(f"accounts are {given!r:.100}, expected a tuple of names")
+    listed = _answer_of(lambda: tuple(given))
+    return tuple(name for name in listed if isinstance(name, str) and unusable_account(name) is None)
 
 
 def _claims(mapper: Mapper, subject: Subject, account: str) -> bool:

@@ -8,12 +8,20 @@ MapperError whose `reason` says what kind of failure it was, and never "no such 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from pam_sc.decision.reasons import Reason
 from pam_sc.errors import MapperError
 from pam_sc.record import field, record
+
+_HERE = re.compile(r"ldaps?://(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]*)?/?", re.IGNORECASE)
+
+
+def on_this_machine(url: str) -> bool:
+    """Say whether an LDAP URL (host and port alone) leads to this very machine: nobody can stand between."""
+    return _HERE.fullmatch(url) is not None
 
 
 class CannotMap(MapperError):

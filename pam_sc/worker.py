@@ -114,11 +114,7 @@ class Verifier:
         except CardProcessLost as error:
             return Denied(Reason.CARD_PROCESS_LOST_AFTER_PIN if self._pin_is_out else Reason.CARD_PROCESS_LOST, str(error))
         except DeadlineExceeded as error:
-            if (self._network is not None or self._directory_asked) and not self._pin_is_out:
-                # what a server sends must not make a card "unavailable", however long it takes to look at
-                reason = Reason.DIRECTORY_TIMEOUT if self._directory_asked else Reason.REVOCATION_UNKNOWN
-                return Denied(reason, "the time was over after a server had been asked")
-            return Denied(Reason.CARD_TIMEOUT_AFTER_PIN if self._pin_is_out else Reason.CARD_TIMEOUT, str(error))
+            return self._out_of_time(error)
         except ProtocolError as error:
             return Denied(Reason.INTERNAL_ERROR, str(error))
         except PamScError as error:
@@ -127,6 +123,18 @@ class Verifier:
             return Denied(Reason.OUT_OF_MEMORY, "the verifier ran out of memory")
         except Exception as error:  # noqa: BLE001 - the one place: no traceback reaches a person
             return Denied(Reason.INTERNAL_ERROR, f"{type(error).__name__} at {_place(error)}")
+
+    def _out_of_time(self, error: DeadlineExceeded) -> Denied:
+        """Refuse; what others were asked must not make a card "unavailable", however long it takes them or us."""
+        if self._pin_is_out:
+            return Denied(Reason.CARD_TIMEOUT_AFTER_PIN, str(error))
+        if self._directory_asked:
+            return Denied(Reason.DIRECTORY_TIMEOUT, "the time was over after a server had been asked")
+        if self._network is not None:
+            return Denied(Reason.REVOCATION_UNKNOWN, "the time was over after a server had been asked")
+        if self._evidence is not None and any(each.mapping for each in self._evidence.certificates.values()):
+            return Denied(Reason.MAPPER_FAILED, "the time was over after the mappers had been asked")
+        return Denied(Reason.CARD_TIMEOUT, str(error))
 
     def _log_in(self) -> Granted | Denied:
         request = self._asked.request

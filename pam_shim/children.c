@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -114,4 +116,35 @@ int bury_child(struct child *child, int64_t deadline, int *failed)
     (void)close(child->pidfd);
     child->pidfd = -1;
     return 1;
+}
+
+int adopt_their_children(void)
+{
+    return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
+
+/* None of them is buried yet, so each number is still its own. */
+static void kill_all_children(void)
+{
+    FILE *children = fopen("/proc/thread-self/children", "re");
+    int pid;
+
+    if (children == NULL)
+        return;
+    while (fscanf(children, "%d", &pid) == 1)
+        (void)kill((pid_t)pid, SIGKILL);
+    (void)fclose(children);
+}
+
+void end_orphans(int64_t deadline)
+{
+    pid_t ended;
+
+    do {
+        ended = waitpid(-1, NULL, WNOHANG);
+        if (ended == 0) {
+            kill_all_children();
+            (void)poll(NULL, 0, 1);
+        }
+    } while (ended >= 0 && now_ms() < deadline);
 }

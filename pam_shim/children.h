@@ -25,4 +25,10 @@ void kill_child(const struct child *child);
 /* Wait until `deadline` for the end of a child. True if it is over; `failed` then says if by anything but exit(0). */
 int bury_child(struct child *child, int64_t deadline, int *failed);
 
+/* Have what the processes of ours leave behind become our children. 0 or -1. */
+int adopt_their_children(void);
+
+/* Kill and bury, until `deadline`, every child that is left. To be called when all of ours are buried. */
+void end_orphans(int64_t deadline);
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The home reader's end of its channel (docs/protocol.md): messages are read whole, within their bounds, or not at all.
+ * The home reader's end of its channel (docs/protocol.md): messages are read whole, within their bounds, or not at all;
+ * the order only from a process that has our own uid while it sends, by the kernel's word.
  */
 #include "home_messages.h"
 
@@ -9,6 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define HEADER 8
 #define MESSAGE_MAX 2048
@@ -24,7 +26,9 @@ struct message {
     size_t at;
 };
 
-/* Read exactly `length` bytes. 1, 0 at the end of the channel before the first, -1 otherwise. */
+/* Reads exactly `length` bytes. 1, 0 at the end of the channel before the first, -1 otherwise. */
+typedef int reader(void *bytes, size_t length);
+
 static int read_exactly(void *bytes, size_t length)
 {
     ssize_t got = recv(HOME_CHANNEL, bytes, length, MSG_WAITALL);
@@ -34,11 +38,49 @@ static int read_exactly(void *bytes, size_t length)
     return got == (ssize_t)length ? 1 : -1;
 }
 
-static int read_message(struct message *message)
+/* The uid that the kernel noted of the sender; (uid_t)-1 if it noted none. */
+static uid_t sender_of(struct msghdr *message)
+{
+    const struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    struct ucred sender;
+
+    if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_CREDENTIALS ||
+        header->cmsg_len != CMSG_LEN(sizeof(sender)))
+        return (uid_t)-1;
+    memcpy(&sender, CMSG_DATA(header), sizeof(sender));
+    return sender.uid;
+}
+
+/* As read_exactly, and each byte was sent by a process that had our uid then. What others send is never put together. */
+static int read_from_our_uid(void *bytes, size_t length)
+{
+    unsigned char *rest = bytes;
+
+    while (length > 0) {
+        _Alignas(struct cmsghdr) char note[CMSG_SPACE(sizeof(struct ucred))];
+        struct iovec piece = {rest, length};
+        struct msghdr message = {
+            .msg_iov = &piece, .msg_iovlen = 1, .msg_control = note, .msg_controllen = sizeof(note)};
+        ssize_t got = recvmsg(HOME_CHANNEL, &message, 0);
+
+        if (got <= 0 || sender_of(&message) != getuid())
+            return -1;
+        rest += got;
+        length -= (size_t)got;
+    }
+    return 1;
+}
+
+static int note_senders(int noted)
+{
+    return setsockopt(HOME_CHANNEL, SOL_SOCKET, SO_PASSCRED, &noted, sizeof(noted));
+}
+
+static int read_message(struct message *message, reader *read_bytes)
 {
     unsigned char header[HEADER];
     uint32_t length;
-    int result = read_exactly(header, sizeof(header));
+    int result = read_bytes(header, sizeof(header));
 
     if (result <= 0)
         return result;
@@ -48,7 +90,7 @@ static int read_message(struct message *message)
     message->at = 0;
     if (header[1] != 0 || header[2] != 0 || header[3] != 0 || message->length == 0 || message->length > MESSAGE_MAX)
         return -1;
-    return read_exactly(message->bytes, message->length) == 1 ? 1 : -1;
+    return read_bytes(message->bytes, message->length) == 1 ? 1 : -1;
 }
 
 static int write_all(const void *bytes, size_t length)
@@ -148,7 +190,8 @@ int read_home_order(struct home_order *order)
     uint32_t uid;
 
     memset(order, 0, sizeof(*order));
-    if (read_message(&message) != 1 || message.type != MESSAGE_ORDER || !take_u8(&message, &order->flags) ||
+    if (note_senders(1) < 0 || read_message(&message, read_from_our_uid) != 1 || note_senders(0) < 0 ||
+        message.type != MESSAGE_ORDER || !take_u8(&message, &order->flags) ||
         order->flags > (HOMES_OF_ROOT | HOMES_OF_ALL) || !take_u32(&message, &uid) ||
         !take_text(&message, order->account, sizeof(order->account)))
         return -1;
@@ -167,7 +210,7 @@ int read_home_question(const struct home_order *order, struct home_question *que
 {
     struct message message;
     unsigned int number;
-    int result = read_message(&message);
+    int result = read_message(&message, read_exactly);
 
     if (result <= 0)
         return result;

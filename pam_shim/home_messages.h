@@ -29,7 +29,7 @@ struct home_question {
 
 enum home_answer { HOME_ANSWER_FILE = 0x81, HOME_ANSWER_NOT_READ = 0x82 };
 
-/* Read the order, the first message. 0, or -1 for anything else. */
+/* Read the order, the first message, sent by a process with our own uid. 0, or -1 for anything else. */
 int read_home_order(struct home_order *order);
 
 /* Read the next question. 1, 0 at the end of the channel, -1 for anything else. */

@@ -277,7 +277,10 @@ static int watch_once(struct login *login)
     return GOES_ON;
 }
 
-/* The shim hears why before it sees the frames end; then all are killed, and the card process is buried first. */
+/*
+ * The shim hears why before it sees the frames end; then all are killed, and the card process is buried first. What a
+ * program has started outlives the program runner, which could not end it any more, and is ended last.
+ */
 static void end_all(struct login *login, enum report why)
 {
     int64_t deadline = now_ms() + BURY_MS;
@@ -292,6 +295,7 @@ static void end_all(struct login *login, enum report why)
     for (size_t i = 0; i < OPTIONALS; i++)
         (void)bury_child(&login->optional[i], deadline, &failed);
     (void)bury_child(&login->verifier, deadline, &failed);
+    end_orphans(deadline);
 }
 
 static void supervise(const char *path, const struct order *order)
@@ -330,7 +334,7 @@ static enum report prepare(struct order *order, struct installation *found)
         return REPORT_NO_PRIVILEGE;
     if (privilege)
         raise_process_limit();
-    if (forbid_dumps() < 0)
+    if (forbid_dumps() < 0 || adopt_their_children() < 0)
         return REPORT_SYSTEM;
     if (!find_installation(found) || !trusted_installation(found, privilege ? 0 : getuid()))
         return REPORT_UNSAFE_FILES;

@@ -131,7 +131,9 @@ def _name(template: Template, subject: Subject) -> DistinguishedName:
 def _part(template: Template, value: str) -> str:
     if template.part != "short_name":
         return value
-    return value.partition("." if template.name == "subject_dns_name" else "@")[0]
+    if template.name == "subject_dns_name":
+        return value.partition(".")[0]
+    return "" if value.count("@") > 1 else value.partition("@")[0]  # root@evil@example.test is of no domain for certain
 
 
 def _certificate(template: Template, subject: Subject) -> str | None:

@@ -14,8 +14,7 @@ from typing import Any
 from pam_sc.config.finding import Finding, Weight
 from pam_sc.config.lint_files import check_readable
 from pam_sc.config.model import Configuration, MapperSettings
-
-_LOOPBACK = ("localhost", "127.", "[::1]")
+from pam_sc.services import on_this_machine
 
 
 def lint_directories(configuration: Configuration) -> Iterator[Finding]:
@@ -46,8 +45,7 @@ def _lint_servers(table: Mapping[str, Any], key: str) -> Iterator[Finding]:
 
 
 def _all_on_this_machine(uri: object) -> bool:
-    hosts = [str(each).partition("://")[2] for each in (uri if isinstance(uri, list) else [uri])]
-    return all(host.startswith(_LOOPBACK) for host in hosts)
+    return all(on_this_machine(str(each)) for each in (uri if isinstance(uri, list) else [uri]))
 
 
 def _lint_files(table: Mapping[str, Any], key: str) -> Iterator[Finding]:

@@ -149,8 +149,8 @@ _SHORT_NAMES = {
 _WIDE = (_ASN1Type.BMPString, _ASN1Type.UniversalString)
 """Of these X509_NAME_oneline prints the octets: no file was ever meant to hold that."""
 
-_AMBIGUOUS = re.compile(r"\\([/+x]|\Z)")
-"""A backslash that looks like the form's own: it escapes no backslash."""
+_AMBIGUOUS = re.compile(r"\\([/+xX]|\Z)")
+"""A backslash that looks like the form's own, also where case does not count: it escapes no backslash."""
 
 
 def _oneline(relative_names: tuple[tuple[Attribute, ...], ...]) -> str | None:

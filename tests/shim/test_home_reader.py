@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,11 +37,13 @@ def question(number: bytes = b"\0", limit: int = 10_000, account: bytes = NOBODY
 
 
 @contextmanager
-def started() -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
-    """A home reader of our own identity and our end of its channel."""
+def started(first: bytes = b"", *, asks_for_sender: bool = True) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
+    """A home reader of our own identity and our end of its channel, on which `first` was said before it started."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(STEP_S)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, asks_for_sender)
+        ours.sendall(first)
         high = os.dup(theirs.fileno())
 
         def prepare() -> None:
@@ -134,3 +137,40 @@ def test_anything_but_a_question_ends_it_after_what_it_has_answered(wrong: bytes
 @pytest.mark.parametrize("length", [1, 7, 8, 9, len(question()) - 1])
 def test_a_question_that_is_cut_off_ends_it(length: int) -> None:
     assert said(order(), question(), question()[:length]) == (frame(NOT_READ, NO_ACCOUNT), ENDED_BADLY)
+
+
+# Who may give the order
+
+
+SENDS = "import os, sys; os.write(3, bytes.fromhex(sys.argv[1]))"
+
+
+def send_as(channel: socket.socket, message: bytes, uid: int) -> None:
+    """Have a process with this uid send on our end of the channel."""
+    identity = {} if uid == os.getuid() else {"user": uid, "group": uid, "extra_groups": []}
+    subprocess.run(
+        [sys.executable, "-I", "-c", SENDS, message.hex()],
+        preexec_fn=lambda: os.dup2(channel.fileno(), 3), pass_fds=(3,), check=True, timeout=STEP_S, **identity,
+    )  # fmt: skip
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("before", [0, 1, 7, 8, len(order()) - 1])
+@pytest.mark.parametrize(("uid", "answers"), [(os.getuid(), True), (64999, False)])
+def test_every_byte_of_the_order_comes_from_our_own_uid(before: int, uid: int, answers: bool) -> None:
+    with started(order()[:before]) as (process, channel):
+        send_as(channel, order()[before:], uid)
+        if answers:
+            send_as(channel, question(), 64999)  # who has given up root asks the questions
+            expected = frame(NOT_READ, NO_ACCOUNT)
+            with channel.makefile("rb") as said_by_it:
+                assert said_by_it.read(len(expected)) == expected
+            channel.close()
+        assert process.wait(STEP_S) == (ENDED_WELL if answers else ENDED_BADLY)
+
+
+@pytest.mark.parametrize(("asks_for_sender", "status"), [(True, ENDED_WELL), (False, ENDED_BADLY)])
+def test_an_order_whose_sender_the_kernel_has_not_noted_ends_it(asks_for_sender: bool, status: int) -> None:
+    with started(order(), asks_for_sender=asks_for_sender) as (process, channel):
+        channel.shutdown(socket.SHUT_WR)
+        assert process.wait(STEP_S) == status

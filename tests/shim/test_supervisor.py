@@ -673,3 +673,24 @@ def test_worker_that_is_started_with_other_arguments_does_nothing(tree: WorkerTr
     for arguments in (["supervisor"], ["verifier", "card"], [""]):
         done = subprocess.run([tree.worker, *arguments], capture_output=True, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (64, b"", b"")
+
+
+LEAVES = {
+    "a child": "os.fork() or time.sleep(60)",
+    "a session of its own": "os.fork() or (os.setsid(), time.sleep(60))",
+}
+
+
+@pytest.mark.parametrize("expression", LEAVES.values(), ids=list(LEAVES))
+@pytest.mark.parametrize("end", ["the verifier", "the host"])
+def test_what_a_program_started_ends_with_the_login(tree: WorkerTree, expression: str, end: str) -> None:
+    """The program runner is killed in the middle of its work, and ends nothing any more."""
+    with supervisor(tree) as running:
+        running.start("programs")
+        left = running.ask("programs", expression)
+        if end == "the verifier":
+            running.verifier.tell("'end'")
+        else:
+            running.lifeline.close()
+        running.wait(PROMPTLY)
+        assert is_gone(left, 0)

@@ -83,7 +83,9 @@ GENERAL_NAMES: st.SearchStrategy[tuple[str, x509.GeneralName]] = st.one_of(
     _words.map(lambda text: f"{text}@{text}").map(lambda text: (text, x509.RFC822Name(text))),
     _words.map(lambda text: (text, x509.DNSName(text))),
     _words.map(lambda text: (f"urn:{text}", x509.UniformResourceIdentifier(f"urn:{text}"))),
-    st.text("abä *()\\@", min_size=1, max_size=6).map(lambda text: (text, upn(text))),
+    st.text("abä *()\\@", min_size=1, max_size=6)
+    .filter(lambda text: text.count("@") < 2)  # the short name of others is a difference with a test of its own
+    .map(lambda text: (text, upn(text))),
     st.tuples(_plain, _plain).map("@".join).map(lambda text: (text, pkinit(text))),
     st.sampled_from(["1.2.3", "1.2.840.113549"]).map(lambda oid: (oid, x509.RegisteredID(x509.ObjectIdentifier(oid)))),
     st.tuples(st.sampled_from(["1.2.3.4", "1.2.3.5"]), _plain).map(lambda pair: (pair[1], other_name(pair[0], utf8(pair[1])))),

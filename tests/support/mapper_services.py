@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Accounts and homes from a table, for mappers that ask. For tests only: no process stands behind them."""
+"""Accounts, homes and programs from a table, for mappers that ask. For tests only: no process stands behind them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -38,3 +39,15 @@ class ListedHomes:
     def read(self, account: str, path: str, *, believed_for: frozenset[str]) -> bytes | None:  # noqa: ARG002
         """The file's content, None where there is none."""
         return self.files.get(f"{account}/{path}")
+
+
+class CannedPrograms:
+    """A program that answers each kind of question with one line, whatever is asked."""
+
+    def __init__(self, answers: Mapping[str, str]) -> None:
+        """Take the line for each "question" of docs/mappers/command.md."""
+        self.answers = answers
+
+    def ask(self, argv: tuple[str, ...], line: str, timeout_s: float) -> str:  # noqa: ARG002
+        """The line for the question."""
+        return self.answers[json.loads(line)["question"]]

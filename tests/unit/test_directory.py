@@ -85,11 +85,34 @@ def test_tls_is_what_nothing_is_said_about(ca: str) -> None:
 
 def test_what_turns_tls_or_its_check_off_must_be_said() -> None:
     assert not read(**PLAIN).servers.start_tls
-    assert read(**PLAIN).problems() == ()
+    assert read(**PLAIN).problems() == (
+        'ldap://ldap.example.test is asked without TLS, because tls is "off": whoever stands between is believed',)
     unchecked = read(**BASE, uri="ldaps://ldap.example.test", tls_verify="never")
     assert unchecked.servers.verify is False
     assert unchecked.problems() == (
         'ldaps://ldap.example.test is not verified, because tls_verify is "never": whoever answers is believed',)
+
+
+def test_a_password_in_the_clear_is_said_in_every_login() -> None:
+    (problem,) = read({"/p": b"secret\n"}, **PLAIN, bind_dn="cn=x", password_file="/p").problems()
+    assert problem.endswith("is believed, and reads the password")
+
+
+@pytest.mark.parametrize(
+    ("uri", "clear"),
+    [
+        ("ldap://localhost", False), ("ldap://127.0.0.1:3890", False), ("ldap://[::1]/", False),
+        ("ldap://localhost.example.test", True), ("ldap://127.example.test", True), ("ldap://[::11]", True),
+        (["ldap://localhost", "ldap://b.example.test"], True),
+    ],
+)
+def test_nobody_stands_between_on_this_machine(uri: str | list[str], clear: bool) -> None:
+    assert bool(read(**{**PLAIN, "uri": uri}).problems()) == clear
+
+
+def test_a_server_that_speaks_tls_is_nothing_to_say(ca: str) -> None:
+    for uri in ("ldap://a.example.test", "ldaps://a.example.test", ["ldap://a.example.test", "ldaps://b.example.test"]):
+        assert read(**BASE, uri=uri, ca=ca).problems() == ()
 
 
 def test_every_certificate_of_a_folder_counts(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import time
@@ -61,6 +62,15 @@ def test_the_order_is_sent_before_anything_is_asked(peer: Peer) -> None:
     assert peer.hears() == Frame(Kind.ORDER, (b"\0", b"\xff" * 4, b"alice", b"first", KEYS.encode()))
 
 
+def test_the_kernel_notes_who_sent_every_byte_of_the_order(peer: Peer) -> None:
+    """The home reader starts, and looks at it, when the order may have been written long before."""
+    peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    _text, ancillary, _flags, _address = peer.socket.recvmsg(4096, 256)
+    senders = [struct.unpack("3i", text) for level, kind, text in ancillary
+               if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS)]
+    assert senders == [(os.getpid(), os.getuid(), os.getgid())]
+
+
 @pytest.mark.parametrize(
     ("order", "fields"),
     [
@@ -98,6 +108,27 @@ def test_a_question_names_path_limit_and_account(peer: Peer) -> None:
     question = peer.hears()
     assert (question.type, question.fields[0], question.fields[2]) == (Kind.READ, b"\1", b"alice")
     assert 1 <= struct.unpack(">I", question.fields[1])[0] <= 5000
+
+
+@pytest.mark.parametrize(("everybody", "limit_ms"), [(False, 5000), (True, 1000)])
+def test_where_homes_are_scanned_one_of_them_takes_a_fifth_of_the_time(everybody: bool, limit_ms: int) -> None:
+    """The scan of all homes has 5 s; one home that hangs leaves most of that to the others."""
+    peer = Peer(HomeOrder(paths=(KEYS,), account=None if everybody else "alice", everybody=everybody), time_s=60)
+    peer.says(Kind.FILE, b"content")
+    assert peer.reader.read("alice", KEYS) == b"content"
+    peer.hears()
+    assert limit_ms - 500 <= struct.unpack(">I", peer.hears().fields[1])[0] <= limit_ms
+    peer.reader.close()
+    peer.socket.close()
+
+
+def test_a_home_reader_that_is_not_there_is_an_error_for_who_reads_and_not_for_the_login() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    reader = HomeReader(ours, ORDER, lambda: time.monotonic() + 5)
+    with pytest.raises(MapperError, match="the home reader is lost: cannot send a frame"):
+        reader.read("alice", KEYS)
+    reader.close()
 
 
 def test_a_path_that_was_not_ordered_is_not_asked_for(peer: Peer) -> None:

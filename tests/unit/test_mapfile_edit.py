@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 from pathlib import Path
 
@@ -114,6 +115,32 @@ def test_a_changed_mapfile_keeps_owner_and_mode_and_leaves_nothing_beside_it_but
     assert path.read_bytes() == b"new\n"
     assert (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode) == (before.st_uid, before.st_gid, before.st_mode)
     assert names(path) == {"cn_map", ".cn_map.lock"}
+
+
+ACL = "system.posix_acl_access"
+_OWNER, _USER, _GROUP, _MASK, _OTHER, _NONE = 1, 2, 4, 16, 32, 0xFFFFFFFF
+SOMEBODY = 64999
+
+
+def acl(*entries: tuple[int, int, int]) -> bytes:
+    """An access control list as the kernel has it: of each entry tag, permissions, and whose it is."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+def test_what_a_folder_gives_to_new_files_is_not_given_with_a_mapfile(path: Path) -> None:
+    """Who could not read the mapfile cannot read it now, and who could still can."""
+    open_to_somebody = acl((_OWNER, 7, _NONE), (_USER, 4, SOMEBODY), (_GROUP, 0, _NONE), (_MASK, 7, _NONE), (_OTHER, 0, _NONE))
+    os.setxattr(path.parent, "system.posix_acl_default", open_to_somebody)
+    put(path, b"other\n")
+    assert ACL not in os.listxattr(path)
+    assert path.stat().st_mode & 0o7777 == 0o640
+
+
+def test_the_access_control_list_of_a_mapfile_stays(path: Path) -> None:
+    own = acl((_OWNER, 6, _NONE), (_USER, 4, SOMEBODY), (_GROUP, 4, _NONE), (_MASK, 4, _NONE), (_OTHER, 0, _NONE))
+    os.setxattr(path, ACL, own)
+    put(path, b"other\n")
+    assert os.getxattr(path, ACL) == own
 
 
 def test_an_error_while_the_new_file_is_looked_at_leaves_the_old_one(path: Path) -> None:

@@ -100,6 +100,19 @@ def test_impossible_account_that_a_mapper_gives_is_left_out(name: object) -> Non
     assert accounts(Scripted((name, "alice"))) == ("alice",)
 
 
+def test_account_that_a_mapper_denies_is_not_given_by_its_own_list() -> None:
+    contradicting = Scripted(("alice", "bob"), confirms=False)
+    assert accounts(contradicting, account="alice") == ("bob",)
+    assert not claims(loaded(contradicting), SUBJECT, "alice")
+    assert accounts(contradicting) == ("alice", "bob")
+    assert accounts(contradicting, Scripted(("alice",), confirms=True), account="alice") == ("bob", "alice")
+
+
+def test_text_in_place_of_a_list_is_no_list_of_letters() -> None:
+    found = map_certificate(loaded(Scripted("root")), SUBJECT)
+    assert found == MappingFailed("m0: accounts are 'root', expected a tuple of names")
+
+
 @pytest.mark.parametrize("error", [MapperError("down"), ValueError("down"), RuntimeError("down")])
 def test_mapper_that_fails_while_none_maps_is_a_failure(error: Exception) -> None:
     for mappers in ((Scripted(error),), (Scripted(error), Scripted()), (Scripted(), Scripted(error))):
@@ -109,13 +122,24 @@ def test_mapper_that_fails_while_none_maps_is_a_failure(error: Exception) -> Non
 
 
 def test_mapper_that_fails_does_not_hide_what_another_gave() -> None:
-    assert accounts(Scripted(MapperError("down")), Scripted(("alice",))) == ("alice",)
-    assert accounts(Scripted(("alice",)), Scripted(MapperError("down")), account="alice") == ("alice",)
+    down = MapperError("down")
+    assert accounts(Scripted(down, down), Scripted(("alice",), "alice"), account="alice") == ("alice",)
+    assert accounts(Scripted(("alice",), "alice"), Scripted(down, down), account="alice") == ("alice",)
 
 
 def test_mapper_that_fails_leaves_open_whether_another_account_maps() -> None:
-    found = map_certificate(loaded(Scripted(("alice",)), Scripted(MapperError("down"))), SUBJECT, "bob")
+    down = MapperError("down")
+    found = map_certificate(loaded(Scripted(("alice",)), Scripted(down, down)), SUBJECT, "bob")
     assert isinstance(found, MappingFailed)
+
+
+def test_mapper_that_fails_might_have_named_a_second_account_where_the_card_names_it() -> None:
+    for mappers in ((Scripted(("alice",)), Scripted(MapperError("down"))), (Scripted(MapperError("down")), Scripted(("alice",)))):
+        assert isinstance(map_certificate(loaded(*mappers), SUBJECT), MappingFailed)
+
+
+def test_mapper_that_said_no_need_not_know_whose_card_it_is() -> None:
+    assert accounts(Scripted(MapperError("too many to list"), False), account="alice") == ()
 
 
 def test_mapper_that_fails_to_confirm_is_a_failure() -> None:
@@ -130,14 +154,14 @@ def test_detail_says_which_mapper_saw_what() -> None:
 
 
 def test_claims_asks_every_mapper() -> None:
-    assert claims(loaded(Scripted(), Scripted(("alice",))), SUBJECT, "alice")
-    assert claims(loaded(Scripted(MapperError("down")), Scripted((), "alice")), SUBJECT, "alice")
-    assert not claims(loaded(Scripted(("alice",))), SUBJECT, "alic")
+    assert claims(loaded(Scripted(), Scripted(("alice",), "alice")), SUBJECT, "alice")
+    assert claims(loaded(Scripted((), MapperError("down")), Scripted((), "alice")), SUBJECT, "alice")
+    assert not claims(loaded(Scripted(("alice",), "alice")), SUBJECT, "alic")
 
 
 def test_claims_that_stayed_open_raise() -> None:
     with pytest.raises(MapperError, match="m0: down"):
-        claims(loaded(Scripted(MapperError("down"))), SUBJECT, "alice")
+        claims(loaded(Scripted((), MapperError("down"))), SUBJECT, "alice")
 
 
 def test_no_mapper_at_all_maps_nothing() -> None:

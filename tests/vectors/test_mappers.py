@@ -9,6 +9,7 @@ Each `[[case]]` is one test. Its keys:
     files        {name = "content"}: files; "{name}" in a string of `options` is the path of one
     people       [{name, uid, gecos}]: the accounts that NSS knows
     homes        {"alice/.ssh/authorized_keys" = "content"}: the files that the home reader finds
+    program      {accounts = "line", claims = "line"}: what a program answers to each question
     accounts     what the certificate maps to
     claims       {alice = true, bob = false}: whether it maps to this very account
     sees         the values that the mapper looks at
@@ -24,6 +25,7 @@ same in capitals ({SHA256}) and with a colon before the closing brace ({sha256:}
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import os
 import re
 import tomllib
@@ -37,15 +39,16 @@ from cryptography.hazmat.primitives import serialization
 
 from pam_sc.decision.identity import Subject, read_subject
 from pam_sc.errors import ConfigError, MapperError
-from pam_sc.mapping import Mapper, load_mappers
+from pam_sc.mapping import BUILT_IN, ENTRY_POINTS, Mapper, load_mappers
 from pam_sc.services import Services
 from tests.support.certificate_spec import issue
-from tests.support.mapper_services import ListedHomes, ListedPeople
+from tests.support.mapper_services import CannedPrograms, ListedHomes, ListedPeople
 from tests.support.pki import Issued
 
 FOLDER = Path(__file__).parent / "mappers"
+DOCS = Path(__file__).parents[2] / "docs"
 EXPECTED = {"accounts", "claims", "sees", "unusable", "fails", "error"}
-GIVEN = {"name", "certificate", "options", "files", "people", "homes"}
+GIVEN = {"name", "certificate", "options", "files", "people", "homes", "program"}
 
 
 def cases() -> Iterator[Any]:
@@ -53,6 +56,15 @@ def cases() -> Iterator[Any]:
     for path in sorted(FOLDER.glob("*.toml")):
         for case in tomllib.loads(path.read_text())["case"]:
             yield pytest.param(path.stem, case, id=f"{path.stem}: {case['name']}")
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_built_in_mapper_has_vectors_a_page_and_an_entry_point(name: str) -> None:
+    assert (FOLDER / f"{name}.toml").exists()
+    assert (DOCS / "mappers" / f"{name}.md").exists()
+    assert f"mappers/{name}.md" in (DOCS / "mappers.md").read_text()
+    (found,) = importlib.metadata.entry_points(group=ENTRY_POINTS, name=name)
+    assert found.value == BUILT_IN[name]
 
 
 @pytest.mark.parametrize(("mapper_name", "case"), list(cases()))
@@ -105,7 +117,11 @@ def made(mapper_name: str, case: Mapping[str, Any], facts: Mapping[str, str], fo
         Path(paths[name]).write_bytes(filled(content, facts).encode())
         Path(paths[name]).chmod(0o644)
     homes = {path: filled(content, facts).encode() for path, content in case.get("homes", {}).items()}
-    services = Services(people=ListedPeople(case.get("people", [])), homes=ListedHomes(homes))
+    services = Services(
+        people=ListedPeople(case.get("people", [])),
+        homes=ListedHomes(homes),
+        programs=CannedPrograms(case.get("program", {})),
+    )
     options = filled(case.get("options", {}), {**facts, **paths})
     trusted = frozenset({0, os.getuid()})
     return load_mappers([(mapper_name, options, "vectors: [[mapper]] 1")], trusted, services)[0].mapper

@@ -101,6 +101,8 @@ def they_match(library: Library, der: bytes, rule: str) -> bool:
         ("one expansion each", with_names(x509.RFC822Name("a@x"), x509.RFC822Name("b@y")), "({subject_rfc822_name})", b"(b@y)",
          ("a@x", "b@y")),
         ("with @ or /", with_names(pkinit("a@b@R")), "{subject_principal.short_name}", b"a", ()),
+        ("with two `@`", with_names(upn("root@evil@x")), "({subject_nt_principal.short_name})", b"(root)", ()),
+        ("with two `@`", with_names(upn("root@evil@x")), "({subject_principal.short_name})", b"(root)", ()),
         ("empty value", with_names(upn("@x")), "({subject_nt_principal.short_name})", b"()", ()),
         ("empty subject", named(), "({subject_dn})", b"()", ()),
     ],

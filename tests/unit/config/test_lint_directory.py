@@ -42,7 +42,7 @@ def test_directory_that_proves_nothing_is_an_error(good: Configuration, table: d
 
 
 def test_directory_without_tls_is_an_error_and_worse_with_a_password(good: Configuration, table: dict[str, Any]) -> None:
-    plain = {**table, "uri": ["ldap://127.0.0.1", "ldap://ldap.example.test"], "tls": "off"}
+    plain = {**table, "uri": ["ldap://127.0.0.1", "ldap://localhost.example.test"], "tls": "off"}
     assert [(each.severity, each.where) for each in found(good, plain)] == [
         (Weight.ERROR, "mapper[0].tls"), (Weight.ERROR, "mapper[0].password_file")]
     del plain["password_file"]
