@@ -102,8 +102,12 @@ static const char *take_argument(const char *argument, struct options *options)
             options->flags &= ~(unsigned)OPTION_DEBUG;
         return relay(argument, options);
     }
-    if ((value = value_of(argument, "config=")) != NULL || (value = value_of(argument, "config_file=")) != NULL)
-        return take_path(value, &options->config) ? NULL : "not an absolute path";
+    if ((value = value_of(argument, "config=")) != NULL || (value = value_of(argument, "config_file=")) != NULL) {
+        const char *before = options->config;
+        if (!take_path(value, &options->config))
+            return "not an absolute path";
+        return before[0] == '\0' || strcmp(before, value) == 0 ? NULL : "a second configuration";
+    }
     if ((value = value_of(argument, "worker=")) != NULL)
         return take_path(value, &options->worker) ? NULL : "not an absolute path";
     if ((value = value_of(argument, "timeout=")) != NULL)

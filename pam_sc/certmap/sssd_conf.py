@@ -20,6 +20,7 @@ from pam_sc.record import record
 _LOCAL_PROVIDERS = frozenset({"files", "proxy", "local"})
 _LOCAL_DOMAINS = frozenset({"implicit_files", "shadowutils"})
 _KEYS = frozenset({"matchrule", "maprule", "priority", "domains"})
+UNREADABLE = "neither a section nor an option"
 _SECTION = re.compile(r"\[([^\]]*)\]\s*")
 
 
@@ -62,27 +63,20 @@ def read_certmap_rules(text: str, where: str) -> tuple[tuple[dict[str, Any], ...
 
 
 def _sections(text: str, where: str, notes: list[Note]) -> tuple[_Section, ...]:
-    """The sections that matter; a section that comes twice is one, and the last value of an option counts."""
+    """The sections that matter; one that comes twice is one, and the last value of an option counts. No line goes on."""
     found: dict[str, tuple[int, dict[str, _Option]]] = {}
     options: dict[str, _Option] = {}
-    last: str | None = None
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.lstrip()[0] in "#;":
             continue
-        if line[0] in " \t" and last is not None:  # the value goes on
-            options[last] = _Option(options[last].line, f"{options[last].value} {line.strip()}".strip())
-            continue
-        header = _SECTION.fullmatch(line.strip())
+        header = _SECTION.fullmatch(line.rstrip())
         key, equals, value = line.partition("=")
         if header:
             options = found.setdefault(header[1].strip(), (number, {}))[1]
-            last = None
-        elif equals:
-            last = key.strip().lower()
-            options[last] = _Option(number, value.strip())
+        elif equals and not line.startswith("["):
+            options[key.strip().lower()] = _Option(number, value.strip())
         else:
-            notes.append(Note(number, f"{where}: neither a section nor an option: the line is not used"))
-            last = None
+            notes.append(Note(number, f"{where}: {UNREADABLE}, so that SSSD would use no line of the file"))
     return tuple(_Section(name, line, options) for name, (line, options) in found.items())
 
 

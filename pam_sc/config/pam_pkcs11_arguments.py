@@ -61,7 +61,10 @@ class Given:
 
 
 def read_arguments(arguments: Sequence[str], notes: Notes) -> Given:
-    """Return the arguments as items; the last of a kind holds, but the words of cert_policy add up. An ERROR note for one that is none of pam_pkcs11's."""
+    """Return the arguments as items; the last of a kind holds, but the words of cert_policy add up.
+
+    An ERROR note for one that is none of pam_pkcs11's.
+    """
     whole: dict[str, Item] = {}
     module: dict[str, Item] = {}
     for argument in arguments:

@@ -137,7 +137,8 @@ def _read_policies(section: Section) -> frozenset[str]:
     words = [word if word.lower() == "none" else word.lower() for word in written]  # "NONE" is none of theirs
     for word in words:
         if word not in _POLICIES:
-            section.note(NoteKind.ERROR, "cert_policy", f"found {shown(word)}, expected words of {listed(_POLICIES)}")
+            hint = "; without the quotes it is a list of words" if "," in word else ""
+            section.note(NoteKind.ERROR, "cert_policy", f"found {shown(word)}, expected words of {listed(_POLICIES)}{hint}")
     if "none" in words:
         section.note(NoteKind.UNSAFE, "cert_policy", '"none" switches off nothing here: the path is validated, and the card'
                      " has to sign; there is no key to change that")

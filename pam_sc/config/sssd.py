@@ -44,23 +44,22 @@ Sections = Mapping[str, Mapping[str, Setting]]
 
 
 def read_sections(text: str) -> Sections:
-    """Return the options of each section, names in small letters; the last of a kind counts, as for SSSD."""
+    """Return the options of each section, names in small letters; the last of a kind counts, and an empty one does not.
+
+    So it is for SSSD, for which no line goes on in the next.
+    """
     found: dict[str, dict[str, Setting]] = {}
     options: dict[str, Setting] = {}
-    last: str | None = None
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         stripped = line.strip()
         if not stripped or stripped[0] in "#;":
             continue
         key, equals, value = line.partition("=")
-        if line[0] in " \t" and last is not None:  # the value goes on
-            options[last] = Setting(options[last].line, f"{options[last].value} {stripped}".strip())
-        elif stripped.startswith("[") and stripped.endswith("]"):
-            options, last = found.setdefault(stripped[1:-1].strip().lower(), {}), None
+        if stripped.startswith("[") and stripped.endswith("]"):
+            options = found.setdefault(stripped[1:-1].strip().lower(), {})
         elif equals:
-            last = key.strip().lower()
-            options[last] = Setting(number, value.strip())
-    return found
+            options[key.strip().lower()] = Setting(number, value.strip())
+    return {name: {key: each for key, each in options.items() if each.value} for name, options in found.items()}
 
 
 def translate_sssd(
@@ -193,6 +192,10 @@ def _read_directory(sections: Sections, searching: int | None, notes: Notes) -> 
         return
     servers = options["ldap_uri"]
     uris = [uri.strip().removesuffix("/") for uri in servers.value.split(",") if uri.strip()]
+    if not all(uri.lower().startswith(("ldap://", "ldaps://")) and "@" not in uri for uri in uris):
+        notes.add(NoteKind.ERROR, servers.line, "ldap_uri", "has a server that is none of ldap:// or ldaps://, or names a user;"
+                  " servers are not looked up (_srv_), each has to be named")
+        return
     notes.put((*_LDAP, "uri"), uris, servers.line)
     notes.put((*_LDAP, "tls"), "ldaps" if all(uri.lower().startswith("ldaps:") for uri in uris) else "starttls", servers.line)
     for option, key in _DIRECTORY.items():

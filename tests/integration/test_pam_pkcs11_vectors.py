@@ -118,6 +118,8 @@ def test_the_tools_work_where_a_slot_is_chosen_by_its_description(rig: Rig, auth
     done = rig.world.run(["/opt/pam_sc/bin/pam-sc", "inspect", "--config", path, "--json"])
     assert done.returncode == 0, done.stderr
     assert "alice" in json.dumps(json.loads(done.stdout))
+    found = rig.world.run(["/opt/pam_sc/bin/pam-sc", "find-user", "--config", path])
+    assert (found.returncode, found.stdout) == (0, "alice\n"), found.stderr
     other = conf(rig, [authority.issue()], block=f'{OFFLINE} slot_description = "Other reader";')
     assert decided(rig, other)[0] == codes.AUTHINFO_UNAVAIL
 
@@ -216,7 +218,7 @@ def test_an_argument_adds_to_the_cert_policy_of_the_file(rig: Rig, authority: Ce
     leaf = authority.issue()
     path = conf(rig, [leaf], crl_dir=rig.world.put("/srv/nothing.crl", CertificateAuthority("Other").crl()))
     outcome = attempt(rig, path, "cert_policy=ca")
-    assert (outcome.code, reason(outcome)) == (codes.AUTH_ERR, "revocation-not-at-hand")
+    assert (outcome.code, reason(outcome)) == (codes.AUTH_ERR, "revocation-unknown")
     assert not theirs(rig, path, "cert_policy=ca")
     lenient = conf(rig, [leaf], block="cert_policy = ca;")
     assert attempt(rig, lenient, "cert_policy=ca").code == codes.SUCCESS
@@ -265,7 +267,7 @@ def test_revocation_without_ca_is_an_error_that_is_said_when_the_file_is_read(
     outcome = attempt(rig, path)
     assert (outcome.code, reason(outcome)) == (codes.SERVICE_ERR, "configuration-unusable")
     assert prompts(outcome) == ()
-    assert f'{path}:{line}: cert_policy: {word} without ' in "\n".join(outcome.log)
+    assert f"{path}:{line}: cert_policy: {word} without " in "\n".join(outcome.log)
     done = rig.world.run(["/opt/pam_sc/bin/pam-sc", "migrate", path])
     assert (done.returncode, done.stdout) == (2, "")
     assert theirs(rig, path) is (word == "ocsp_on")
@@ -327,6 +329,22 @@ def test_without_a_name_the_mapfile_decides_who_it_is(
     assert decided(rig, path, account=None, name="login") == expected
     if expected == GRANTED:
         assert attempt(rig, path, account=None, name="login").user == "bob"
+
+
+@pytest.mark.parametrize(
+    ("top", "expected"),
+    [("", GRANTED), ("card_names_user = login;", GRANTED), ("card_names_user = other;", (codes.AUTH_ERR, "account-not-named")),
+     ("card_names_user = ;", (codes.AUTH_ERR, "account-not-named"))],
+)  # fmt: skip
+def test_without_a_name_and_a_mapfile_a_common_name_is_the_account_where_the_option_says_so(
+    rig: Rig, authority: CertificateAuthority, top: str, expected: tuple[int, str | None]
+) -> None:
+    """pam_pkcs11 finds nobody then; here card_names_user decides, of which login is a part unless the file says otherwise."""
+    path = conf(rig, [authority.issue()], blocks="mapper cn { mapfile = none; }", top=top)
+    assert decided(rig, path, account=None, name="login") == expected
+    if expected == GRANTED:
+        assert attempt(rig, path, account=None, name="login").user == "alice"
+    assert decided(rig, path, account=None, name="vector") == (codes.AUTH_ERR, "account-not-named")
 
 
 def test_without_a_name_an_account_of_the_machine_is_found_by_its_name_or_gecos(

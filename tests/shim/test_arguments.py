@@ -117,6 +117,15 @@ def test_config_file_is_another_name_of_config(plain: Host) -> None:
     assert any("config '/behaviour/report'" in line for line in logs)
 
 
+@pytest.mark.parametrize("name", ["config", "config_file"])
+def test_of_two_configurations_none_is_taken(plain: Host, name: str) -> None:
+    argument = f"{name}=/behaviour/deny"
+    outcome = plain.login("grant", arguments=(argument,))
+    assert outcome.code == SERVICE_ERR
+    assert outcome.logs == [refusal(argument, "a second configuration")]
+    assert plain.login("grant", arguments=(f"{name}=/behaviour/grant",)).code == SUCCESS
+
+
 def test_without_config_the_verifier_takes_its_default(plain: Host) -> None:
     plain.service(f"auth required {plain.module}")
     assert plain.run().code == SUCCESS

@@ -21,9 +21,9 @@ services = nss, pam
 id_provider = proxy
 
 [certmap/local/alice]
-matchrule = <SUBJECT>^CN=Alice
-  Example,
-priority = 10
+  matchrule = <SUBJECT>^CN=Alice Example,
+
+  priority = 10
 
 [certmap/local/mail]
 matchrule = <SAN:rfc822Name>@example\\.test$

@@ -123,6 +123,37 @@ def test_a_missing_module_of_this_machine_is_an_error(tmp_path: Path) -> None:
     assert translate_whole(text, "/x", ("/n.so",)).tree["token"]["module"] == [{"path": "/n.so"}]
 
 
+def test_options_that_are_indented_are_options_of_their_own() -> None:
+    """As for SSSD (libini_config with INI_PARSE_NOWRAP); a line that goes on would swallow the next restriction."""
+    indented = "".join(line if line.startswith("[") else f"  {line}" for line in SSSD.splitlines(keepends=True))
+    plain, found = (translate_whole(text + "pam_cert_auth = True\n", "/x") for text in (SSSD, indented))
+    assert found.errors() == ()
+    assert found.tree == plain.tree
+
+
+@pytest.mark.parametrize("line", ["[pam] # cards", "[pam", "[pam] # a = b", " [pam]", "nonsense", "/* x", "a\x0cb"])
+def test_a_line_for_which_sssd_refuses_the_file_is_an_error(line: str) -> None:
+    (error,) = translate_whole(f"{SSSD}{line}\npam_p11_allowed_services = -su\n", "/x").errors()
+    assert error.line == SSSD.count("\n") + 1
+    assert "neither a section nor an option, so that SSSD would use no line of the file" in error.text
+
+
+def test_files_in_conf_d_are_named_as_not_read(tmp_path: Path) -> None:
+    source, snippet = tmp_path / "sssd.conf", tmp_path / "conf.d" / "cards.conf"
+    assert [note for note in translate_whole(SSSD, str(source)).notes if note.key == "conf.d"] == []
+    snippet.parent.mkdir()
+    snippet.write_text("[pam]\npam_p11_allowed_services = -su\n")
+    (note,) = [note for note in translate_whole(SSSD, str(source)).notes if note.key == "conf.d"]
+    assert note.kind is NoteKind.UNSAFE
+    assert note.text.startswith(f"{snippet}: not read; ")
+
+
+def test_a_restriction_of_a_rule_that_is_lost_is_to_be_decided_about() -> None:
+    text = SSSD.replace("[certmap/shadowutils/second]\n", "[certmap/shadowutils/second]\ndomains = other.test\n")
+    (unsafe,) = [note for note in translate_whole(text, "/x").notes if note.kind is NoteKind.UNSAFE]
+    assert (unsafe.line, unsafe.key) == (SSSD.splitlines().index("[certmap/shadowutils/second]") + 2, "certmap")
+
+
 @pytest.mark.parametrize("mode", [0o602, 0o620])
 def test_a_file_that_others_can_write_is_not_read(capsys: Capture, tmp_path: Path, mode: int) -> None:
     source = put(tmp_path, "old.conf", configuration())

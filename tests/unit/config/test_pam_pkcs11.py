@@ -315,7 +315,8 @@ def test_a_mode_that_takes_back_what_cert_policy_demands_is_unsafe(mode: str) ->
 
 
 def test_what_is_said_of_cert_policy_holds_where_keys_of_ours_say_more() -> None:
-    (offline,) = (note.text for note in translated(peer(policy="ca, crl_auto", module="fetch = refresh;")).notes if note.line == 5)
+    refreshed = translated(peer(policy="ca, crl_auto", module="fetch = refresh;"))
+    (offline,) = (note.text for note in refreshed.notes if note.line == 5)
     assert offline.endswith("; a login uses no network")
     (online,) = (note.text for note in translated(peer(module="fetch = login;")).notes if note.line == 5)
     assert online.endswith("; a login fetches what the store lacks")
@@ -327,6 +328,12 @@ def test_an_unknown_word_of_cert_policy_is_an_error() -> None:
     (error,) = translated(peer(policy="ca, crl_offlin")).errors()
     assert (error.line, error.key) == (5, "cert_policy")
     assert error.text.startswith("found 'crl_offlin', expected words of none, ca, ")
+
+
+def test_a_list_inside_of_quotes_is_one_word_that_nobody_knows() -> None:
+    (error,) = translated(peer(policy='"signature,ca,crl_auto"')).errors()
+    assert error.text.startswith("found 'signature,ca,crl_auto', expected words of none, ca, ")
+    assert error.text.endswith("; without the quotes it is a list of words")
 
 
 def test_crls_that_are_not_there_matter_only_where_they_are_asked_for() -> None:
@@ -435,7 +442,7 @@ def test_a_word_that_stays_on_the_pam_line_is_no_error(word: str) -> None:
 
 @pytest.mark.parametrize("name", ["ca_dir", "crl_dir", "slot_num", "slot_description", "cert_policy", "token_type", "nss_dir"])
 def test_an_argument_without_a_value_does_not_undo_what_the_file_says(name: str) -> None:
-    lines = 'ca_dir = /ca; crl_dir = /crl; token_type = card; nss_dir = /nss; slot_num = 2;'
+    lines = "ca_dir = /ca; crl_dir = /crl; token_type = card; nss_dir = /nss; slot_num = 2;"
     (error,) = translated(peer(module=lines), f"{name}=").errors()
     assert (error.line, error.key, error.text) == (0, name, f"'{name}=' has no value")
     assert translated(peer(module=lines)).errors() == ()

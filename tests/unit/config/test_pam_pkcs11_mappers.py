@@ -229,7 +229,9 @@ def test_domains_of_ours_hold_whatever_the_peers_keys_say() -> None:
     assert dead in said(translated(one("ms", "ignoredomain = true; domainname = a.test;")))
 
 
-@pytest.mark.parametrize(("name", "key"), [("mail", "domains"), ("ms", "domains"), ("krb", "realms"), ("openssh", "believed_for")])
+@pytest.mark.parametrize(
+    ("name", "key"), [("mail", "domains"), ("ms", "domains"), ("krb", "realms"), ("openssh", "believed_for")]
+)
 def test_an_empty_list_of_ours_is_an_error(name: str, key: str) -> None:
     errors = translated(one(name, f"{key} = ; {MAPFILE if name != 'openssh' else ''}")).errors()
     assert [(error.key, error.text) for error in errors] == [(key, "has no value")]

@@ -54,6 +54,19 @@ def kinds(found: Translation, key: str = "certificate_verification") -> list[Not
     return [note.kind for note in found.notes if note.key == key]
 
 
+@pytest.mark.parametrize("servers", ["_srv_", "_srv_, ldaps://a.test", "ldapi:///x", "ldaps://reader:hunter2@a.test"])
+def test_a_server_that_is_not_named_is_an_error(servers: str) -> None:
+    more = DIRECTORY.replace("ldaps://a.example.test/, ldaps://b.example.test", servers)
+    found = translated(rules=(SEARCHING,), more=more)
+    assert [error.key for error in found.errors()] == ["ldap_uri"]
+    assert "hunter2" not in f"{found.tree}{found.notes}"
+
+
+def test_an_empty_option_is_none_so_that_the_one_behind_it_counts() -> None:
+    found = translated("pam_cert_verification =", "certificate_verification = crl_file=/crl.pem")
+    assert found.tree["revocation"]["crls"] == "/crl.pem"
+
+
 def test_a_plain_file_is_a_configuration_of_ours() -> None:
     found = translated()
     assert found.errors() == ()
