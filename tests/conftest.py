@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 import pam_sc
+
+# The same examples in every run, so that what was green stays green; `make fuzz` looks for others.
+settings.register_profile("check", derandomize="PAM_SC_EXAMPLES" not in os.environ, database=None)
+settings.load_profile("check")
 
 # `tests` is found here; last, so that pam_sc itself is the installed one.
 sys.path.append(str(Path(__file__).resolve().parents[1]))

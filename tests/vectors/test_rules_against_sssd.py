@@ -123,7 +123,7 @@ REFUSED_HERE_ALONE = (
     "is not POSIX", "expected an interval", "a ) without its (",
     "an empty alternative or group", "two repetitions in a row", "the list is empty",
     "the rule has no component", "expected <ISSUER>, <SUBJECT>", "goes on behind its last parenthesis", "the rule is empty",
-    "the parentheses of the filter", "could be more than one type",
+    "the parentheses of the filter", "could be more than one type", "is not base64",
 )  # fmt: skip
 """Why we refuse rules that the library takes: rows of the table in docs/mappers/rules.md."""
 

@@ -148,6 +148,7 @@ def test_match_differs(library: Library, row: str, der: bytes, rule: str, librar
         ("without a component", "", None),
         ("without a component", "<KU>,", None),
         ("without a component", ANY, "LDAP:"),
+        ("that is none", "<SAN:otherName>KRB5:", None),
         ("parentheses", ANY, "(a={subject_dn})(b={subject_dn})"),
         ("parentheses", ANY, "(a={subject_dn}"),
         ("digest", ANY, "LDAPU1:(x={cert!shake128})"),
