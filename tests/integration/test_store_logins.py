@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import rig as codes
-from tests.support.installation import PREFIX
+from tests.support.installation import PAM_SC
 from tests.support.loopback import Loopback, http_answer
 from tests.support.namespace import is_available
 from tests.support.ocsp_answer import Response, Single, ocsp_response
@@ -95,7 +95,7 @@ def listed_and_not(rig: Rig, request: pytest.FixtureRequest) -> tuple[Case, Case
 def refresh(rig: Rig, case: Case, issued: Issued) -> None:
     """Run `pam-sc refresh` for what a certificate names."""
     rig.world.put("/srv/leaf.pem", issued.pem)
-    command = [f"{PREFIX}/bin/python", "-P", f"{PREFIX}/bin/pam-sc", "refresh", "--cert", "/srv/leaf.pem"]
+    command = [*PAM_SC, "refresh", "--cert", "/srv/leaf.pem"]
     done = rig.world.run([*command, "--config", case.config])
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -227,7 +227,7 @@ def test_an_index_of_a_ca_that_is_no_longer_trusted_does_not_count(rig: Rig) -> 
 
 def test_the_command_reads_what_a_login_reads(rig: Rig, listed_and_not: tuple[Case, Case]) -> None:
     good, _revoked = listed_and_not
-    command = [f"{PREFIX}/bin/python", "-P", f"{PREFIX}/bin/pam-sc", "store", "--config", good.config]
+    command = [*PAM_SC, "store", "--config", good.config]
     done: subprocess.CompletedProcess[str] = rig.world.run(command, user="alice")
     assert done.returncode == 0, done.stderr
     assert rig.setup.authority.name in done.stdout

@@ -18,6 +18,9 @@ from pathlib import Path
 
 PREFIX = "/opt/pam_sc"
 """Where pam_sc lies in a world, and on a machine after `make install`."""
+PAM_SC = (f"{PREFIX}/bin/python", "-P", f"{PREFIX}/bin/pam-sc")
+"""The command in a world. Not by the script's first line: that names the clone, which may lie where only root can look, and
+what gives up root then finds no module there any more."""
 _NATIVE = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages/pam_sc/native"
 
 
