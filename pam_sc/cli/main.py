@@ -65,6 +65,9 @@ def run(arguments: Sequence[str], machine: Machine) -> int:
     """Run one command and return its exit code; whatever goes wrong is one line on stderr."""
     try:
         result = cli.main(args=list(arguments), prog_name="pam-sc", standalone_mode=False, obj=machine)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return ERROR
     except click.ClickException as error:
         complain(error.format_message())
         return ERROR
