@@ -71,6 +71,8 @@ def _sentences(checked: Checked) -> tuple[Sentence, ...]:
 
 
 def _finding_text(finding: Finding, source: str) -> str:
+    if finding.text.startswith(f"{source}:"):  # an error that says itself where
+        return finding.text
     place = _place(source, finding.line)
     where = finding.where if place is None else f"{place}: {finding.where}"
     kind = f" ({finding.kind.value})" if finding.kind is not None else ""

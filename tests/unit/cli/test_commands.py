@@ -50,6 +50,12 @@ EXIT_CODES = {
 """Of the commands that have their own."""
 
 
+def test_without_a_command_the_help_is_shown_as_it_is(capsys: Capture) -> None:
+    code, out, err = said(capsys, FakeMachine())
+    assert (code, out) == (2, "")
+    assert err == said(capsys, FakeMachine(), "--help")[1]
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_documents_its_options_and_exit_codes(capsys: Capture, command: str) -> None:
     code, out, _err = said(capsys, FakeMachine(), command, "--help")
@@ -397,6 +403,13 @@ def test_a_configuration_that_is_refused_is_a_finding_for_programs(capsys: Captu
     ]
     assert found["policy"] == [{"topic": "login", "text": "It cannot be used: every login with a card fails."}]
     assert found["stig"] == []
+
+
+def test_an_error_that_names_its_place_is_shown_with_one_place(capsys: Capture) -> None:
+    findings = [Finding(Weight.ERROR, "/etc/x", "/etc/x:7: wrong"), Finding(Weight.ERROR, "/etc/x", "more is wrong")]
+    code, out, _err = said(capsys, FakeMachine(findings=findings), "check-config")
+    shown = [line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("  error")]
+    assert (code, shown) == (2, ["/etc/x:7: wrong", "/etc/x: more is wrong"])
 
 
 def test_check_config_says_when_there_is_nothing_to_say(capsys: Capture) -> None:
