@@ -176,7 +176,8 @@ def resolve(path: str, trusted_uids: frozenset[int]) -> str:
     try:
         canonical = resolve_trusted(path, trusted_uids)
     except OwnershipError as error:
-        raise ConfigError(f"cannot change mapfile {path!r}: {error}") from error
+        advice = "; an empty one is a beginning (touch)" if isinstance(error.__cause__, FileNotFoundError) else ""
+        raise ConfigError(f"cannot change mapfile {path!r}: {error}{advice}") from error
     if not os.access(os.path.dirname(canonical), os.W_OK | os.X_OK, effective_ids=True):
         code = errno.EROFS if _read_only(canonical) else errno.EACCES
         raise _cannot_change(path, OSError(code, os.strerror(code)))

@@ -105,6 +105,25 @@ def test_the_certificate_on_the_card_is_added_for_the_account(capsys: Capture, d
     assert mapfile.read_text() == BEFORE + "Alice Example -> alice\n"
 
 
+def test_a_mapfile_that_is_not_there_is_not_made_and_how_to_make_it_is_said(
+    capsys: Capture, desk: MakeDesk, mapfile: Path
+) -> None:
+    mapfile.unlink()
+    code, out, err = said(capsys, desk(), "enroll", "alice")
+    assert (code, out) == (2, "")
+    assert err.endswith("No such file or directory; an empty one is a beginning (touch)\n")
+    assert not mapfile.exists()
+
+
+def test_a_mapfile_that_others_can_write_is_not_advised_to_be_made(
+    capsys: Capture, desk: MakeDesk, mapfile: Path
+) -> None:
+    mapfile.chmod(0o666)
+    code, _out, err = said(capsys, desk(), "enroll", "alice")
+    assert code == 2
+    assert "touch" not in err
+
+
 def test_a_dry_run_says_the_line_and_writes_nothing(capsys: Capture, desk: MakeDesk, mapfile: Path) -> None:
     code = run(["enroll", "alice", "--dry-run", "--json"], desk())
     found = json.loads(capsys.readouterr().out)
