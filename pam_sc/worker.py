@@ -153,7 +153,7 @@ class Verifier:
     def _take_up(self, configuration: Configuration) -> None:
         """Log what the file says that is unsafe, and talk to the person as it says."""
         self._prompt = configuration.prompt
-        said = summary(configuration.notes)
+        said = summary(configuration.notes, configuration.source)
         if said is not None:
             self._log.note(said)
 

@@ -39,8 +39,8 @@ class Note:
 UNSAFE_SHOWN_MAX = 6
 
 
-def summary(notes: Iterable[Note]) -> str | None:
-    """Return what one line of the log says at a login: each unsafe setting with its line. None if there is none."""
+def summary(notes: Iterable[Note], path: str) -> str | None:
+    """Return what one line of the log says at a login: each unsafe setting of the file with its line. None if there is none."""
     unsafe = [note for note in notes if note.kind is NoteKind.UNSAFE]
     if not unsafe:
         return None
@@ -48,4 +48,4 @@ def summary(notes: Iterable[Note]) -> str | None:
     shown = list(dict.fromkeys(places))
     more = len(shown) - UNSAFE_SHOWN_MAX
     said = ", ".join(shown[:UNSAFE_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
-    return f"unsafe in pam_pkcs11.conf: {said}; pam-sc check-config says what holds instead"
+    return f"unsafe in {path}: {said}; pam-sc check-config with this file says what holds instead"

@@ -77,7 +77,7 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
 
 def unsafe(outcome: Outcome) -> list[str]:
     """What the log says of unsafe settings."""
-    return [line.partition("unsafe in pam_pkcs11.conf: ")[2].partition(";")[0] for line in outcome.log if "unsafe in" in line]
+    return [line.partition(".conf: ")[2].partition(";")[0] for line in outcome.log if "unsafe in" in line]
 
 
 def granted(outcome: Outcome) -> bool:

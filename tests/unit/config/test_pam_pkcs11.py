@@ -466,17 +466,18 @@ def test_a_key_of_ours_without_a_value_is_an_error(key: str) -> None:
 
 def test_one_line_of_the_log_says_what_is_unsafe() -> None:
     translation = translated(peer(whole="nullok = true;", policy="no_signature"), "slot_num=1")
-    assert summary(translation.notes) == (
-        "unsafe in pam_pkcs11.conf: nullok (line 2), cert_policy (line 5); pam-sc check-config says what holds instead"
+    assert summary(translation.notes, "/srv/old.conf") == (
+        "unsafe in /srv/old.conf: nullok (line 2), cert_policy (line 5);"
+        " pam-sc check-config with this file says what holds instead"
     )
-    assert summary(translated(peer()).notes) is None
+    assert summary(translated(peer()).notes, "/srv/old.conf") is None
 
 
 def test_the_line_of_the_log_is_bounded() -> None:
     names = ("cn", "uid", "mail", "generic", "krb", "ms", "digest", "subject")
     blocks = " ".join(f"mapper {name} {{ mapfile = file:///x; }}" for name in names)
     translation = translated(peer(whole="nullok = 1;", policy="none", mappers=f"use_mappers = {', '.join(names)}; {blocks}"))
-    line = summary(translation.notes)
+    line = summary(translation.notes, "/srv/old.conf")
     assert line is not None
     assert len(line) < 512
 
