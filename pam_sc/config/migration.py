@@ -59,7 +59,7 @@ def _plain(value: object) -> object:
 def _header(source: str) -> tuple[str, ...]:
     return (
         f"From {source}, by pam-sc migrate. Lines are those of that file.",
-        "Check it with: pam-sc check-config FILE. Every option is explained in the example that is installed.",
+        "Check it with: pam-sc check-config FILE. Every option is explained in /opt/pam_sc/share/pam_sc/pam_sc.toml.",
     )
 
 
