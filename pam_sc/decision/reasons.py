@@ -334,7 +334,8 @@ REASONS: dict[Reason, ReasonRow] = {
 
     Reason.NOT_MAPPED: ReasonRow(
         Step.MAPPING, PamCode.USER_UNKNOWN, Severity.NOTICE,
-        "This card does not belong to this account", "no mapper connects the certificate with the account",
+        "This card does not belong to this account",
+        "no mapper connects the certificate with the account: pam-sc inspect shows what each sees, pam-sc enroll adds it to a mapfile",
     ),
     Reason.MAPPED_TO_SEVERAL: ReasonRow(
         Step.MAPPING, PamCode.USER_UNKNOWN, Severity.NOTICE,
