@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from pam_sc.card.client import ModuleSetup, SignOrder, StartedCardProcess, start_card_process
+from pam_sc.children import StartedChild
 from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.inspection import Inspection
 from pam_sc.cli.steps import Rehearsal
@@ -53,7 +54,7 @@ from pam_sc.network.client import NetworkClient, start_network_process
 from pam_sc.network.directory import NetworkDirectory
 from pam_sc.online import fetch_wanted
 from pam_sc.preparation import asks_directory, prepare
-from pam_sc.programs.client import StartedProgramRunner, start_program_runner
+from pam_sc.programs.client import ProgramsClient, start_program_runner
 from pam_sc.programs.messages import Setup
 from pam_sc.record import replace
 from pam_sc.services import Services
@@ -218,7 +219,7 @@ def _services(
         yield Services(secrets=prepared.secrets, unreadable=prepared.unreadable, **own)
 
 
-def _program_runner(worker: str, setup: Setup) -> StartedProgramRunner:
+def _program_runner(worker: str, setup: Setup) -> StartedChild[ProgramsClient]:
     try:
         return start_program_runner(worker, setup, _deadline)
     except OSError as error:
