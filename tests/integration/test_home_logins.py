@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from tests.support import rig as codes
-from tests.support.installation import PREFIX
+from tests.support.installation import PAM_SC
 from tests.support.login_setup import LoginSetup
 from tests.support.namespace import is_available
 from tests.support.pam_host import Outcome
@@ -27,7 +27,6 @@ pytestmark = pytest.mark.root
 KEYS, CERTIFICATES = ".ssh/authorized_keys", ".eid/authorized_certificates"
 OPENSSH, OPENSC = 'name = "openssh"', 'name = "opensc"'
 NOT_BELIEVED = "home-file-not-believed"
-PAM_SC = [f"{PREFIX}/bin/pam-sc"]
 
 
 def key_line(issued: Issued) -> str:

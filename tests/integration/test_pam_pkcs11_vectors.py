@@ -14,7 +14,7 @@ import pytest
 from cryptography import x509
 
 from tests.support import rig as codes
-from tests.support.installation import module_in
+from tests.support.installation import PAM_SC, module_in
 from tests.support.loopback import Loopback, http_answer
 from tests.support.namespace import is_available
 from tests.support.pam_host import Answer
@@ -54,7 +54,7 @@ def authority(rig: Rig) -> CertificateAuthority:
 def test_what_the_command_writes_is_what_logs_in(rig: Rig, authority: CertificateAuthority) -> None:
     path = conf(rig, [authority.issue()])
     output = "/etc/pam_sc/written.toml"
-    done = rig.world.run(["/opt/pam_sc/bin/pam-sc", "migrate", path, "--output", output])
+    done = rig.world.run([*PAM_SC, "migrate", path, "--output", output])
     assert (done.returncode, done.stderr) == (1, ""), "slot_num is something to decide about"
     assert rig.world.path(output).read_text() == rig.world.path(rewritten(rig, path)).read_text()
     assert attempt(rig, output).code == codes.SUCCESS
@@ -115,10 +115,10 @@ def test_a_missing_file_is_said_in_the_log(rig: Rig) -> None:
 def test_the_tools_work_where_a_slot_is_chosen_by_its_description(rig: Rig, authority: CertificateAuthority) -> None:
     path = conf(rig, [authority.issue()], block=f'{OFFLINE} slot_description = "SoftHSM slot ID";')
     assert decided(rig, path) == GRANTED
-    done = rig.world.run(["/opt/pam_sc/bin/pam-sc", "inspect", "--config", path, "--json"])
+    done = rig.world.run([*PAM_SC, "inspect", "--config", path, "--json"])
     assert done.returncode == 0, done.stderr
     assert "alice" in json.dumps(json.loads(done.stdout))
-    found = rig.world.run(["/opt/pam_sc/bin/pam-sc", "find-user", "--config", path])
+    found = rig.world.run([*PAM_SC, "find-user", "--config", path])
     assert (found.returncode, found.stdout) == (0, "alice\n"), found.stderr
     other = conf(rig, [authority.issue()], block=f'{OFFLINE} slot_description = "Other reader";')
     assert decided(rig, other)[0] == codes.AUTHINFO_UNAVAIL
@@ -268,7 +268,7 @@ def test_revocation_without_ca_is_an_error_that_is_said_when_the_file_is_read(
     assert (outcome.code, reason(outcome)) == (codes.SERVICE_ERR, "configuration-unusable")
     assert prompts(outcome) == ()
     assert f"{path}:{line}: cert_policy: {word} without " in "\n".join(outcome.log)
-    done = rig.world.run(["/opt/pam_sc/bin/pam-sc", "migrate", path])
+    done = rig.world.run([*PAM_SC, "migrate", path])
     assert (done.returncode, done.stdout) == (2, "")
     assert theirs(rig, path) is (word == "ocsp_on")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from pam_sc.children import StartedChild
 from pam_sc.programs.client import ProgramsClient, start_program_runner
 from pam_sc.programs.messages import ProgramAccount, Setup
-from tests.support.installation import installed_for, worker_in
+from tests.support.installation import installed_for_all, worker_in
 from tests.support.worker_tree import NOBODY
 
 PYTHON = "#!/usr/bin/python3 -I\nimport os, sys, time, json\n"
@@ -63,5 +63,5 @@ def started(*programs: tuple[str, ...], machine_s: float = MACHINE_S) -> Started
     """Start the runner for these programs; as root they become an account that nobody has."""
     account = ProgramAccount(NOBODY, NOBODY, ()) if os.geteuid() == 0 else None
     end = time.monotonic() + machine_s
-    worker = worker_in(installed_for(os.geteuid()))
+    worker = worker_in(installed_for_all())
     return start_program_runner(worker, Setup(account, programs), lambda: end)
