@@ -11,9 +11,21 @@ import fcntl
 import os
 import signal
 from collections.abc import Sequence
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar
 
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 _FIRST = 3
+
+
+class Channel(Protocol):
+    """Our end of the channel to a process."""
+
+    def close(self) -> None:
+        """Close it, which ends the process in its own time."""
+
+
+C = TypeVar("C", bound=Channel)
 
 
 def start_child(worker_path: str, role: str, descriptors: Sequence[int]) -> int:
@@ -35,6 +47,28 @@ def end_child(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):  # the program may ignore SIGCHLD
         os.waitpid(pid, 0)
+
+
+class StartedChild(Generic[C]):
+    """A process that `start_child` has started, and the channel to it. Leaving the `with` block kills it."""
+
+    def __init__(self, pid: int, client: C) -> None:
+        self.client = client
+        self._pid: int | None = pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the process and bury it; a second time does nothing."""
+        if self._pid is None:
+            return
+        self.client.close()
+        end_child(self._pid)
+        self._pid = None
 
 
 def _inheritable() -> list[int]:

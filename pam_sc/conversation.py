@@ -59,6 +59,7 @@ class OptionalProcess(enum.Enum):
     NETWORK = b"N"
     HOMES = b"R"
     PROGRAMS = b"P"
+    DIRECTORY = b"D"
 
 
 class Style(enum.IntEnum):

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from pam_sc.transfer import Outcome
     from pam_sc.trust.fetching import Wanted
 
-FRAMES_FD, CARD_FD, CONTROL_FD, NETWORK_FD, HOMES_FD, PROGRAMS_FD = 3, 4, 5, 6, 7, 8
+FRAMES_FD, CARD_FD, CONTROL_FD, NETWORK_FD, HOMES_FD, PROGRAMS_FD, DIRECTORY_FD = 3, 4, 5, 6, 7, 8, 9
 REQUEST_S = 5.0
 END_CARD_S = 2.0
 PROBLEMS_MAX = 8
@@ -87,6 +87,7 @@ class Verifier:
         self._card_required = False
         self._prompt = PromptSettings()
         self._network: NetworkClient | None = None
+        self._directory: NetworkClient | None = None
         self._directory_asked = False
         self._pin_is_out = False
 
@@ -224,7 +225,9 @@ class Verifier:
         """Have the network process fetch."""
         from pam_sc.online import fetch_wanted
 
-        return fetch_wanted(self._network_process(), wanted, deadline)
+        if self._network is None:
+            self._network = self._network_process(OptionalProcess.NETWORK, NETWORK_FD)
+        return fetch_wanted(self._network, wanted, deadline)
 
     def _with_directory(self, configuration: Configuration, services: Services) -> Services:
         """Add the directory to whom the mappers may ask, where one of them does."""
@@ -235,17 +238,17 @@ class Verifier:
         return replace(services, directory=NetworkDirectory(self._ask_directory, lambda: self._clock.deadline))
 
     def _ask_directory(self) -> NetworkClient:
+        """A network process of its own: what a certificate has one fetch must not come to answer for the directory."""
         self._directory_asked = True
-        return self._network_process()
+        if self._directory is None:
+            self._directory = self._network_process(OptionalProcess.DIRECTORY, DIRECTORY_FD)
+        return self._directory
 
-    def _network_process(self) -> NetworkClient:
-        """The one network process of this login; it is started the first time."""
+    def _network_process(self, which: OptionalProcess, descriptor: int) -> NetworkClient:
         from pam_sc.network.client import NetworkClient
 
-        if self._network is None:
-            self._conversation.start(OptionalProcess.NETWORK)
-            self._network = NetworkClient(socket.socket(fileno=NETWORK_FD))
-        return self._network
+        self._conversation.start(which)
+        return NetworkClient(socket.socket(fileno=descriptor))
 
     def _ask_pin(self, token: TokenReport) -> Answer:
         kind = self._prompt.token_type

@@ -5,7 +5,7 @@
  * everything when the host is gone, the time is over or the verifier has ended. It holds neither frames nor secrets once
  * they run, runs no Python, and never grants anything: what it says to the shim are failures.
  *
- *   state      H        M        K                          N, R or P                     else from the verifier
+ *   state      H        M        K                          N, R, P or D                  else from the verifier
  *   machine    human    ends     the card process is dead   that process is started;      ends
  *                                                           the same again: ends
  *   human      ends     machine  the card process is dead   ends                          ends
@@ -44,7 +44,7 @@
 static const struct {
     char letter;
     const char *role;
-} OPTIONAL[] = {{'N', "network"}, {'R', "homes"}, {'P', "programs"}};
+} OPTIONAL[] = {{'N', "network"}, {'R', "homes"}, {'P', "programs"}, {'D', "directory"}};
 enum { OPTIONALS = sizeof(OPTIONAL) / sizeof(OPTIONAL[0]), VERIFIER_FIRST_OPTIONAL = 3 };
 
 struct login {
@@ -364,7 +364,7 @@ static int run_role(const char *role)
         run_python(&found, "pam_sc.worker");
     if (strcmp(role, "card") == 0)
         run_python(&found, "pam_sc.card.process");
-    if (strcmp(role, "network") == 0)
+    if (strcmp(role, "network") == 0 || strcmp(role, "directory") == 0)
         run_python(&found, "pam_sc.network.process");
     if (strcmp(role, "programs") == 0)
         run_python(&found, "pam_sc.programs.process");

@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Self
 
 from pam_sc.card.constants import MAX_MODULES, MAX_SECRET
 from pam_sc.card.messages import (
@@ -33,7 +31,7 @@ from pam_sc.card.messages import (
 )
 from pam_sc.card.report_messages import ReportBuilder
 from pam_sc.card.sentences import closed
-from pam_sc.children import end_child, start_child
+from pam_sc.children import StartedChild, start_child
 from pam_sc.decision.card_report import CardReport, CertificateReport, TokenReport
 from pam_sc.decision.challenge import SigningChoice
 from pam_sc.decision.digest import sha256
@@ -203,19 +201,12 @@ def _no_pin_sent() -> Iterator[None]:
         raise
 
 
-class StartedCardProcess:
-    """A card process of one's own. Leaving the `with` block kills it."""
+class StartedCardProcess(StartedChild[CardClient]):
+    """A card process of one's own, with the channel for PINs."""
 
     def __init__(self, pid: int, client: CardClient, secrets: socket.socket) -> None:
-        self.client = client
-        self._pid: int | None = pid
+        super().__init__(pid, client)
         self._secrets = secrets
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.kill()
 
     def send_pin(self, pin: bytes) -> None:
         """Put one PIN into the secrets channel, for the next SIGN order. ValueError unless it has 1 to 512 bytes."""
@@ -225,12 +216,8 @@ class StartedCardProcess:
 
     def kill(self) -> None:
         """Kill the process and bury it; a second time does nothing."""
-        if self._pid is None:
-            return
-        self.client.close()
         self._secrets.close()
-        end_child(self._pid)
-        self._pid = None
+        super().kill()
 
 
 def start_card_process(worker_path: str) -> StartedCardProcess:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from pam_sc.card.client import ModuleSetup, SignOrder, StartedCardProcess, start_card_process
+from pam_sc.children import StartedChild
 from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.inspection import Inspection
 from pam_sc.cli.steps import Rehearsal
@@ -53,7 +54,7 @@ from pam_sc.network.client import NetworkClient, start_network_process
 from pam_sc.network.directory import NetworkDirectory
 from pam_sc.online import fetch_wanted
 from pam_sc.preparation import asks_directory, prepare
-from pam_sc.programs.client import StartedProgramRunner, start_program_runner
+from pam_sc.programs.client import ProgramsClient, start_program_runner
 from pam_sc.programs.messages import Setup
 from pam_sc.record import replace
 from pam_sc.services import Services
@@ -109,7 +110,7 @@ def _run(
     with (
         _card_process(configuration, worker, certificate) as card,
         _network(configuration, worker) as network,
-        _services(request, configuration, worker, trusted_uids, network) as services,
+        _services(request, configuration, worker, trusted_uids) as services,
         acting_as(find_identity(VERIFIER_ACCOUNT)) as stop_acting,
     ):
         material = load_material(configuration, trusted_uids, services)
@@ -181,16 +182,19 @@ class _GivenCertificate:
 
 @contextmanager
 def _network(configuration: Configuration, worker: str) -> Iterator[NetworkClient | None]:
-    """Start the network process where a login would; None where no login uses the network."""
-    if not configuration.revocation.fetches_at_login and not asks_directory(configuration):
+    """Start the network process that fetches where a login would; None where no login does."""
+    if not configuration.revocation.fetches_at_login:
         yield None
         return
+    with _network_process(worker) as network:
+        yield network.client
+
+
+def _network_process(worker: str) -> StartedChild[NetworkClient]:
     try:
-        started = start_network_process(worker)
+        return start_network_process(worker)
     except OSError as error:
         raise PamScError(f"cannot start the network process: {worker}: {error.strerror}") from error
-    with started as network:
-        yield network.client
 
 
 # ---------------------------------------------------------------- whom the mappers may ask
@@ -198,16 +202,16 @@ def _network(configuration: Configuration, worker: str) -> Iterator[NetworkClien
 
 @contextmanager
 def _services(
-    request: Request, configuration: Configuration, worker: str, trusted_uids: frozenset[int],
-    network: NetworkClient | None,
+    request: Request, configuration: Configuration, worker: str, trusted_uids: frozenset[int]
 ) -> Iterator[Services]:
     """Start what a login would start for its mappers; as root, and ended when the block is left."""
     prepared = prepare(configuration, request, trusted_uids)
     privileged = configuration.account.privileged_services
     own: dict[str, Any] = {"people": PwdPeople(), "why_not_believed": partial(why_not_believed, request, privileged)}
-    if network is not None:
-        own["directory"] = NetworkDirectory(lambda: network, _deadline)
     with ExitStack() as started:
+        if asks_directory(configuration):
+            directory = started.enter_context(_network_process(worker)).client
+            own["directory"] = NetworkDirectory(lambda: directory, _deadline)
         if prepared.programs is not None:
             own["programs"] = started.enter_context(_program_runner(worker, prepared.programs)).client
         if prepared.homes is not None:
@@ -218,7 +222,7 @@ def _services(
         yield Services(secrets=prepared.secrets, unreadable=prepared.unreadable, **own)
 
 
-def _program_runner(worker: str, setup: Setup) -> StartedProgramRunner:
+def _program_runner(worker: str, setup: Setup) -> StartedChild[ProgramsClient]:
     try:
         return start_program_runner(worker, setup, _deadline)
     except OSError as error:

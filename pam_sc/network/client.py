@@ -14,10 +14,8 @@ import select
 import socket
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Self
 
-from pam_sc.children import end_child, start_child
+from pam_sc.children import StartedChild, start_child
 from pam_sc.decision.reasons import Reason
 from pam_sc.errors import ChannelClosed, ConfigError, DeadlineExceeded, ProtocolError
 from pam_sc.frames import Channel, Frame
@@ -39,7 +37,7 @@ from pam_sc.network.search_messages import Entry, Refused, SearchOrder, read_sea
 from pam_sc.services import DirectoryEntry, DirectorySearch
 from pam_sc.transfer import Outcome, Transfer
 
-__all__ = ["NetworkClient", "StartedNetworkProcess", "start_network_process"]
+__all__ = ["NetworkClient", "start_network_process"]
 
 IN_MEMORY_MAX = 256 * 1024 * 1024
 TIME_OVER = "the time for it was over"
@@ -203,29 +201,7 @@ class NetworkClient:
             self._lost = f"the network process is lost: {error}"
 
 
-class StartedNetworkProcess:
-    """A network process of one's own. Leaving the `with` block kills it."""
-
-    def __init__(self, pid: int, client: NetworkClient) -> None:
-        self.client = client
-        self._pid: int | None = pid
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.kill()
-
-    def kill(self) -> None:
-        """Kill the process and bury it; a second time does nothing."""
-        if self._pid is None:
-            return
-        self.client.close()
-        end_child(self._pid)
-        self._pid = None
-
-
-def start_network_process(worker_path: str) -> StartedNetworkProcess:
+def start_network_process(worker_path: str) -> StartedChild[NetworkClient]:
     """Start `worker_path network`; it becomes the account pam_sc where we are root, and stays who we are elsewhere.
 
     ConfigError if we are root and there is no such account; OSError if it cannot be started.
@@ -239,7 +215,7 @@ def start_network_process(worker_path: str) -> StartedNetworkProcess:
         except OSError:
             ours.close()
             raise
-    return StartedNetworkProcess(pid, NetworkClient(ours))
+    return StartedChild(pid, NetworkClient(ours))
 
 
 def _require_account() -> None:

@@ -10,10 +10,8 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
-from pam_sc.children import end_child, start_child
+from pam_sc.children import StartedChild, start_child
 from pam_sc.decision.reasons import Reason
 from pam_sc.errors import DeadlineExceeded, ProtocolError
 from pam_sc.frames import Channel
@@ -34,7 +32,7 @@ from pam_sc.programs.messages import (
 )
 from pam_sc.services import CannotMap
 
-__all__ = ["ProgramsClient", "StartedProgramRunner", "start_program_runner"]
+__all__ = ["ProgramsClient", "start_program_runner"]
 
 _SETUP_S = 5.0
 _SPARE_S = 1.5
@@ -128,29 +126,7 @@ def _failed(argv: tuple[str, ...], reason: Reason, why: str) -> CannotMap:
     return CannotMap(reason, f"program {argv[0]!r}: {why}")
 
 
-class StartedProgramRunner:
-    """A program runner of one's own. Leaving the `with` block kills it."""
-
-    def __init__(self, pid: int, client: ProgramsClient) -> None:
-        self.client = client
-        self._pid: int | None = pid
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.kill()
-
-    def kill(self) -> None:
-        """Kill the process and bury it; a second time does nothing."""
-        if self._pid is None:
-            return
-        self.client.close()
-        end_child(self._pid)
-        self._pid = None
-
-
-def start_program_runner(worker_path: str, setup: Setup, deadline: Callable[[], float]) -> StartedProgramRunner:
+def start_program_runner(worker_path: str, setup: Setup, deadline: Callable[[], float]) -> StartedChild[ProgramsClient]:
     """Start `worker_path programs` and tell it which programs there are; OSError if it cannot be started."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with theirs:
@@ -161,4 +137,4 @@ def start_program_runner(worker_path: str, setup: Setup, deadline: Callable[[], 
         except OSError:
             ours.close()
             raise
-    return StartedProgramRunner(pid, ProgramsClient(ours, setup, deadline))
+    return StartedChild(pid, ProgramsClient(ours, setup, deadline))

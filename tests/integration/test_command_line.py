@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.installation import PREFIX, module_in, worker_in
+from tests.support.installation import PAM_SC, module_in, worker_in
 from tests.support.namespace import is_available
 from tests.support.pam_world import World
 from tests.support.pki import DAY, CertificateAuthority, Issued, now
@@ -18,7 +18,6 @@ from tests.support.softhsm import PIN, Entry
 
 pytestmark = pytest.mark.root
 
-PAM_SC = [f"{PREFIX}/bin/python3", "-I", "-c", "from pam_sc.cli.main import main; main()"]
 """What the script pam-sc does; the script itself names the interpreter of the place it was installed to."""
 
 

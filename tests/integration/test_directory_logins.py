@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import rig as codes
 from tests.support.fake_directory import BIND_OK, replies
-from tests.support.installation import PREFIX
+from tests.support.installation import PAM_SC
 from tests.support.namespace import is_available
 from tests.support.ocsp_responder import OcspResponder
 from tests.support.pam_host import Outcome
@@ -26,7 +26,6 @@ from tests.support.tcp_server import serving
 
 pytestmark = pytest.mark.root
 
-PAM_SC = [f"{PREFIX}/bin/python3", "-I", "-c", "from pam_sc.cli.main import main; main()"]
 PASSWORD = "correct horse battery"
 ASKER = f"cn=asker,{PEOPLE}"
 CA, SECRET, CLIENT, KEY = (f"/etc/pam_sc/{name}" for name in ("ldap-ca.pem", "ldap.secret", "client.pem", "client.key"))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.installation import PREFIX
+from tests.support.installation import PAM_SC
 from tests.support.namespace import is_available
 from tests.support.pam_world import World
 from tests.support.pki import DAY, now
@@ -22,7 +22,6 @@ from tests.support.softhsm import PIN
 
 pytestmark = pytest.mark.root
 
-PAM_SC = [f"{PREFIX}/bin/python3", "-I", "-c", "from pam_sc.cli.main import main; main()"]
 MAP = "/etc/pam_sc/cn_map"
 BEFORE = "# people\r\nCarol Example -> carol\r\n"
 

@@ -16,7 +16,7 @@ import pytest
 
 from pam_sc.frames import Channel, encode
 from pam_sc.programs.messages import PROGRAMS_PAYLOAD_MAX, ProgramAccount, Setup, Unusable, read_answer, setup_frame
-from tests.support.installation import installed_for, worker_in
+from tests.support.installation import installed_for_all, worker_in
 from tests.support.program_runner import Programs, programs_folder, started
 from tests.support.worker_tree import NOBODY
 
@@ -137,7 +137,7 @@ def serve(theirs: socket.socket, *, user: int | None = None) -> subprocess.Popen
         os.dup2(theirs.fileno(), 3)
 
     identity: dict[str, Any] = {} if user is None else {"user": user, "group": user, "extra_groups": []}
-    return subprocess.Popen([worker_in(installed_for(os.geteuid())), "programs"], preexec_fn=place, pass_fds=(3,),
+    return subprocess.Popen([worker_in(installed_for_all()), "programs"], preexec_fn=place, pass_fds=(3,),
                             env={}, **identity)
 
 
@@ -199,7 +199,7 @@ def test_without_any_privilege_programs_run_as_who_we_are(programs: Programs) ->
         "with start_program_runner(sys.argv[2], Setup(None, (argv,)), lambda: end) as runner:\n"
         "    print(runner.client.ask(argv, '{}', 5.0))\n"
     )
-    prefix = installed_for(0)
+    prefix = installed_for_all()
     said = subprocess.run([str(prefix / "bin" / "python"), "-P", "-c", script, program, worker_in(prefix)],
                           capture_output=True, text=True, check=False, timeout=60)
     assert said.stdout.strip() == f"({NOBODY}, {NOBODY}, {NOBODY})", said.stderr

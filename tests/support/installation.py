@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import os
 import shutil
 import stat
 import subprocess
@@ -18,9 +19,8 @@ from pathlib import Path
 
 PREFIX = "/opt/pam_sc"
 """Where pam_sc lies in a world, and on a machine after `make install`."""
-PAM_SC = (f"{PREFIX}/bin/python", "-P", f"{PREFIX}/bin/pam-sc")
-"""The command in a world. Not by the script's first line: that names the clone, which may lie where only root can look, and
-what gives up root then finds no module there any more."""
+PAM_SC = [f"{PREFIX}/bin/python3", "-I", "-c", "from pam_sc.cli.main import main; main()"]
+"""The command in a world. Not the script: its first line names the clone, where the world's accounts may not look."""
 _NATIVE = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages/pam_sc/native"
 
 
@@ -69,6 +69,13 @@ def installed_for(uid: int, prefix: Path | None = None) -> Path:
     if fits and (all(_is_open(path) for path in inside) if uid == 0 else is_trusted_by(uid, prefix)):
         return prefix
     return _copied("prefix", prefix)
+
+
+@functools.cache
+def installed_for_all() -> Path:
+    """The environment itself if every account can run it as it lies there, else a copy that every account can run."""
+    prefix = installed_for(os.geteuid())
+    return prefix if all(map(_is_open, prefix.resolve().parents)) else _copied("prefix", prefix)
 
 
 @functools.cache

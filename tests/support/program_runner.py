@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pam_sc.programs.client import StartedProgramRunner, start_program_runner
+from pam_sc.children import StartedChild
+from pam_sc.programs.client import ProgramsClient, start_program_runner
 from pam_sc.programs.messages import ProgramAccount, Setup
-from tests.support.installation import installed_for, worker_in
+from tests.support.installation import installed_for_all, worker_in
 from tests.support.worker_tree import NOBODY
 
 PYTHON = "#!/usr/bin/python3 -I\nimport os, sys, time, json\n"
@@ -58,9 +59,9 @@ def programs_folder() -> Iterator[Programs]:
         shutil.rmtree(folder)
 
 
-def started(*programs: tuple[str, ...], machine_s: float = MACHINE_S) -> StartedProgramRunner:
+def started(*programs: tuple[str, ...], machine_s: float = MACHINE_S) -> StartedChild[ProgramsClient]:
     """Start the runner for these programs; as root they become an account that nobody has."""
     account = ProgramAccount(NOBODY, NOBODY, ()) if os.geteuid() == 0 else None
     end = time.monotonic() + machine_s
-    worker = worker_in(installed_for(os.geteuid()))
+    worker = worker_in(installed_for_all())
     return start_program_runner(worker, Setup(account, programs), lambda: end)

@@ -13,13 +13,12 @@ from pam_sc.decision.names import name_key
 from pam_sc.errors import StoreError
 from pam_sc.trust.store import Store, open_store
 from tests.support.crl_server import CrlServer
-from tests.support.installation import PREFIX
+from tests.support.installation import PAM_SC
 from tests.support.login_setup import LoginSetup
 from tests.support.pam_world import World
 from tests.support.pki import CertificateAuthority
 from tests.support.stores import TRUSTED
 
-PAM_SC = [f"{PREFIX}/bin/python3", "-I", "-c", "from pam_sc.cli.main import main; main()"]
 STORE = "/var/lib/pam_sc/revocation"
 LISTED = 4711
 ISSUER = name_key(CertificateAuthority("Example CA").subject)

@@ -22,7 +22,7 @@ from typing import Any
 
 from tests.support.worker_tree import WorkerTree
 
-LETTERS = {"network": "N", "homes": "R", "programs": "P"}
+LETTERS = {"network": "N", "homes": "R", "programs": "P", "directory": "D"}
 """What the verifier says to have each of the optional processes started."""
 STEP_S = 20.0
 """How long a step may take on a busy machine before the test fails."""
@@ -44,7 +44,7 @@ def ask(channel, expression):
 
 def main():
     channel = socket.socket(fileno=3)
-    others = {"other": "4", "control": "5", "network": "6", "homes": "7", "programs": "8"}
+    others = {"other": "4", "control": "5", "network": "6", "homes": "7", "programs": "8", "directory": "9"}
     sockets = {name: socket.socket(fileno=int(fd)) for name, fd in others.items() if fd in FACTS}
     names = {**globals(), **sockets}
     for line in channel.makefile("r"):

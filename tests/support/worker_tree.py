@@ -38,7 +38,8 @@ class WorkerTree:
 
     def write(self, role: str, source: str) -> None:
         """Make `source` the module that runs in this role: "verifier" or one of ROLES_WITH_PACKAGE."""
-        name = "worker.py" if role == "verifier" else f"{role}/process.py"
+        package = {"directory": "network"}.get(role, role)  # the same program, twice
+        name = "worker.py" if role == "verifier" else f"{package}/process.py"
         path = self.root / "site-packages" / "pam_sc" / name
         path.write_text(source)
         path.chmod(0o644)
