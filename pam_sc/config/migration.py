@@ -7,6 +7,7 @@ translation holds and nothing else: a value that a translator left out, such as 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 
@@ -72,4 +73,14 @@ def _place_of(note: Note, lines: Mapping[KeyPath, int]) -> KeyPath | None:
 def said(note: Note, nowhere: str) -> str:
     """Return a note as one sentence with its place."""
     where = f"line {note.line}" if note.line else nowhere
-    return f"{where}, {note.key} ({note.kind.value}): {note.text}"
+    return f"{where}, {note.key} ({note.kind.value}): {_OLD_SYNTAX.sub(_as_toml, note.text)}"
+
+
+_OLD_SYNTAX = re.compile(r"\b(unlisted|tls_verify|tls|believed_for|scan_homes) = (\w+);")
+"""A key of ours as it would stand in the old file, which a note may advise."""
+
+
+def _as_toml(written: re.Match[str]) -> str:
+    key, word = written[1], written[2]
+    value = {"believed_for": f'["{word}"]', "scan_homes": word}.get(key, f'"{word}"')
+    return f"{key} = {value}"

@@ -59,6 +59,9 @@ class Tree:
 
 def parse_scconf(text: str, path: str) -> Tree:
     """Return the blocks and items of a file; ConfigError where its meaning is not clear."""
+    if text.lstrip().startswith("["):
+        expected = "expected pam_pkcs11 { ... }; pam-sc migrate reads sssd.conf"
+        raise ConfigError(f"{path}:1: found a section of an ini file, {expected}")
     return _Parser(split_words(text, path), path, text.count("\n") + 1).parse()
 
 

@@ -128,6 +128,13 @@ def test_what_is_dead_or_unknown_is_said_at_the_top_and_every_note_is_said_once(
         assert unwrapped.count(f"{note.key} ({note.kind.value}): {note.text}") == 1
 
 
+def test_what_a_note_advises_can_be_copied_into_the_new_file() -> None:
+    found = migrated(translate(with_mapper("openssh"), SOURCE), SOURCE).replace("\n# ", " ")
+    assert '(believed_for = ["sudo"] changes that)' in found
+    assert "(scan_homes = true)" in found
+    assert "sudo;" not in found
+
+
 def test_a_note_about_the_pam_line_says_so() -> None:
     text = migrated(translate(configuration(), SOURCE, ["nullok"]), SOURCE)
     assert "# PAM line, nullok (unsafe): " in text

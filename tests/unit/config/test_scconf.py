@@ -140,6 +140,11 @@ def test_no_refusal_repeats_what_may_be_a_part_of_a_password(written: str) -> No
     assert "hunter2" not in refusal(written)
 
 
+def test_an_ini_file_is_named_as_one() -> None:
+    with pytest.raises(ConfigError, match=r"pam-sc migrate reads sssd\.conf"):
+        parse_scconf("\n[sssd]\nservices = pam\n", "/etc/sssd/sssd.conf")
+
+
 def test_size_and_number_of_words_are_bounded() -> None:
     assert refusal("#" * (TEXT_MAX + 1)) == f"FILE: found {TEXT_MAX + 1} characters, expected at most {TEXT_MAX}"
     assert refusal("a = " + "b," * (WORDS_MAX // 2)) == f"FILE:1: found more than {WORDS_MAX} words"
