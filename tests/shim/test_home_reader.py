@@ -7,7 +7,6 @@ import os
 import socket
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -149,7 +148,7 @@ def send_as(channel: socket.socket, message: bytes, uid: int) -> None:
     """Have a process with this uid send on our end of the channel."""
     identity = {} if uid == os.getuid() else {"user": uid, "group": uid, "extra_groups": []}
     subprocess.run(
-        [sys.executable, "-I", "-c", SENDS, message.hex()],
+        ["/usr/bin/python3", "-I", "-c", SENDS, message.hex()],
         preexec_fn=lambda: os.dup2(channel.fileno(), 3), pass_fds=(3,), check=True, timeout=STEP_S, **identity,
     )  # fmt: skip
 
