@@ -36,7 +36,10 @@ def start_child(worker_path: str, role: str, descriptors: Sequence[int]) -> int:
     ours = tuple((os.POSIX_SPAWN_DUP2, source, number) for number, source in enumerate(high, start=_FIRST))
     others = tuple((os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number >= _FIRST + len(high))
     try:
-        return os.posix_spawn(worker_path, [worker_path, role], _ENVIRONMENT, file_actions=(*null, *ours, *others))
+        return os.posix_spawn(
+            worker_path, [worker_path, role], _ENVIRONMENT, file_actions=(*null, *ours, *others), setsigmask=(),
+            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+        )
     finally:
         for descriptor in high:
             os.close(descriptor)

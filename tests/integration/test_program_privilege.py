@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -85,7 +86,15 @@ def test_a_program_has_limits(facts: Any) -> None:
         assert limits["RLIMIT_NPROC"] == 128
 
 
-def test_no_signal_is_blocked_or_ignored(facts: Any) -> None:
+@pytest.fixture
+def ignored_signal() -> Iterator[None]:
+    """What a shell does to its jobs in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_no_signal_is_blocked_or_ignored(ignored_signal: None, facts: Any) -> None:
     assert int(facts["status"]["SigBlk"], 16) == 0
     # Python itself ignores SIGPIPE (13) and SIGXFSZ (25); 32 and 33 belong to the C library
     assert int(facts["status"]["SigIgn"], 16) & ~(1 << 12 | 1 << 24 | 3 << 31) == 0
