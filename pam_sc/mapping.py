@@ -2,7 +2,8 @@
 """The contract of a mapper, how a configured one is found, and what several of them say together.
 
 A mapper turns a `Subject` (what a certificate says about its owner) into account names. It gets its own table of the
-configuration and nothing else: no card, no trust, no network, no clock. It may keep what it read from its own files.
+configuration and the services of pam_sc/services.py to ask: no card, no trust, no network of its own, no clock. It may
+keep what it read from its own files.
 Whatever a mapper of somebody else throws is taken as "could not answer", and no name it gives is used unchecked.
 """
 

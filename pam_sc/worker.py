@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The verifier: one login from REQUEST to VERDICT, run by pam_sc_worker with the descriptors of docs/protocol.md.
 
-Order matters here. As root it reads the configuration and nothing else; then it sets the card process on its way, gives
-up root for good and confines itself; only then does it import the parsers and read anything that came from a card or a
-network. It never sees a PIN and never loads a PKCS#11 module. This is the one place that catches every exception: what
-is not a verdict becomes one refusal, one log line, and no traceback for anybody.
+Order matters here. As root it reads the configuration and the secrets that it names, sets the card process on its way,
+and tells the home reader and the program runner what they may do for this login; then it gives up root for good and
+confines itself; only then does it import parsers and mappers, and read anything that came from a card or a network. It
+never sees a PIN and never loads a PKCS#11 module. This is the one place that catches every exception: what is not a
+verdict becomes one refusal, one log line, and no traceback for anybody.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The network process: the only one that speaks to a network. It has no card, no PIN, no frames channel and no files.
 
-It starts with the privilege of its parent and gives that up, for the account pam_sc and a filter, before it reads a byte
-of anybody's and before it imports what does. It grants nothing: what it returns is checked by who asked.
+It starts with the privilege of its parent and gives that up, for the account pam_sc and a filter, before it reads a
+byte of anybody's and before it imports what does. It grants nothing. What it fetches is signed, and checked by who
+asked; what a directory says is not, so a login has directories asked by a second process of this kind, which fetches
+nothing.
 """
 
 from __future__ import annotations
