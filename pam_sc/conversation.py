@@ -10,6 +10,7 @@ import enum
 import socket
 import struct
 import time
+from collections.abc import Callable, Sequence
 
 from pam_sc.decision.evidence import Answer, Request
 from pam_sc.decision.reasons import PamCode, Severity
@@ -17,10 +18,11 @@ from pam_sc.errors import ChannelClosed, DeadlineExceeded, ProtocolError
 from pam_sc.frames import Channel, Frame
 from pam_sc.record import record
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 ARGUMENTS_MAX = 768
 TEXT_MAX = 512
 ANSWER_S = 120.0
+WAITED_S = 5.0
 VERDICT_RESERVE_S = 1.0
 _U32 = struct.Struct(">I")
 _IDS = struct.Struct(">6I")
@@ -35,6 +37,10 @@ class FrameType(enum.IntEnum):
     MESSAGE = 0x11
     LOG = 0x12
     VERDICT = 0x13
+    CHOICE = 0x14
+    WAIT = 0x15
+    WAITED = 0x16
+    FACT = 0x17
 
 
 class Function(enum.IntEnum):
@@ -51,6 +57,33 @@ class Option(enum.IntFlag):
     QUIET = 2
     TRY_FIRST_PASS = 4
     USE_FIRST_PASS = 8
+    FORWARD_PIN = 16
+
+
+class PamFlag(enum.IntFlag):
+    """The flags of a PAM call that change what the verifier does (security/_pam_types.h)."""
+
+    CHANGE_EXPIRED = 0x20
+    PRELIM_CHECK = 0x4000
+    UPDATE = 0x2000
+    SILENT = 0x8000
+
+
+class Extension(enum.IntFlag):
+    """What the host can show beyond PAM's four kinds of message."""
+
+    CHOICE_LIST = 1
+
+
+class Fact(enum.IntEnum):
+    """What a granted verdict leaves with the shim, which does it only then."""
+
+    VARIABLE = 1
+    """A variable of the PAM environment, out of a closed list (docs/protocol.md)."""
+    SESSION_CARD = 2
+    """What `open_session` writes into the file of the session, as it stands."""
+    PIN_TO_BE_CHANGED = 3
+    """acct_mgmt answers PAM_NEW_AUTHTOK_REQD."""
 
 
 class OptionalProcess(enum.Enum):
@@ -85,6 +118,7 @@ _ANSWERS = {
     5: Answer.AGAIN,
     6: Answer.TOO_LONG,
     7: Answer.NOT_STACKED,
+    8: Answer.WAITED,
 }
 
 
@@ -100,6 +134,12 @@ class ShimRequest:
     machine_time_s: int
     arguments: tuple[str, ...] = ()
     """Those of pam_pkcs11, as they stand in the PAM line."""
+    flags: PamFlag = PamFlag(0)
+    language: str = ""
+    """The host's LC_MESSAGES, as setlocale names it."""
+    login_token: str = ""
+    """PKCS11_LOGIN_TOKEN_NAME of the PAM environment: what a display manager says, not what a person's shell does."""
+    extensions: Extension = Extension(0)
 
 
 class MachineClock:
@@ -132,11 +172,10 @@ class MachineClock:
 def read_request(channel: Channel, deadline: float) -> ShimRequest:
     """Return the REQUEST, or raise ProtocolError."""
     frame = channel.receive(deadline)
-    if frame.type != FrameType.REQUEST or len(frame.fields) != 15:
-        raise ProtocolError(f"expected a REQUEST with 15 fields, got type {frame.type:#x} with {len(frame.fields)}")
-    version, nonce, function, _flags, service, account, rhost, ruser, tty, ids, secure, options, path, time_s, words = (
-        frame.fields
-    )
+    if frame.type != FrameType.REQUEST or len(frame.fields) != 18:
+        raise ProtocolError(f"expected a REQUEST with 18 fields, got type {frame.type:#x} with {len(frame.fields)}")
+    (version, nonce, function, flags, service, account, rhost, ruser, tty, ids, secure, options, path, time_s, words,
+     language, login_token, extensions) = frame.fields
     if _number(version) != PROTOCOL_VERSION or len(nonce) != 32 or len(ids) != _IDS.size or len(secure) != 1:
         raise ProtocolError("the REQUEST is malformed: version, nonce, ids or at_secure")
     real, effective, saved, *_gids = _IDS.unpack(ids)
@@ -154,10 +193,14 @@ def read_request(channel: Channel, deadline: float) -> ShimRequest:
         ),
         nonce=nonce,
         function=_function(function),
-        options=Option(_number(options) & int(Option.DEBUG | Option.QUIET | Option.TRY_FIRST_PASS | Option.USE_FIRST_PASS)),
+        options=Option(_known(options, Option)),
         config_path=_text(path),
         machine_time_s=_number(time_s),
         arguments=_arguments(words),
+        flags=PamFlag(_known(flags, PamFlag)),
+        language=_text(language),
+        login_token=_text(login_token),
+        extensions=Extension(_known(extensions, Extension)),
     )
 
 
@@ -172,6 +215,10 @@ def _arguments(field: bytes) -> tuple[str, ...]:
     if len(field) > ARGUMENTS_MAX:
         raise ProtocolError(f"the REQUEST is malformed: the arguments have {len(field)} bytes")
     return tuple(_text(field).split("\n")) if field else ()
+
+
+def _known(field: bytes, kind: type[enum.IntFlag]) -> int:
+    return _number(field) & sum(kind)
 
 
 def _number(field: bytes) -> int:
@@ -196,6 +243,15 @@ def clean(text: str, longest: int = TEXT_MAX) -> str:
     return printable.encode("utf-8", "replace")[:longest].decode("utf-8", "ignore")
 
 
+def _read_answer(frame: Frame, *, visible: bool) -> tuple[Answer, str]:
+    if frame.type != FrameType.ANSWER or len(frame.fields) != 2 or len(frame.fields[0]) != 1:
+        raise ProtocolError(f"expected an ANSWER with 2 fields, got type {frame.type:#x}")
+    status, text = frame.fields
+    if status[0] not in _ANSWERS or (text and not visible):
+        raise ProtocolError("the ANSWER is malformed: unknown status, or a text for a secret")
+    return _ANSWERS[status[0]], _text(text)
+
+
 class Conversation:
     """The person and the log, as the shim lets the verifier reach them; and the verdict at the end."""
 
@@ -216,22 +272,66 @@ class Conversation:
                 return stacked
         return self._prompt(Style.SECRET, prompt)
 
+    def ask_secret(self, prompt: str) -> Answer:
+        """Have the person type a secret for the card process; learn only how it went."""
+        return self._prompt(Style.SECRET, prompt)
+
+    def take_stacked(self) -> Answer:
+        """Hand PAM_AUTHTOK, as an earlier module left it, to the card process. Nobody is asked."""
+        return self._prompt(Style.STACKED, "")
+
     def _prompt(self, style: Style, text: str) -> Answer:
+        return self._answered(FrameType.PROMPT, bytes([style]), clean(text).encode())[0]
+
+    def ask_visibly(self, prompt: str) -> tuple[Answer, str]:
+        """Ask for something that is no secret, echoed; the text is "" unless the answer is ANSWERED."""
+        return self._answered(FrameType.PROMPT, bytes([Style.ECHOED]), clean(prompt).encode())
+
+    def ask_choice(self, prompt: str, choices: Sequence[tuple[str, str]]) -> tuple[Answer, str]:
+        """Show a list (key, text) in the host's own way (Extension.CHOICE_LIST) and return the key that was chosen."""
+        texts = [each for key, text in choices for each in (key.encode(), clean(text).encode())]
+        listed = b"".join(_U32.pack(len(each)) + each for each in texts)
+        return self._answered(FrameType.CHOICE, clean(prompt).encode(), listed)
+
+    def _answered(self, kind: FrameType, *fields: bytes) -> tuple[Answer, str]:
+        """Send what a person answers, in human time, and return the answer. A text only where it is no secret."""
         started = time.monotonic()
         self._control.send(b"H")
         try:
-            self._send(FrameType.PROMPT, bytes([style]), clean(text).encode())
+            self._send(kind, *fields)
             frame = self._channel.receive(started + ANSWER_S)
         except DeadlineExceeded:
-            return Answer.TIMEOUT
+            return Answer.TIMEOUT, ""
         finally:
             self._clock.pause(time.monotonic() - started)
             self._control.send(b"M")
-        if frame.type != FrameType.ANSWER or len(frame.fields) != 2 or len(frame.fields[0]) != 1:
-            raise ProtocolError(f"expected an ANSWER with 2 fields, got type {frame.type:#x}")
-        if frame.fields[1] or frame.fields[0][0] not in _ANSWERS:
-            raise ProtocolError("the ANSWER is malformed: unknown status, or a text for a secret")
-        return _ANSWERS[frame.fields[0][0]]
+        visible = kind is FrameType.CHOICE or fields[0] == bytes([Style.ECHOED])
+        return _read_answer(frame, visible=visible)
+
+    def wait(self, text: str, until: Callable[[float, int], bool], limit_s: float) -> Answer:
+        """Show a text and let `until(deadline, descriptor)` wait for the card in human time.
+
+        `until` says whether what it waited for has come. It stops at the deadline, and as soon as the descriptor can be
+        read: then the person has cancelled. Answer.WAITED if it has come, NOT_GIVEN if cancelled, TIMEOUT if the time is
+        over. DeadlineExceeded and CardProcessLost of `until` go through.
+        """
+        started = time.monotonic()
+        self._control.send(b"W")
+        try:
+            self._send(FrameType.WAIT, clean(text).encode())
+            came = until(started + limit_s, self._channel.fileno())
+            self._send(FrameType.WAITED)
+            answer, _text = _read_answer(self._channel.receive(time.monotonic() + WAITED_S), visible=False)
+        finally:
+            self._clock.pause(time.monotonic() - started)
+            self._control.send(b"M")
+        if answer is not Answer.WAITED:
+            return answer
+        return Answer.WAITED if came else Answer.TIMEOUT
+
+    def leave(self, fact: Fact, name: str = "", value: str = "") -> None:
+        """Leave something with the shim for the case that the verdict grants."""
+        self._send(FrameType.FACT, bytes([fact]), name.encode(), value.encode())
 
     def tell(self, kind: MessageKind, text: str) -> None:
         """Show the person a text (the shim leaves it out with PAM_SILENT and quiet)."""

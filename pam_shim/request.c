@@ -5,12 +5,13 @@
 
 #include "request.h"
 
+#include <locale.h>
 #include <security/pam_ext.h>
 #include <string.h>
 #include <sys/random.h>
 #include <syslog.h>
 
-enum { PROTOCOL_VERSION = 2 };
+enum { PROTOCOL_VERSION = 3, SURROUNDING_MAX = 128 };
 
 /* In the order of REQUEST. What a text that is none means differs: there is no account of such a name. */
 static const struct {
@@ -53,6 +54,20 @@ static int put_items(const pam_handle_t *pamh, struct request *request, struct o
     return 0;
 }
 
+/* What the host says beside PAM's items: its language, the token of the login, the extensions that it understands. What is
+ * no plain text counts as not said: none of it is needed. */
+static void put_surroundings(pam_handle_t *pamh, struct outgoing *frame)
+{
+    const char *const said[] = {setlocale(LC_MESSAGES, NULL), pam_getenv(pamh, "PKCS11_LOGIN_TOKEN_NAME")};
+    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++) {
+        const char *const text = said[i] != NULL ? said[i] : "";
+        const size_t length = strnlen(text, SURROUNDING_MAX + 1);
+        const bool usable = length <= SURROUNDING_MAX && text_is_plain((struct span){(const uint8_t *)text, length});
+        frame_put(frame, text, usable ? length : 0);
+    }
+    frame_put_u32(frame, 0);
+}
+
 /* Real, effective and saved uid, then the same of the gid: 24 bytes. */
 static void write_ids(uint8_t *bytes, const struct caller *caller)
 {
@@ -70,7 +85,7 @@ static void write_order(const struct request *request, uint8_t order[ORDER_LENGT
     write_u32(order + 32, request->options->machine_s);
 }
 
-int request_prepare(const pam_handle_t *pamh, enum pam_function function, int pam_flags, const struct options *options,
+int request_prepare(pam_handle_t *pamh, enum pam_function function, int pam_flags, const struct options *options,
                     struct request *request, struct outgoing *frame, uint8_t order[ORDER_LENGTH])
 {
     uint8_t ids[24];
@@ -94,6 +109,7 @@ int request_prepare(const pam_handle_t *pamh, enum pam_function function, int pa
     frame_put(frame, options->config, strlen(options->config));
     frame_put_u32(frame, options->machine_s);
     frame_put(frame, options->relayed, strlen(options->relayed));
+    put_surroundings(pamh, frame);
     write_order(request, order);
     if (!frame_end(frame) || !text_is_plain((struct span){(const uint8_t *)options->config, strlen(options->config)})) {
         pam_syslog(pamh, LOG_ERR, "refused: the argument config= is no plain text or too long; correct it");

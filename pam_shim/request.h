@@ -20,7 +20,7 @@ struct request {
 };
 
 /* Gather what the verifier is asked, and write REQUEST and ORDER. 0, or the PAM code of the refusal, which is logged. */
-int request_prepare(const pam_handle_t *pamh, enum pam_function function, int pam_flags, const struct options *options,
+int request_prepare(pam_handle_t *pamh, enum pam_function function, int pam_flags, const struct options *options,
                     struct request *request, struct outgoing *frame, uint8_t order[ORDER_LENGTH]);
 
 /* The PAM item as a text, "" where it is not set; false if it cannot be read. */

@@ -16,9 +16,11 @@ _STEPS = {
     Step.PATH: "5. It chains to a trust anchor",
     Step.REVOCATION: "6. Nothing on the path is revoked",
     Step.MAPPING: "7. It maps to the account",
+    Step.CANDIDATES: "8. Which card, which account",
     Step.PIN: "9. The PIN may be tried, and was given",
     Step.PROOF: "10. The token signed the challenge",
     Step.SIGNATURE: "11. The signature verifies",
+    Step.CHANGE: "Changing and unblocking a PIN",
 }
 _HEAD = """# Verdicts
 

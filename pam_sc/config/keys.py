@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pam_sc.config import values
 from pam_sc.config.model import Fetch, OcspNonce
 from pam_sc.config.schema import Key, ListOf, ShortOrTable, Table
-from pam_sc.decision.policy import Algorithms, RevocationMode, RevocationSource
+from pam_sc.decision.policy import Algorithms, Otherwise, RevocationMode, RevocationSource
 from pam_sc.decision.uri import parse_token_uri
 from pam_sc.record import replace
 
@@ -20,6 +20,11 @@ _CARD = ("optional", "required")
 _REFUSE_OR_ALLOW = ("refuse", "allow")
 _ON_OR_OFF = ("on", "off")
 TIMEOUT_MAX_S = 300
+WAIT_MAX_S = 170
+PROMPTS_MAX = 3
+PIN_MAX = 512
+WRONG_PINS_MAX = 10
+WARN_MAX_DAYS = 3650
 CLOCK_SKEW_MAX_S = 86_400
 SIZE_MIN = 1 << 10
 SIZE_MAX = 16 << 30
@@ -89,6 +94,7 @@ TOKEN = Table(
             table=SELECT,
         ),
         "run_as": Key(expected="the name of an account", parse=values.account_name),
+        "login_first": _BOOLEAN,
     },
 )
 
@@ -176,6 +182,57 @@ REVOCATION = Table(
     },
 )
 
+_MEMBERS = ListOf(
+    item=Key(expected='the name of an account, or of a group as "@group"', parse=values.member),
+    distinct=True,
+    expected='an array of names of accounts, and of groups as "@group"',
+)
+
+PIN = Table(
+    expected="a table: [pin]",
+    keys={
+        "allow_last_try": _BOOLEAN,
+        "prompts": Key(expected=f"a number from 1 to {PROMPTS_MAX}", parse=values.between(1, PROMPTS_MAX)),
+        "min_length": Key(expected=f"a number of bytes from 1 to {PIN_MAX}", parse=values.between(1, PIN_MAX)),
+        "max_length": Key(expected=f"a number of bytes from 1 to {PIN_MAX}", parse=values.between(1, PIN_MAX)),
+        "pattern": Key(expected="a regular expression such as [0-9]+", parse=values.converted(values.pattern)),
+        "pinpad": _BOOLEAN,
+        "allow_no_pin": _BOOLEAN,
+        "wrong_max": Key(
+            expected=f"a number from 1 to {WRONG_PINS_MAX}", parse=values.between(1, WRONG_PINS_MAX)
+        ),
+    },
+)
+
+_CERTIFICATE = Table(
+    expected='a table with id, label or position, such as { label = "..." }',
+    keys={
+        "id": Key(expected="a CKA_ID in hexadecimal digits", parse=values.hexadecimal),
+        "label": Key(expected="the label of a certificate object", parse=values.label),
+        "position": Key(expected="a number counted from 1 to 256", parse=values.between(1, 256)),
+    },
+)
+
+CERTIFICATE = Table(
+    expected="a table: [certificate]",
+    keys={
+        "select": _CERTIFICATE,
+        "prefer": ListOf(item=_CERTIFICATE, distinct=True, expected='an array of tables such as { label = "..." }'),
+        "warn_days": Key(
+            expected=f"whole days from 0 to {WARN_MAX_DAYS}", parse=values.between(0, WARN_MAX_DAYS)
+        ),
+    },
+)
+
+UNLOCK = Table(
+    expected="a table: [unlock]",
+    keys={
+        "services": ListOf(item=_SERVICE, expected="an array of names of PAM services"),
+        "same_card": _BOOLEAN,
+        "otherwise": _words(_values(Otherwise)),
+    },
+)
+
 ACCOUNT = Table(
     expected="a table: [account]",
     keys={
@@ -186,6 +243,9 @@ ACCOUNT = Table(
             item=_SERVICE, least=1, optional=True, expected="an array of at least one name of a PAM service"
         ),
         "remote": _words(_REFUSE_OR_ALLOW),
+        "must_use": _MEMBERS,
+        "may_use": _MEMBERS,
+        "must_not_use": _MEMBERS,
     },
 )
 
@@ -198,14 +258,19 @@ MAPPER = Table(
 SCHEMA = Table(
     keys={
         "card": _words(_CARD),
+        "wait": Key(expected=f"whole seconds from 0 to {WAIT_MAX_S}", parse=values.between(0, WAIT_MAX_S)),
         "token": TOKEN,
         "trust": TRUST,
         "revocation": REVOCATION,
         "account": ACCOUNT,
-        "pin": Table(expected="a table: [pin]", keys={"allow_last_try": _BOOLEAN}),
+        "pin": PIN,
+        "certificate": CERTIFICATE,
+        "unlock": UNLOCK,
+        "log": Table(expected="a table: [log]", keys={"identity": _BOOLEAN}),
         "prompt": Table(
             expected="a table: [prompt]",
-            keys={"token_type": Key(expected="a word for a card", parse=values.label), "quiet": _BOOLEAN},
+            keys={"token_type": Key(expected="a word for a card", parse=values.label), "quiet": _BOOLEAN, "choose": _BOOLEAN,
+                  "hold": _BOOLEAN},
         ),
         "mapper": ListOf(item=MAPPER, least=1, expected="at least one [[mapper]] with its name"),
     },

@@ -14,12 +14,15 @@ from pam_sc.decision.policy import (
     DEFAULT_CARD_NAMES_USER,
     DEFAULT_PRIVILEGED_SERVICES,
     Algorithms,
+    CertificateSelector,
+    Members,
     PathInputs,
     Policy,
     RevocationMode,
     RevocationRules,
     RevocationSource,
     TokenSelector,
+    UnlockRules,
 )
 from pam_sc.record import field, record
 
@@ -46,6 +49,7 @@ class TokenSettings:
     modules: tuple[ModuleSettings, ...]
     select: TokenSelector | None = None
     run_as: str = DEFAULT_RUN_AS
+    login_first: bool = False
 
 
 @record(kw_only=True)
@@ -165,6 +169,9 @@ class AccountSettings:
     services: frozenset[str] | None = None
     remote_allowed: bool = False
     """`remote = "allow"` in the file; the default is "refuse"."""
+    must_use: Members = field(default_factory=Members)
+    may_use: Members | None = None
+    must_not_use: Members = field(default_factory=Members)
 
 
 @record(kw_only=True)
@@ -172,6 +179,35 @@ class PinSettings:
     """[pin]: what may be tried."""
 
     allow_last_try: bool = False
+    prompts: int = 1
+    min_length: int = 0
+    """Bytes; the token's own limits hold as well."""
+    max_length: int = 0
+    """Bytes; 0: the token's own limit alone."""
+    pattern: str | None = None
+    """A regular expression (pattern.py) that a PIN must match as a whole; PUKs are not held against it."""
+    pinpad: bool = False
+    allow_no_pin: bool = False
+    wrong_max: int = 2
+    """Wrong PINs in a row to a token that shows no counter, before it is left alone (tries.py)."""
+
+
+@record(kw_only=True)
+class CertificateSettings:
+    """[certificate]: which certificates of a token count, which come first, when their end is announced."""
+
+    select: CertificateSelector | None = None
+    prefer: tuple[CertificateSelector, ...] = ()
+    warn_days: int = 30
+    """A certificate that expires within so many days is announced after success; 0: never."""
+
+
+@record(kw_only=True)
+class LogSettings:
+    """[log]: what the system's log is told."""
+
+    identity: bool = False
+    """Names of certificates and tokens too, not only what stands for them on this machine."""
 
 
 @record(kw_only=True)
@@ -182,6 +218,9 @@ class PromptSettings:
     """What a card is called where its PIN is asked for; None: by its label."""
     quiet: bool = False
     """Show no message but the question for the PIN."""
+    choose: bool = False
+    hold: bool = False
+    """A refusal before anything was asked is held until the card is removed, or for a minute (GDM asks again at once)."""
 
 
 @record(kw_only=True)
@@ -206,6 +245,15 @@ class Configuration:
     account: AccountSettings = field(default_factory=AccountSettings)
     pin: PinSettings = field(default_factory=PinSettings)
     prompt: PromptSettings = field(default_factory=PromptSettings)
+    certificate: CertificateSettings = field(default_factory=CertificateSettings)
+    unlock: UnlockRules = field(default_factory=UnlockRules)
+    log: LogSettings = field(default_factory=LogSettings)
+    wait_s: int = 0
+    """`wait` in the file."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """[texts]: what the person reads instead of our own text, by the name of the text (texts.py)."""
+    services: tuple[str, ...] = ()
+    """The services that have a table [service.NAME]; what that says is in this configuration already."""
     mappers: tuple[MapperSettings, ...]
     notes: tuple[Note, ...] = ()
     """What there is to say about the lines of a file in the peer's format; the unsafe ones at every login."""
@@ -230,4 +278,16 @@ class Configuration:
                 partial=self.trust.partial_paths,
             ),
             allow_last_try=self.pin.allow_last_try,
+            prompts=self.pin.prompts,
+            pinpad=self.pin.pinpad,
+            allow_no_pin=self.pin.allow_no_pin,
+            login_first=self.token.login_first,
+            must_use=self.account.must_use,
+            may_use=self.account.may_use,
+            must_not_use=self.account.must_not_use,
+            certificate_select=self.certificate.select,
+            prefer=self.certificate.prefer,
+            choose=self.prompt.choose,
+            wait_s=self.wait_s,
+            unlock=self.unlock,
         )

@@ -9,7 +9,7 @@ what was expected. Nothing is ever skipped, guessed or taken from the environmen
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pam_sc.config.keys import LOOKUP, SCHEMA
@@ -19,8 +19,10 @@ from pam_sc.config.model import (
     VERIFIER_ACCOUNT,
     AccountSettings,
     CaSettings,
+    CertificateSettings,
     Configuration,
     Fetch,
+    LogSettings,
     LookupSettings,
     MapperSettings,
     ModuleSettings,
@@ -39,9 +41,13 @@ from pam_sc.decision.policy import (
     DEFAULT_CARD_NAMES_USER,
     DEFAULT_PRIVILEGED_SERVICES,
     Algorithms,
+    CertificateSelector,
+    Members,
+    Otherwise,
     RevocationMode,
     RevocationSource,
     TokenSelector,
+    UnlockRules,
 )
 from pam_sc.errors import ConfigError, OwnershipError
 from pam_sc.ownership import read_trusted_file, require_unwritable
@@ -147,6 +153,10 @@ def _build(path: str, read: Mapping[str, Any], places: Mapping[str, str]) -> Con
         account=_account(read.get("account", {})),
         pin=PinSettings(**read.get("pin", {})),
         prompt=PromptSettings(**read.get("prompt", {})),
+        certificate=_certificate(read.get("certificate", {})),
+        unlock=UnlockRules(**_converted(read.get("unlock", {}), {"services": frozenset, "otherwise": Otherwise})),
+        log=LogSettings(**read.get("log", {})),
+        wait_s=read.get("wait", 0),
         mappers=tuple(_mapper(path, index, table, places) for index, table in enumerate(read["mapper"])),
     )
 
@@ -156,6 +166,7 @@ def _token(read: Mapping[str, Any]) -> TokenSettings:
         modules=tuple(ModuleSettings(**module) for module in read["module"]),
         select=_selector(read["select"]) if "select" in read else None,
         run_as=read.get("run_as", DEFAULT_RUN_AS),
+        login_first=read.get("login_first", False),
     )
 
 
@@ -219,6 +230,35 @@ def _account(read: Mapping[str, Any]) -> AccountSettings:
         privileged_services=frozenset(read.get("privileged_services", DEFAULT_PRIVILEGED_SERVICES)),
         services=frozenset(read["services"]) if "services" in read else None,
         remote_allowed=read.get("remote") == "allow",
+        must_use=_members(read.get("must_use", ())),
+        may_use=_members(read["may_use"]) if "may_use" in read else None,
+        must_not_use=_members(read.get("must_not_use", ())),
+    )
+
+
+def _members(names: Sequence[str]) -> Members:
+    groups = frozenset(name.removeprefix("@") for name in names if name.startswith("@"))
+    return Members(accounts=frozenset(name for name in names if not name.startswith("@")), groups=groups)
+
+
+def _certificate(read: Mapping[str, Any]) -> CertificateSettings:
+    select = read.get("select")
+    return CertificateSettings(
+        select=None if select is None else _certificate_selector(select, ("certificate", "select")),
+        prefer=tuple(
+            _certificate_selector(each, ("certificate", "prefer", index))
+            for index, each in enumerate(read.get("prefer", ()))
+        ),
+        warn_days=read.get("warn_days", CertificateSettings().warn_days),
+    )
+
+
+def _certificate_selector(read: Mapping[str, Any], path: KeyPath) -> CertificateSelector:
+    if not read:
+        raise MismatchError(path, "an empty table", "at least one of its keys")
+    words = [f"{name} {value.hex() if isinstance(value, bytes) else repr(value)}" for name, value in read.items()]
+    return CertificateSelector(
+        text=", ".join(words), object_id=read.get("id"), label=read.get("label"), position=read.get("position")
     )
 
 

@@ -192,3 +192,29 @@ def converted(parse: Callable[[str], Parsed]) -> Callable[[object], Parsed]:
             raise UnacceptableError(str(error)) from error
 
     return convert
+
+
+def member(value: object) -> str:
+    """Return the name of an account, or that of a group behind an "@"."""
+    name = text(value)
+    account_name(name.removeprefix("@"))
+    return name
+
+
+def hexadecimal(value: object) -> bytes:
+    """Return the bytes that an even number of hexadecimal digits stands for, at least one byte."""
+    try:
+        parsed = bytes.fromhex(text(value))
+    except ValueError:
+        raise UnacceptableError from None
+    if not parsed or len(parsed) * 2 != len(text(value)):
+        raise UnacceptableError
+    return parsed
+
+
+def pattern(value: str) -> str:
+    """Return a regular expression that pattern.py takes; ValueError says what is wrong with it."""
+    from pam_sc.pattern import compile_pattern  # only where a pattern is configured
+
+    compile_pattern(value)
+    return value

@@ -59,6 +59,8 @@ class Account:
 
     name: str
     uid: int
+    groups: frozenset[str] = frozenset()
+    """Names of its groups, its own among them; only where the policy asks for them."""
 
 
 @record
@@ -268,6 +270,23 @@ class Answer(enum.Enum):
     TOO_LONG = "too-long"
     NOT_STACKED = "not-stacked"
     TIMEOUT = "timeout"
+    WAITED = "waited"
+    """What was waited for has come."""
+    NOT_NEEDED = "not-needed"
+    """No PIN was asked for: the token needs none, or it is typed on the reader."""
+
+
+class PinWay(enum.Enum):
+    """How the PIN comes to the token. The value is its name in the card protocol."""
+
+    TYPED = "typed"
+    """A person's answer to a prompt."""
+    STACKED = "stacked"
+    """PAM_AUTHTOK of an earlier module: never for the last try."""
+    PINPAD = "pinpad"
+    """On the reader (CKF_PROTECTED_AUTHENTICATION_PATH)."""
+    NONE = "none"
+    """The token does not set CKF_LOGIN_REQUIRED, and the configuration allows that."""
 
 
 class CardFailure(enum.Enum):
@@ -277,6 +296,12 @@ class CardFailure(enum.Enum):
     TOKEN_REMOVED = "token-removed"
     TOKEN_CHANGED = "token-changed"
     PIN_WRONG = "pin-wrong"
+    PIN_WRONG_FEW_LEFT = "pin-wrong-few-left"
+    PIN_WRONG_ONE_LEFT = "pin-wrong-one-left"
+    PIN_REPEATED = "pin-repeated"
+    LAST_TRY_STACKED = "last-try-stacked"
+    PINPAD_CANCELLED = "pinpad-cancelled"
+    PINPAD_TIMEOUT = "pinpad-timeout"
     PIN_WRONG_NOW_LOCKED = "pin-wrong-now-locked"
     PIN_LOCKED = "pin-locked"
     PIN_EXPIRED = "pin-expired"
@@ -317,6 +342,7 @@ class Attempt:
     token: TokenRef
     answer: Answer
     outcome: Signed | NotSigned | None = None
+    way: PinWay = PinWay.TYPED
 
 
 # ---------------------------------------------------------------- all of it

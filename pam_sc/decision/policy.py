@@ -6,12 +6,20 @@ from __future__ import annotations
 import datetime
 import enum
 
-from pam_sc.decision.card_report import ModuleReport, SlotReport, TokenReport
+from pam_sc.decision.card_report import CertificateReport, ModuleReport, SlotReport, TokenReport
 from pam_sc.record import field, record
 
 DEFAULT_CARD_NAMES_USER = frozenset({"login", "gdm-smartcard"})
 DEFAULT_PRIVILEGED_SERVICES = frozenset({"su", "su-l", "sudo", "sudo-i", "doas", "run0", "polkit-1", "pkexec"})
 """Services that give a person who is logged in another account, and with it perhaps more than they had."""
+
+
+DEFAULT_UNLOCK_SERVICES = frozenset({
+    "swaylock", "hyprlock", "gtklock", "waylock", "i3lock", "xscreensaver", "xsecurelock", "xlock", "light-locker", "vlock",
+    "physlock", "kde", "kde-smartcard", "kscreensaver", "gnome-screensaver", "cinnamon-screensaver", "mate-screensaver",
+    "xfce4-screensaver", "ukui-screensaver-qt",
+})  # fmt: skip
+"""Screen lockers: a person is there already, and the account is the one that runs the session."""
 
 
 class RevocationMode(enum.Enum):
@@ -124,6 +132,58 @@ class TokenSelector:
 
 
 @record(kw_only=True)
+class CertificateSelector:
+    """Which certificates of a token count. None means "any"; comparisons are exact."""
+
+    text: str
+    object_id: bytes | None = None
+    """CKA_ID."""
+    label: str | None = None
+    """CKA_LABEL."""
+    position: int | None = None
+    """Its place in the order in which the token lists its certificates, counted from 1."""
+
+    def selects(self, report: CertificateReport) -> bool:
+        """Say whether this certificate is one of the wanted."""
+        return (
+            self.object_id in (None, report.object_id)
+            and self.label in (None, report.label)
+            and self.position in (None, report.ref.index + 1)
+        )
+
+
+class Otherwise(enum.Enum):
+    """What holds where a session is unlocked that was not opened with a card, though the same card is demanded."""
+
+    CARD = "card"
+    """Any card of the account counts."""
+    REFUSE = "refuse"
+    IGNORE = "ignore"
+    """PAM_IGNORE: the stack goes on as if the line were not there."""
+
+
+@record(kw_only=True)
+class UnlockRules:
+    """[unlock]: services in which a session is unlocked rather than opened."""
+
+    services: frozenset[str] = DEFAULT_UNLOCK_SERVICES
+    same_card: bool = False
+    otherwise: Otherwise = Otherwise.CARD
+
+
+@record(kw_only=True)
+class Members:
+    """Accounts by name, and groups, written as "@group"."""
+
+    accounts: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+
+    def has(self, account: str, groups: frozenset[str]) -> bool:
+        """Say whether the account, which is in these groups, is meant."""
+        return account in self.accounts or not self.groups.isdisjoint(groups)
+
+
+@record(kw_only=True)
 class Policy:
     """The rules that `decide` applies. One for each login; nothing in it changes while a login runs."""
 
@@ -136,5 +196,25 @@ class Policy:
     select: TokenSelector | None = None
     revocation: RevocationRules = field(default_factory=RevocationRules)
     allow_last_try: bool = False
+    prompts: int = 1
+    """How many PINs one call may try, a stacked one included."""
+    pinpad: bool = False
+    allow_no_pin: bool = False
+    """Tokens without CKF_LOGIN_REQUIRED count: possession alone is then a login."""
+    login_first: bool = False
+    """A token that shows no certificate is logged in to before its certificates are judged."""
+    must_use: Members = field(default_factory=Members)
+    """For these a card is required, whatever `card` says."""
+    may_use: Members | None = None
+    """Where given, nobody else may use a card."""
+    must_not_use: Members = field(default_factory=Members)
+    certificate_select: CertificateSelector | None = None
+    prefer: tuple[CertificateSelector, ...] = ()
+    """The certificates of one token that are tried first, in this order; then the others as the token lists them."""
+    choose: bool = False
+    """Between tokens and accounts the person is asked, with an echoed prompt."""
+    wait_s: int = 0
+    """For how long a card is waited for."""
+    unlock: UnlockRules = field(default_factory=UnlockRules)
     algorithms: Algorithms = Algorithms.CURRENT
     path: PathInputs = field(default_factory=PathInputs)

@@ -14,7 +14,7 @@ from pam_sc.record import record
 
 
 class PamCode(enum.IntEnum):
-    """The Linux-PAM return codes a verdict may carry (security/_pam_types.h). PAM_IGNORE is not among them."""
+    """The Linux-PAM return codes a verdict may carry (security/_pam_types.h). IGNORE only where a file asks for it."""
 
     SUCCESS = 0
     SERVICE_ERR = 3
@@ -26,7 +26,9 @@ class PamCode(enum.IntEnum):
     MAXTRIES = 11
     CONV_ERR = 19
     AUTHTOK_ERR = 20
+    AUTHTOK_RECOVERY_ERR = 21
     TRY_AGAIN = 24
+    IGNORE = 25
     INCOMPLETE = 31
 
 
@@ -57,6 +59,8 @@ class Step(enum.IntEnum):
     PIN = 9
     PROOF = 10
     SIGNATURE = 11
+    CHANGE = 12
+    """No step of a login: a PIN is changed or unblocked."""
 
 
 class Reason(enum.Enum):
@@ -69,6 +73,7 @@ class Reason(enum.Enum):
     OUT_OF_MEMORY = "out-of-memory"
     # 1 the request
     SERVICE_NOT_ALLOWED = "service-not-allowed"
+    ACCOUNT_NOT_ALLOWED = "account-not-allowed"
     REMOTE_REFUSED = "remote-refused"
     ACCOUNT_UNKNOWN = "account-unknown"
     ACCOUNT_LOOKUP_FAILED = "account-lookup-failed"
@@ -83,11 +88,15 @@ class Reason(enum.Enum):
     TOKEN_HIDDEN = "token-hidden"
     TOKEN_UNREADABLE = "token-unreadable"
     TOKEN_NOT_SELECTED = "token-not-selected"
+    OTHER_CARD_THAN_LOGIN = "other-card-than-login"
+    NO_CARD_LOGIN = "no-card-login"
+    WAIT_CANCELLED = "wait-cancelled"
     CARD_PROCESS_LOST = "card-process-lost"
     CARD_TIMEOUT = "card-timeout"
     # 3 its certificates
     NO_CERTIFICATE = "no-certificate"
     CERTIFICATE_UNREADABLE = "certificate-unreadable"
+    CERTIFICATE_NOT_SELECTED = "certificate-not-selected"
     # 4 suitable
     CERTIFICATE_NOT_YET_VALID = "certificate-not-yet-valid"
     CERTIFICATE_EXPIRED = "certificate-expired"
@@ -122,6 +131,8 @@ class Reason(enum.Enum):
     PROGRAM_FAILED = "program-failed"
     PROGRAM_TIMEOUT = "program-timeout"
     PROGRAM_ANSWER_UNUSABLE = "program-answer-unusable"
+    # 8 the candidates
+    CHOICE_NOT_MADE = "choice-not-made"
     # 9 the PIN
     PIN_LOCKED = "pin-locked"
     PIN_LAST_TRY = "pin-last-try"
@@ -132,6 +143,9 @@ class Reason(enum.Enum):
     PIN_NOT_GIVEN = "pin-not-given"
     NO_STACKED_PIN = "no-stacked-pin"
     PIN_FORM = "pin-form"
+    PIN_TRIES_USED = "pin-tries-used"
+    PINPAD_CANCELLED = "pinpad-cancelled"
+    PINPAD_TIMEOUT = "pinpad-timeout"
     PROMPT_TIMEOUT = "prompt-timeout"
     CONVERSATION_FAILED = "conversation-failed"
     CONVERSATION_AGAIN = "conversation-again"
@@ -140,8 +154,12 @@ class Reason(enum.Enum):
     TOKEN_REMOVED = "token-removed"
     TOKEN_CHANGED = "token-changed"
     PIN_WRONG = "pin-wrong"
+    PIN_WRONG_FEW_LEFT = "pin-wrong-few-left"
+    PIN_WRONG_ONE_LEFT = "pin-wrong-one-left"
+    PIN_REPEATED = "pin-repeated"
     PIN_WRONG_NOW_LOCKED = "pin-wrong-now-locked"
     PIN_EXPIRED = "pin-expired"
+    PIN_TO_BE_CHANGED = "pin-to-be-changed"
     LOGIN_FAILED = "login-failed"
     NO_PRIVATE_KEY = "no-private-key"
     MECHANISM_REFUSED = "mechanism-refused"
@@ -150,6 +168,15 @@ class Reason(enum.Enum):
     CARD_TIMEOUT_AFTER_PIN = "card-timeout-after-pin"
     # 11 the signature
     SIGNATURE_INVALID = "signature-invalid"
+    # changing and unblocking a PIN
+    NEW_PIN_UNFIT = "new-pin-unfit"
+    NEW_PIN_REPEAT_DIFFERS = "new-pin-repeat-differs"
+    NEW_PIN_SAME = "new-pin-same"
+    PUK_WRONG = "puk-wrong"
+    PUK_LOCKED = "puk-locked"
+    PIN_CHANGE_FAILED = "pin-change-failed"
+    PIN_CHANGE_UNSUPPORTED = "pin-change-unsupported"
+    NO_CARD_TO_CHANGE = "no-card-to-change"
 
 
 @record
@@ -189,6 +216,10 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.SERVICE_NOT_ALLOWED: ReasonRow(
         Step.REQUEST, PamCode.AUTH_ERR, Severity.NOTICE,
         "Card login is not allowed here", "add the service to [account] services",
+    ),
+    Reason.ACCOUNT_NOT_ALLOWED: ReasonRow(
+        Step.REQUEST, PamCode.AUTH_ERR, Severity.NOTICE,
+        _REJECTED, "look at [account] may_use and must_not_use",
     ),
     Reason.REMOTE_REFUSED: ReasonRow(
         Step.REQUEST, PamCode.AUTHINFO_UNAVAIL, Severity.NOTICE,
@@ -243,6 +274,18 @@ REASONS: dict[Reason, ReasonRow] = {
         Step.TOKEN, PamCode.AUTHINFO_UNAVAIL, Severity.NOTICE,
         "No usable card found", "a token is present, but [token] select does not match it",
     ),
+    Reason.OTHER_CARD_THAN_LOGIN: ReasonRow(
+        Step.TOKEN, PamCode.AUTHINFO_UNAVAIL, Severity.NOTICE,
+        "Please insert the card that you logged in with", "[unlock] same_card wants the card that opened the session",
+    ),
+    Reason.NO_CARD_LOGIN: ReasonRow(
+        Step.TOKEN, PamCode.AUTHINFO_UNAVAIL, Severity.INFO,
+        "This session was not opened with a card", "[unlock] same_card and otherwise say what then holds",
+    ),
+    Reason.WAIT_CANCELLED: ReasonRow(
+        Step.TOKEN, PamCode.AUTHINFO_UNAVAIL, Severity.INFO,
+        "No card was inserted", "the waiting for a card was cancelled",
+    ),
     Reason.CARD_PROCESS_LOST: ReasonRow(
         Step.TOKEN, PamCode.AUTHINFO_UNAVAIL, Severity.ERROR,
         "The card could not be read", "the PKCS#11 module crashed or misbehaved",
@@ -259,6 +302,11 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.CERTIFICATE_UNREADABLE: ReasonRow(
         Step.CERTIFICATES, PamCode.AUTH_ERR, Severity.WARNING,
         _REJECTED, "the certificate on the token cannot be parsed",
+    ),
+
+    Reason.CERTIFICATE_NOT_SELECTED: ReasonRow(
+        Step.CERTIFICATES, PamCode.USER_UNKNOWN, Severity.NOTICE,
+        "No usable certificate is on the card", "the token has certificates, but [certificate] select matches none",
     ),
 
     Reason.CERTIFICATE_NOT_YET_VALID: ReasonRow(
@@ -394,6 +442,11 @@ REASONS: dict[Reason, ReasonRow] = {
         "Card login failed", "the program of the mapper command must write one line of JSON; pam-sc explain says what is wrong",
     ),
 
+    Reason.CHOICE_NOT_MADE: ReasonRow(
+        Step.CANDIDATES, PamCode.AUTH_ERR, Severity.NOTICE,
+        "Nothing was chosen", "the list of cards or accounts was cancelled, or the answer is not in it",
+    ),
+
     Reason.PIN_LOCKED: ReasonRow(
         Step.PIN, PamCode.MAXTRIES, Severity.WARNING,
         "The PIN of the card is locked", "the PIN must be unblocked with the PUK or by the issuer",
@@ -430,6 +483,19 @@ REASONS: dict[Reason, ReasonRow] = {
         Step.PIN, PamCode.AUTH_ERR, Severity.NOTICE,
         "That cannot be the PIN of this card: its length does not fit", "the answer was not sent to the card",
     ),
+    Reason.PIN_TRIES_USED: ReasonRow(
+        Step.PIN, PamCode.MAXTRIES, Severity.WARNING,
+        "Too many wrong PINs; the card is not asked again",
+        "the token shows no counter of tries, so wrong ones are counted here: as root, pam-sc pin forget",
+    ),
+    Reason.PINPAD_CANCELLED: ReasonRow(
+        Step.PIN, PamCode.AUTH_ERR, Severity.NOTICE,
+        "No PIN was given", "the entry on the reader was cancelled",
+    ),
+    Reason.PINPAD_TIMEOUT: ReasonRow(
+        Step.PIN, PamCode.AUTH_ERR, Severity.NOTICE,
+        "The time to type the PIN is over", "nobody typed a PIN on the reader",
+    ),
     Reason.PROMPT_TIMEOUT: ReasonRow(
         Step.PIN, PamCode.AUTHINFO_UNAVAIL, Severity.NOTICE,
         "The time to type the PIN is over", "nobody answered the prompt",
@@ -459,6 +525,18 @@ REASONS: dict[Reason, ReasonRow] = {
         Step.PROOF, PamCode.AUTH_ERR, Severity.NOTICE,
         "Wrong PIN", "one PIN try of the card was used",
     ),
+    Reason.PIN_WRONG_FEW_LEFT: ReasonRow(
+        Step.PROOF, PamCode.AUTH_ERR, Severity.NOTICE,
+        "Wrong PIN; only a few tries are left", "one PIN try of the card was used",
+    ),
+    Reason.PIN_WRONG_ONE_LEFT: ReasonRow(
+        Step.PROOF, PamCode.AUTH_ERR, Severity.WARNING,
+        "Wrong PIN; only one try is left", "one PIN try of the card was used; the last one is used only with [pin] allow_last_try",
+    ),
+    Reason.PIN_REPEATED: ReasonRow(
+        Step.PROOF, PamCode.AUTH_ERR, Severity.NOTICE,
+        "Wrong PIN", "the answer was the one that the card had just refused, so it was not sent again",
+    ),
     Reason.PIN_WRONG_NOW_LOCKED: ReasonRow(
         Step.PROOF, PamCode.MAXTRIES, Severity.WARNING,
         "Wrong PIN; the PIN of the card is now locked", "the PIN must be unblocked with the PUK or by the issuer",
@@ -466,6 +544,10 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.PIN_EXPIRED: ReasonRow(
         Step.PROOF, PamCode.AUTH_ERR, Severity.NOTICE,
         "The PIN of the card has expired", "the PIN must be changed",
+    ),
+    Reason.PIN_TO_BE_CHANGED: ReasonRow(
+        Step.PROOF, PamCode.AUTH_ERR, Severity.NOTICE,
+        "The PIN of the card must be changed first", "the token lets nobody in before its PIN is changed: pam-sc pin change",
     ),
     Reason.LOGIN_FAILED: ReasonRow(
         Step.PROOF, PamCode.AUTH_ERR, Severity.WARNING,
@@ -495,5 +577,38 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.SIGNATURE_INVALID: ReasonRow(
         Step.SIGNATURE, PamCode.AUTH_ERR, Severity.ALERT,
         "The card cannot prove that it is yours", "the signature does not verify under the certificate's key",
+    ),
+
+    Reason.NEW_PIN_UNFIT: ReasonRow(
+        Step.CHANGE, PamCode.AUTHTOK_ERR, Severity.NOTICE,
+        "The new PIN does not have the length or form that the card takes", "look at the token's limits and [pin]",
+    ),
+    Reason.NEW_PIN_REPEAT_DIFFERS: ReasonRow(
+        Step.CHANGE, PamCode.AUTHTOK_ERR, Severity.NOTICE,
+        "The new PIN was not typed the same way twice", "nothing was changed",
+    ),
+    Reason.NEW_PIN_SAME: ReasonRow(
+        Step.CHANGE, PamCode.AUTHTOK_ERR, Severity.NOTICE,
+        "The new PIN is the old one", "nothing was changed",
+    ),
+    Reason.PUK_WRONG: ReasonRow(
+        Step.CHANGE, PamCode.AUTHTOK_RECOVERY_ERR, Severity.NOTICE,
+        "Wrong PUK", "one PUK try of the card was used",
+    ),
+    Reason.PUK_LOCKED: ReasonRow(
+        Step.CHANGE, PamCode.MAXTRIES, Severity.WARNING,
+        "The PUK of the card is locked", "only the issuer of the card can help",
+    ),
+    Reason.PIN_CHANGE_FAILED: ReasonRow(
+        Step.CHANGE, PamCode.AUTHTOK_ERR, Severity.WARNING,
+        "The card did not change the PIN", "C_SetPIN or C_InitPIN failed; the detail has its return value",
+    ),
+    Reason.PIN_CHANGE_UNSUPPORTED: ReasonRow(
+        Step.CHANGE, PamCode.AUTHTOK_ERR, Severity.NOTICE,
+        "The PIN of this card cannot be changed here", "the PKCS#11 module does not offer it; use the issuer's own tool",
+    ),
+    Reason.NO_CARD_TO_CHANGE: ReasonRow(
+        Step.CHANGE, PamCode.TRY_AGAIN, Severity.NOTICE,
+        "No card found", "the PIN can only be changed while the card is inserted",
     ),
 }
