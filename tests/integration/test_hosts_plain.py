@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +26,7 @@ print("granted" if granted else "refused")
 PAMTESTER = ["pamtester", "wrapped", "alice", "authenticate"]
 WRAPPER = {"LD_PRELOAD": "libpam_wrapper.so", "PAM_WRAPPER": "1", "PAM_WRAPPER_SERVICE_DIR": "/srv/pam.d",
            "PAM_WRAPPER_USE_SYSLOG": "1"}
+VFS_CAP_REVISION_2, VFS_CAP_EFFECTIVE, CAP_NET_RAW = 0x02000000, 1, 13
 WHO = 'echo "<$(id -un)>"'
 
 
@@ -36,7 +40,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostSite]:
         made.world.put("/etc/sudoers", "Defaults !lecture, timestamp_timeout=0, passwd_tries=1\n"
                                        "alice ALL=(ALL:ALL) ALL\n", mode=0o440)
         made.world.put("/srv/pam.d/wrapped", f"auth required {module_in()}\n")
-        made.world.pam_service("sshd", [f"required {module_in()} config={REMOTE_CONFIG}"])
+        # sshd sets credentials in another process than it asks in; there pam_sc has nothing to say
+        made.world.pam_service("sshd", [f"required {module_in()} config={REMOTE_CONFIG}", "required pam_permit.so"])
         yield made
 
 
@@ -110,6 +115,17 @@ def test_an_input_that_ends_at_the_prompt_leaves_the_card_untouched(site: HostSi
     assert not host(site, "")
     assert len(site.reasons()) == 1
     assert set(site.reasons()) <= {"pin-not-given", "pin-empty", "conversation-failed"}
+    site.require_untouched()
+
+
+def test_a_host_with_a_capability_and_no_root_is_refused(site: HostSite) -> None:
+    """What it starts would run as its user, who could then tell it whatever they like."""
+    site.world.put("/opt/pamtester", Path("/usr/bin/pamtester").read_bytes(), mode=0o755)
+    net_raw = struct.pack("<5I", VFS_CAP_REVISION_2 | VFS_CAP_EFFECTIVE, 1 << CAP_NET_RAW, 0, 0, 0)
+    os.setxattr(site.world.path("/opt/pamtester"), "security.capability", net_raw)
+    result = site.world.run(["/opt/pamtester", "test", "alice", "authenticate"], input=f"{PIN}\n", user="alice")
+    assert result.returncode != 0
+    site.world.syslog.wait_for("a host with part of a privilege cannot use cards")
     site.require_untouched()
 
 
