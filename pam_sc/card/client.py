@@ -125,7 +125,7 @@ class CardClient:
                 pass
             return report
 
-    def sign(self, order: SignOrder, deadline: float) -> Signed | NotSigned:
+    def sign(self, order: SignOrder, deadline: float, cancel_fd: int | None = None) -> Signed | NotSigned:
         """Have the token sign. The PIN must lie in the secrets channel already; this order uses it up.
 
         CardProcessLost and DeadlineExceeded carry `pin_sent`: whether the card process had said that the PIN goes to
