@@ -17,7 +17,8 @@ from pam_sc.texts import Text, Texts
 
 HOSTILE = [
     "../../x", "de/../es", "/de", "de\n", "\nde", "de\0", "d" * 10_000, "de_DE." + "U" * 10_000, "de_DE@" + "e" * 10_000,
-    "de_DE.UTF-8.UTF-8", "de_DE_DE", "de__DE", "DE_de", "de_de", "de-DE", "de ", " de", "dе", "de_DE.UTF-8\N{COMBINING ACUTE ACCENT}",
+    "de_DE.UTF-8.UTF-8", "de_DE_DE", "de__DE", "DE_de", "de_de", "de-DE", "de ", " de", "d\N{CYRILLIC SMALL LETTER IE}",
+    "de_DE.UTF-8\N{COMBINING ACUTE ACCENT}",
     "de:es", "de_DE.UTF-8;LC_CTYPE=C", "..", ".", "locale", "%s", "{token}",
 ]  # fmt: skip
 
