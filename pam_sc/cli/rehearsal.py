@@ -14,10 +14,11 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from pam_sc.card.client import ModuleSetup, SignOrder, StartedCardProcess, start_card_process
+from pam_sc.card.client import ModuleSetup, OpenOrder, SignOrder, StartedCardProcess, start_card_process
 from pam_sc.children import StartedChild
 from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.inspection import Inspection
+from pam_sc.cli.pin_entry import Ask, counting, pin_entry
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
 from pam_sc.decision.card_report import (
@@ -31,7 +32,6 @@ from pam_sc.decision.card_report import (
 )
 from pam_sc.decision.evidence import (
     AccountLookup,
-    Answer,
     CardFailure,
     CertificateFacts,
     Evidence,
@@ -44,7 +44,6 @@ from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.identity import Subject, read_subject
 from pam_sc.decision.reasons import Step
 from pam_sc.errors import MapperError, PamScError
-from pam_sc.events import clean
 from pam_sc.homes import HomeFiles, started_home_reader
 from pam_sc.host import PwdAccounts, PwdPeople
 from pam_sc.login import Login, Surroundings
@@ -60,9 +59,6 @@ from pam_sc.record import replace
 from pam_sc.services import Services
 
 MACHINE_TIME_S = 30.0
-PIN_BYTES_MAX = 512
-
-Ask = Callable[[str], str]
 
 
 def rehearse(
@@ -107,6 +103,7 @@ def _run(
     certificate: bytes | None = None,
 ) -> tuple[Rehearsal, Material]:
     at = datetime.datetime.now(datetime.UTC)
+    tries = counting(configuration)
     with (
         _card_process(configuration, worker, certificate) as card,
         _network(configuration, worker) as network,
@@ -116,7 +113,8 @@ def _run(
         material = load_material(configuration, trusted_uids, services)
         surroundings = Surroundings(
             card=_GivenCertificate(certificate or b"") if card is None else card.client,
-            ask_pin=lambda token: Answer.NOT_GIVEN if card is None else _send_pin(card, token, ask),
+            pin=pin_entry(card, configuration, ask),
+            tries=tries,
             end_card=lambda: None if card is None else _end(card, stop_acting),
             deadline=_deadline,
             at=at,
@@ -175,9 +173,13 @@ class _GivenCertificate:
         slot = SlotReport(slot_id=0, token=TokenReport(ref=ref, label="", certificates=(report,)))
         return CardReport((ModuleReport(index=0, path="", slots=(slot,)),))
 
-    def sign(self, _order: SignOrder, _deadline: float) -> NotSigned:
+    def sign(self, _order: SignOrder, _deadline: float, _cancel_fd: int | None = None) -> NotSigned:
         """Nothing to sign with."""
         return NotSigned(CardFailure.NO_PRIVATE_KEY, "there is no card")
+
+    def open(self, _order: OpenOrder, _deadline: float, _cancel_fd: int | None = None) -> NotSigned:
+        """Nothing to open."""
+        return NotSigned(CardFailure.TOKEN_REMOVED, "there is no card")
 
 
 @contextmanager
@@ -227,18 +229,6 @@ def _program_runner(worker: str, setup: Setup) -> StartedChild[ProgramsClient]:
         return start_program_runner(worker, setup, _deadline)
     except OSError as error:
         raise PamScError(f"cannot start the program runner: {worker}: {error.strerror}") from error
-
-
-def _send_pin(card: StartedCardProcess, token: TokenReport, ask: Ask | None) -> Answer:
-    if ask is None:
-        return Answer.NOT_GIVEN
-    pin = ask(f"PIN for {clean(token.label or 'card')}: ").encode()
-    if not pin:
-        return Answer.EMPTY
-    if len(pin) > PIN_BYTES_MAX:
-        return Answer.TOO_LONG
-    card.send_pin(pin)
-    return Answer.ANSWERED
 
 
 def _end(card: StartedCardProcess, stop_acting: Callable[[], None]) -> None:
