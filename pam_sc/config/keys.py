@@ -67,13 +67,16 @@ MODULE = Table(
 )
 
 SELECT = Table(
-    expected="a table with uri, slot_description_prefix or slot_number",
+    expected="a table with uri, label, serial, slot_description, slot_description_prefix or slot_number",
     keys={
         "uri": Key(
             expected="a PKCS#11 URI (RFC 7512) such as pkcs11:token=login",
             parse=values.converted(parse_token_uri),
             silent=True,
         ),
+        "label": Key(expected="the label of a token", parse=values.label),
+        "serial": Key(expected="the serial number of a token", parse=values.label),
+        "slot_description": Key(expected="the description of a slot", parse=values.label),
         "slot_description_prefix": Key(expected="the beginning of a slot's description", parse=values.label),
         "slot_number": Key(
             expected=f"the number of a slot, counted from 1 to {SLOTS_MAX}", parse=values.between(1, SLOTS_MAX)

@@ -173,11 +173,19 @@ def _token(read: Mapping[str, Any]) -> TokenSettings:
 def _selector(read: Mapping[str, Any]) -> TokenSelector:
     if not read:
         raise MismatchError(("token", "select"), "an empty table", "at least one of its keys")
-    slot = {name: value for name, value in read.items() if name != "uri"}
+    more = {name: value for name, value in read.items() if name != "uri"}
     uri: TokenSelector | None = read.get("uri")
     words = [uri.text] if uri else []
-    text = ", ".join(words + [f"{name} {value!r}" for name, value in slot.items()])
-    return replace(uri or TokenSelector(text=text), text=text, **slot)
+    text = ", ".join(words + [f"{name} {value!r}" for name, value in more.items()])
+    said = {_SELECTORS.get(name, name): value for name, value in more.items()}
+    twice = [name for name, value in said.items() if uri is not None and getattr(uri, name) not in (None, value)]
+    if twice:
+        raise MismatchError(("token", "select"), text, f"the uri and the other keys to want the same {twice[0]}")
+    return replace(uri or TokenSelector(text=text), text=text, **said)
+
+
+_SELECTORS = {"label": "token"}
+"""Keys that have another name in the model, which keeps to RFC 7512."""
 
 
 def _trust(read: Mapping[str, Any]) -> TrustSettings:

@@ -12,7 +12,7 @@ import datetime
 import enum
 from collections.abc import Mapping
 
-from pam_sc.decision.card_report import CardReport, CertificateRef, Failure, TokenRef
+from pam_sc.decision.card_report import CardReport, CertificateRef, Failure, SessionCard, TokenRef
 from pam_sc.decision.policy import RevocationMode, RevocationSource
 from pam_sc.decision.reasons import Reason
 from pam_sc.record import field, record, replace
@@ -45,6 +45,8 @@ class Request:
     saved_uid: int
     at_secure: bool = False
     purpose: Purpose = Purpose.LOGIN
+    login_token: str = ""
+    """Label of the token that opened the session, as a display manager has it in the PAM environment."""
 
     @property
     def privileged(self) -> bool:
@@ -336,6 +338,18 @@ class Signed:
 
 
 @record
+class Chosen:
+    """The answer to the one question between tokens or between accounts; what it named, if that was in the list.
+
+    The text itself is nowhere: it may be a PIN that was typed too early.
+    """
+
+    answer: Answer
+    token: TokenRef | None = None
+    account: str | None = None
+
+
+@record
 class Attempt:
     """One prompt for the PIN of one token: the answer and, if there was one, what the card did with it."""
 
@@ -356,10 +370,16 @@ class Evidence:
     locality: Locality | None = None
     requested: AccountLookup | None = None
     """The account of PAM_USER; where that is empty and real_uid is not 0, the account of real_uid."""
+    session_cards: tuple[SessionCard, ...] | None = None
+    """The cards that opened the account's own sessions; only where a session is unlocked with the same card."""
     card: CardReport | Failure | None = None
+    waited: Answer | None = None
+    """How the last waiting for a card ended."""
     certificates: Mapping[CertificateRef, CertificateEvidence] = field(default_factory=dict)
     accounts: Mapping[str, AccountLookup] = field(default_factory=dict)
     """Accounts that the card named, looked up."""
+    chosen_account: Chosen | None = None
+    chosen_token: Chosen | None = None
     attempts: tuple[Attempt, ...] = ()
     challenges: Mapping[CertificateRef, bytes] = field(default_factory=dict)
     """The only challenges whose signature counts in this login: built by the verifier, one for each candidate."""
