@@ -36,7 +36,7 @@ from pam_sc.conversation import (
 from pam_sc.decision.card_report import TokenReport
 from pam_sc.decision.evidence import Answer, Evidence
 from pam_sc.decision.home_files import why_not_believed
-from pam_sc.decision.reasons import REASONS, PamCode, Reason
+from pam_sc.decision.reasons import PamCode, Reason
 from pam_sc.decision.verdict import Denied, Granted
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError, ProtocolError
 from pam_sc.events import EventLog
@@ -45,7 +45,7 @@ from pam_sc.journal import Journal
 from pam_sc.preparation import HomePlan, Prepared, asks_directory, prepare
 from pam_sc.record import record, replace
 from pam_sc.services import Homes, Programs, Services
-from pam_sc.texts import Texts
+from pam_sc.texts import Text, Texts, values_of
 from pam_sc.transfer import REQUESTS_FOLDER
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Verifier:
             self._conversation.verdict(verdict.account, PamCode.SUCCESS)
             return
         self._log.refused(request, verdict, self._evidence)
-        text = REASONS[verdict.reason].text
+        text = self._texts.say(verdict.reason, **values_of(verdict, self._evidence))
         if text and not self._prompt.quiet:
             self._conversation.tell(MessageKind.ERROR, text)
         self._conversation.verdict(request.account or "", verdict.code(card_required=self._card_required))
@@ -279,7 +279,7 @@ class Verifier:
 
     def _ask_pin(self, token: TokenReport) -> Answer:
         kind = self._prompt.token_type
-        answer = self._conversation.ask_pin(f"{kind} PIN: " if kind else f"PIN for {token.label or 'card'}: ")
+        answer = self._conversation.ask_pin(f"{kind} PIN: " if kind else self._texts.say(Text.PIN, token=token.label))
         self._pin_is_out = answer is Answer.ANSWERED
         return answer
 
