@@ -171,6 +171,11 @@ class Login:
         self.evidence = replace(self.evidence, waited=waited)
         return self._with_card(self._around.card.report_again) if waited is Answer.WAITED else self.evidence
 
+    def read_card(self) -> Evidence:
+        """Read the card for a login that was refused before that."""
+        self.evidence = self._with_card(self._around.card.report)
+        return self.evidence
+
     def _with_card(self, report: Callable[[float], CardReport]) -> Evidence:
         """Read the card. What was known of certificates before is gone: references are those of one report."""
         card: CardReport | Failure

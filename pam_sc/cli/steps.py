@@ -12,8 +12,8 @@ import enum
 from collections.abc import Callable, Iterator, Mapping
 
 from pam_sc.cli.revocation_report import Values, path_lines, path_values
-from pam_sc.decision.card_report import CardReport, CertificateRef, CertificateReport, Failure, TokenReport
 from pam_sc.decision.admission import judge_request
+from pam_sc.decision.card_report import CardReport, CertificateRef, CertificateReport, Failure, TokenReport
 from pam_sc.decision.decide import judge_certificate
 from pam_sc.decision.evidence import (
     Account,

@@ -53,16 +53,19 @@ class SessionCard(Protocol):
 
     @property
     def label(self) -> str:
-        """As in TokenReport, like the next three."""
+        """As in TokenReport."""
 
     @property
-    def serial(self) -> str: ...
+    def serial(self) -> str:
+        """As in TokenReport."""
 
     @property
-    def manufacturer(self) -> str: ...
+    def manufacturer(self) -> str:
+        """As in TokenReport."""
 
     @property
-    def model(self) -> str: ...
+    def model(self) -> str:
+        """As in TokenReport."""
 
     @property
     def certificate_sha256(self) -> str:

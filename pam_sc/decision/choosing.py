@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pam_sc.decision.admission import judge_account
 from pam_sc.decision.attempt import Candidates, judge_pin_state
 from pam_sc.decision.card_report import CertificateRef, CertificateReport, TokenReport
-from pam_sc.decision.admission import judge_account
 from pam_sc.decision.evidence import Account, Answer, Chosen, Evidence
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason, Step

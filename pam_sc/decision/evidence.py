@@ -384,6 +384,11 @@ class Evidence:
     challenges: Mapping[CertificateRef, bytes] = field(default_factory=dict)
     """The only challenges whose signature counts in this login: built by the verifier, one for each candidate."""
 
+    @property
+    def asked(self) -> bool:
+        """Somebody was asked for something, be it a PIN or a choice."""
+        return bool(self.attempts) or self.chosen_account is not None or self.chosen_token is not None
+
     def about(self, ref: CertificateRef) -> CertificateEvidence:
         """What is known about one certificate."""
         return self.certificates.get(ref, CertificateEvidence())
