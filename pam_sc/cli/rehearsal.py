@@ -14,11 +14,12 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from pam_sc.card.client import ModuleSetup, SignOrder, StartedCardProcess, start_card_process
+from pam_sc.card.client import ModuleSetup, OpenOrder, SignOrder, StartedCardProcess, start_card_process
 from pam_sc.children import StartedChild
 from pam_sc.choices import prompt_of
 from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.inspection import Inspection
+from pam_sc.cli.pin_entry import Ask, counting, pin_entry
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
 from pam_sc.decision.card_report import (
@@ -65,9 +66,6 @@ from pam_sc.session import read_session_cards
 from pam_sc.texts import Text, Texts
 
 MACHINE_TIME_S = 30.0
-PIN_BYTES_MAX = 512
-
-Ask = Callable[[str], str]
 
 
 def rehearse(
@@ -117,6 +115,7 @@ def _run(
     certificate: bytes | None = None,
 ) -> tuple[Rehearsal, Material]:
     at = datetime.datetime.now(datetime.UTC)
+    tries = counting(configuration)
     with (
         _card_process(configuration, worker, certificate) as card,
         _network(configuration, worker) as network,
@@ -128,7 +127,8 @@ def _run(
             choose=partial(_choose, ask),
             session_cards=read_session_cards,
             card=_GivenCertificate(certificate or b"") if card is None else card.client,
-            ask_pin=lambda token: Answer.NOT_GIVEN if card is None else _send_pin(card, token, ask),
+            pin=pin_entry(card, configuration, ask),
+            tries=tries,
             end_card=lambda: None if card is None else _end(card, stop_acting),
             deadline=_deadline,
             at=at,
@@ -191,9 +191,13 @@ class _GivenCertificate:
         """The same: it does not change."""
         return self.report(deadline)
 
-    def sign(self, _order: SignOrder, _deadline: float) -> NotSigned:
+    def sign(self, _order: SignOrder, _deadline: float, _cancel_fd: int | None = None) -> NotSigned:
         """Nothing to sign with."""
         return NotSigned(CardFailure.NO_PRIVATE_KEY, "there is no card")
+
+    def open(self, _order: OpenOrder, _deadline: float, _cancel_fd: int | None = None) -> NotSigned:
+        """Nothing to open."""
+        return NotSigned(CardFailure.TOKEN_REMOVED, "there is no card")
 
 
 @contextmanager
@@ -251,18 +255,6 @@ def _choose(ask: Ask | None, question: Text, offers: Sequence[Offer]) -> tuple[A
         return Answer.NOT_GIVEN, ""
     key = ask(clean(prompt_of(Texts().say(question), offers))).strip()
     return (Answer.ANSWERED if key else Answer.EMPTY), key if any(key == offer.key for offer in offers) else ""
-
-
-def _send_pin(card: StartedCardProcess, token: TokenReport, ask: Ask | None) -> Answer:
-    if ask is None:
-        return Answer.NOT_GIVEN
-    pin = ask(f"PIN for {clean(token.label or 'card')}: ").encode()
-    if not pin:
-        return Answer.EMPTY
-    if len(pin) > PIN_BYTES_MAX:
-        return Answer.TOO_LONG
-    card.send_pin(pin)
-    return Answer.ANSWERED
 
 
 def _end(card: StartedCardProcess, stop_acting: Callable[[], None]) -> None:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pam_sc.decision.admission import judge_account
-from pam_sc.decision.attempt import Candidates, judge_pin_state
+from pam_sc.decision.attempt import Candidates
 from pam_sc.decision.card_report import CertificateRef, CertificateReport, TokenReport
 from pam_sc.decision.evidence import Account, Answer, Chosen, Evidence
+from pam_sc.decision.pin import Bid, why_not_tried
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.verdict import Denied, Needs, furthest
@@ -105,7 +106,11 @@ def _choose_token(
         return [each for each in found if each[0].ref == chosen.token] or _no_choice(chosen)
     if not policy.choose or evidence.attempts:
         return found
-    usable = [token.ref for token, refs in found if judge_pin_state(token, policy, refs[0]) is None]
+    usable = [
+        token.ref
+        for token, refs in found
+        if why_not_tried(evidence.request, policy, Bid(token=token, refs=refs)) is None
+    ]
     if len(usable) < 2:
         return found
     return Needs(Step.CANDIDATES, account=account.name, tokens=tuple(usable[:CHOICES_MAX]))
