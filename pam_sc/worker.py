@@ -174,7 +174,7 @@ class Verifier:
     def _log_in(self) -> Granted | Denied:
         request = self._asked.request
         trusted = frozenset({0}) if request.privileged else frozenset({0, request.real_uid})
-        configuration = load(self._asked.config_path or DEFAULT_PATH, trusted, self._asked.arguments)
+        configuration = load(self._asked.config_path or DEFAULT_PATH, trusted, self._asked.arguments, request.service)
         self._take_up(configuration)
         self._card_required = card_is_required(None, configuration.policy())
         identities = _identities(configuration) if request.privileged else Identities(None, None)

@@ -40,7 +40,7 @@ def find_user(machine: Machine, service: str, config_path: str | None, as_json: 
 
     A card that maps to two accounts names none. `pam-sc explain` says more about a refusal.
     """
-    configuration = machine.load_configuration(config_path)
+    configuration = machine.load_configuration(config_path, service)
     asked = replace(machine.request(None, service), real_uid=0, effective_uid=0, saved_uid=0)
     rehearsal = machine.rehearse(asked, configuration, with_pin=False)
     verdict = rehearsal.verdict
