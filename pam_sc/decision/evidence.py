@@ -12,7 +12,7 @@ import datetime
 import enum
 from collections.abc import Mapping
 
-from pam_sc.decision.card_report import CardReport, CertificateRef, Failure, TokenRef
+from pam_sc.decision.card_report import CardReport, CertificateRef, Failure, SessionCard, TokenRef
 from pam_sc.decision.policy import RevocationMode, RevocationSource
 from pam_sc.decision.reasons import Reason
 from pam_sc.record import field, record, replace
@@ -51,6 +51,8 @@ class Request:
     disallow_null: bool = False
     """PAM_DISALLOW_NULL_AUTHTOK: the application wants nobody in without a secret."""
     purpose: Purpose = Purpose.LOGIN
+    login_token: str = ""
+    """Label of the token that opened the session, as a display manager has it in the PAM environment."""
 
     @property
     def privileged(self) -> bool:
@@ -308,7 +310,7 @@ class PinPrompt(enum.Enum):
 
 
 class CardFailure(enum.Enum):
-    """Why the card process did not sign. The value is its name in the card protocol."""
+    """Why the card process did not sign, open a token or change a PIN. The value is its name in the card protocol."""
 
     PIN_FORM = "pin-form"
     TOKEN_REMOVED = "token-removed"
@@ -327,6 +329,13 @@ class CardFailure(enum.Enum):
     NO_PRIVATE_KEY = "no-private-key"
     MECHANISM_REFUSED = "mechanism-refused"
     SIGNING_FAILED = "signing-failed"
+    NEW_PIN_UNFIT = "new-pin-unfit"
+    NEW_PIN_REPEAT_DIFFERS = "new-pin-repeat-differs"
+    NEW_PIN_SAME = "new-pin-same"
+    PUK_WRONG = "puk-wrong"
+    PUK_LOCKED = "puk-locked"
+    PIN_CHANGE_FAILED = "pin-change-failed"
+    PIN_CHANGE_UNSUPPORTED = "pin-change-unsupported"
     PROCESS_LOST = "process-lost"
     PROCESS_LOST_AFTER_PIN = "process-lost-after-pin"
     TIMEOUT = "timeout"
@@ -351,6 +360,18 @@ class Signed:
     certificate: CertificateRef
     mechanism: str
     signature: bytes
+
+
+@record
+class Chosen:
+    """The answer to the one question between tokens or between accounts; what it named, if that was in the list.
+
+    The text itself is nowhere: it may be a PIN that was typed too early.
+    """
+
+    answer: Answer
+    token: TokenRef | None = None
+    account: str | None = None
 
 
 @record
@@ -379,16 +400,27 @@ class Evidence:
     locality: Locality | None = None
     requested: AccountLookup | None = None
     """The account of PAM_USER; where that is empty and real_uid is not 0, the account of real_uid."""
+    session_cards: tuple[SessionCard, ...] | None = None
+    """The cards that opened the account's own sessions; only where a session is unlocked with the same card."""
     card: CardReport | Failure | None = None
+    waited: Answer | None = None
+    """How the last waiting for a card ended."""
     certificates: Mapping[CertificateRef, CertificateEvidence] = field(default_factory=dict)
     accounts: Mapping[str, AccountLookup] = field(default_factory=dict)
     """Accounts that the card named, looked up."""
+    chosen_account: Chosen | None = None
+    chosen_token: Chosen | None = None
     attempts: tuple[Attempt, ...] = ()
     """In the order in which they were made, all with one token."""
     tries_refused: Mapping[TokenRef, Failure] = field(default_factory=dict)
     """Tokens whose PIN is not tried any more, because too many wrong ones were counted on this machine, or none can be."""
     challenges: Mapping[CertificateRef, bytes] = field(default_factory=dict)
     """The only challenges whose signature counts in this login: built by the verifier, one for each candidate."""
+
+    @property
+    def asked(self) -> bool:
+        """Somebody was asked for something, be it a PIN or a choice."""
+        return bool(self.attempts) or self.chosen_account is not None or self.chosen_token is not None
 
     def about(self, ref: CertificateRef) -> CertificateEvidence:
         """What is known about one certificate."""
