@@ -370,6 +370,7 @@ def _insert(session: Session, _line: Line) -> None:
 def _remove(session: Session, _line: Line) -> None:
     assert session.card is not None
     session.card.remove()
+    session.stage.reader().await_removal()
 
 
 def _in_environment(session: Session, line: Line) -> None:
