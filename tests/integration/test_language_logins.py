@@ -110,6 +110,16 @@ def test_a_host_without_privilege_reads_german(rig: Rig, good: str) -> None:
     assert errors(outcome) == ("Keine Karte gefunden",)
 
 
+def test_the_words_of_the_configuration_are_shown_in_every_language(rig: Rig) -> None:
+    own = '[texts]\npin = "Badge {token}, number: "\npin-wrong = "Not the number of this badge"'
+    config = rig.setup.card("own", [rig.setup.authority.issue()], more=own)
+    for language in (None, GERMAN):
+        outcome = log_in(rig, config, language, answers=[WRONG])
+        assert reason(outcome) == "pin-wrong"
+        assert prompts(outcome) == ("Badge login, number: ",)
+        assert errors(outcome) == ("Not the number of this badge",)
+
+
 @pytest.mark.parametrize(("arguments", "flags"), [(("quiet",), 0), ((), SILENT)], ids=["quiet", "PAM_SILENT"])
 def test_a_silent_login_asks_in_german_and_says_no_more(
     rig: Rig, good: str, arguments: tuple[str, ...], flags: int
