@@ -287,10 +287,12 @@ class PinWay(enum.Enum):
     """On the reader (CKF_PROTECTED_AUTHENTICATION_PATH)."""
     NONE = "none"
     """The token does not set CKF_LOGIN_REQUIRED, and the configuration allows that."""
+    OPENED = "opened"
+    """It has come already: the card process is logged in (`[token] login_first`)."""
 
 
 class CardFailure(enum.Enum):
-    """Why the card process did not sign. The value is its name in the card protocol."""
+    """Why the card process did not sign, open a token or change a PIN. The value is its name in the card protocol."""
 
     PIN_FORM = "pin-form"
     TOKEN_REMOVED = "token-removed"
@@ -309,6 +311,13 @@ class CardFailure(enum.Enum):
     NO_PRIVATE_KEY = "no-private-key"
     MECHANISM_REFUSED = "mechanism-refused"
     SIGNING_FAILED = "signing-failed"
+    NEW_PIN_UNFIT = "new-pin-unfit"
+    NEW_PIN_REPEAT_DIFFERS = "new-pin-repeat-differs"
+    NEW_PIN_SAME = "new-pin-same"
+    PUK_WRONG = "puk-wrong"
+    PUK_LOCKED = "puk-locked"
+    PIN_CHANGE_FAILED = "pin-change-failed"
+    PIN_CHANGE_UNSUPPORTED = "pin-change-unsupported"
     PROCESS_LOST = "process-lost"
     PROCESS_LOST_AFTER_PIN = "process-lost-after-pin"
     TIMEOUT = "timeout"
