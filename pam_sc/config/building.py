@@ -26,6 +26,7 @@ from pam_sc.config.model import (
     PinSettings,
     PromptSettings,
     RevocationSettings,
+    Stacked,
     TokenSettings,
     TrustSettings,
 )
@@ -197,7 +198,7 @@ _PARTS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "token": ("token", _token),
     "trust": ("trust", _trust),
     "account": ("account", _account),
-    "pin": ("pin", lambda read: PinSettings(**read)),
+    "pin": ("pin", lambda read: PinSettings(**_converted(read, {"stacked": Stacked}))),
     "prompt": ("prompt", lambda read: PromptSettings(**read)),
     "certificate": ("certificate", _certificate),
     "unlock": ("unlock", lambda read: UnlockRules(**_converted(read, {"services": frozenset, "otherwise": Otherwise}))),
