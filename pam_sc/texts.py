@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pam_sc.catalogues import translator
 from pam_sc.decision.card_report import CardReport, TokenRef
-from pam_sc.decision.evidence import CertificateFacts, Evidence
+from pam_sc.decision.evidence import CertificateFacts, Evidence, PinPrompt
 from pam_sc.decision.reasons import REASONS, Reason
 from pam_sc.decision.verdict import Denied
 
@@ -90,6 +90,13 @@ UNFILLED: dict[Text | Reason, str] = {
     Reason.CERTIFICATE_EXPIRED: "The certificate on the card has expired",
 }
 """What is said instead where a value is not known: a token without a label, a certificate that was not read."""
+
+PIN_PROMPTS = {
+    PinPrompt.FIRST: Text.PIN,
+    PinPrompt.AGAIN: Text.PIN_AGAIN,
+    PinPrompt.FEW_LEFT: Text.PIN_FEW_LEFT,
+    PinPrompt.LAST_TRY: Text.PIN_LAST_TRY,
+}
 
 
 class Texts:

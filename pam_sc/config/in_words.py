@@ -31,6 +31,7 @@ from pam_sc.config.wording import counted, listed, size
 from pam_sc.decision.policy import Algorithms, RevocationMode, RevocationSource
 from pam_sc.record import record
 
+
 @record
 class Sentence:
     """One decision: the table of the configuration that it comes from, and what it means."""
