@@ -26,7 +26,6 @@ from pam_sc.config.model import (
     PinSettings,
     PromptSettings,
     RevocationSettings,
-    Stacked,
     TokenSettings,
     TrustSettings,
 )
@@ -198,7 +197,7 @@ _PARTS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "token": ("token", _token),
     "trust": ("trust", _trust),
     "account": ("account", _account),
-    "pin": ("pin", lambda read: PinSettings(**_converted(read, {"stacked": Stacked}))),
+    "pin": ("pin", lambda read: PinSettings(**read)),
     "prompt": ("prompt", lambda read: PromptSettings(**read)),
     "certificate": ("certificate", _certificate),
     "unlock": ("unlock", lambda read: UnlockRules(**_converted(read, {"services": frozenset, "otherwise": Otherwise}))),

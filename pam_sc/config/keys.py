@@ -10,7 +10,7 @@ import enum
 from collections.abc import Mapping
 
 from pam_sc.config import values
-from pam_sc.config.model import Fetch, OcspNonce, Stacked
+from pam_sc.config.model import Fetch, OcspNonce
 from pam_sc.config.schema import Key, ListOf, ShortOrTable, Table
 from pam_sc.decision.policy import Algorithms, Otherwise, RevocationMode, RevocationSource
 from pam_sc.decision.uri import parse_token_uri
@@ -202,7 +202,6 @@ PIN = Table(
         "pattern": Key(expected="a regular expression such as [0-9]+", parse=values.pattern),
         "pinpad": _BOOLEAN,
         "allow_no_pin": _BOOLEAN,
-        "stacked": _words(_values(Stacked)),
         "wrong_max": Key(expected=f"a number from 1 to {WRONG_PINS_MAX}", parse=values.between(1, WRONG_PINS_MAX)),
     },
 )

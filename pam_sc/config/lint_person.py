@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pam_sc.config.finding import Finding, Weight
-from pam_sc.config.model import AccountSettings, Configuration, Stacked
+from pam_sc.config.model import AccountSettings, Configuration
 from pam_sc.decision.policy import Otherwise
 
 
@@ -42,9 +42,6 @@ def _lint_pin(configuration: Configuration) -> Iterator[Finding]:
     elif pin.prompts > 1:
         yield Finding(Weight.NOTE, "pin.prompts", f"{pin.prompts}: one login can use up all tries but the last of a card that"
                       " has three")
-    if pin.stacked is not Stacked.NEVER:
-        yield Finding(Weight.WARNING, "pin.stacked", f"{pin.stacked.value}: what was typed for another module is sent to the card,"
-                      " where it costs a try if it is no PIN")
     if pin.allow_no_pin:
         yield Finding(Weight.WARNING, "pin.allow_no_pin", "a card that asks for no PIN logs in whoever holds it")
 

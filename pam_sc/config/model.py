@@ -174,17 +174,6 @@ class AccountSettings:
     must_not_use: Members = field(default_factory=Members)
 
 
-class Stacked(enum.Enum):
-    """Whether a password that an earlier module asked for is taken for the PIN, where the PAM line does not say so.
-
-    NEVER: no. TRY: where there is one that can be the PIN, else the person is asked. ONLY: nobody is asked.
-    """
-
-    NEVER = "never"
-    TRY = "try"
-    ONLY = "only"
-
-
 @record(kw_only=True)
 class PinSettings:
     """[pin]: what may be tried."""
@@ -199,7 +188,6 @@ class PinSettings:
     """A regular expression (pattern.py) that a PIN must match as a whole; PUKs are not held against it."""
     pinpad: bool = False
     allow_no_pin: bool = False
-    stacked: Stacked = Stacked.NEVER
     wrong_max: int = 2
     """Wrong PINs in a row to a token that shows no counter, before it is left alone (tries.py)."""
 

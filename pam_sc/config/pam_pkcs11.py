@@ -138,7 +138,10 @@ def _module_block(root: Block, section: Section, given: Given) -> Section:
 def _read_globals(section: Section) -> None:
     if section.flag("nullok", default=False):
         section.note(NoteKind.UNSAFE, "nullok", "an empty PIN is never sent to a card; there is no key to change that")
-    _read_stacked(section)
+    for name in ("try_first_pass", "use_first_pass"):
+        if section.flag(name, default=False):
+            section.note(NoteKind.DIFFERENT, name, "has no effect in this file: the person is asked for the PIN, because pam_sc.so"
+                         f" hands over no password unless its own line says so; write {name} on the PAM line")
     if section.flag("debug", default=False):
         section.note(NoteKind.DIFFERENT, "debug", "has no effect in this file, because what is logged is decided before it is read;"
                      " write debug on the PAM line")
@@ -148,19 +151,6 @@ def _read_globals(section: Section) -> None:
     section.dead("pam_pkcs11 reads it and never uses it", "use_authok")
     section.dead("nobody reads it", "use_authtok", "mapper_search_path")
     read_waiting(section)
-
-
-def _read_stacked(section: Section) -> None:
-    """use_first_pass comes before try_first_pass, as in pam_pkcs11; a word of the PAM line before both (worker.py)."""
-    asked = {name: section.flag(name, default=False) for name in _STACKED}
-    for name, word in _STACKED.items():
-        if asked[name]:
-            section.put(("pin", "stacked"), word, name)
-            section.note(NoteKind.DIFFERENT, name, "a password that cannot be the PIN by its length or form is not sent to the"
-                         " card, and none is for the last try")
-
-
-_STACKED = {"try_first_pass": "try", "use_first_pass": "only"}
 
 
 def _note_what_nobody_says(section: Section) -> None:

@@ -16,7 +16,6 @@ from pam_sc.config.model import (
     ModuleSettings,
     PinSettings,
     PromptSettings,
-    Stacked,
 )
 from pam_sc.config.wording import counted, listed
 from pam_sc.decision.policy import Members, Otherwise, TokenSelector, UnlockRules
@@ -93,7 +92,6 @@ def pin_in_words(pin: PinSettings) -> Iterator[str]:
     else:
         yield "The last PIN try of a card is never used, so that a login locks no card."
     yield f"One login asks for a PIN {'once' if pin.prompts == 1 else f'up to {pin.prompts} times'}."
-    yield _STACKED[pin.stacked]
     yield f"A PIN is sent to the card only if it has {_form(pin)}."
     if pin.pinpad:
         yield "A reader with a keypad of its own takes the PIN there."
@@ -105,13 +103,6 @@ def pin_in_words(pin: PinSettings) -> Iterator[str]:
         yield "A card that asks for no PIN is refused."
     yield f"A card that shows no counter of tries is left alone after {counted(pin.wrong_max, 'wrong PIN')} in a row."
     yield "A card proves itself by signing a fresh challenge, always."
-
-
-_STACKED: Mapping[Stacked, str] = {
-    Stacked.NEVER: "A password that an earlier module asked for is never sent to the card, unless the PAM line says so.",
-    Stacked.TRY: "A password that an earlier module asked for is sent to the card, if it could be the PIN.",
-    Stacked.ONLY: "Only a password that an earlier module asked for is sent to the card: nobody is asked for a PIN.",
-}
 
 
 def _form(pin: PinSettings) -> str:

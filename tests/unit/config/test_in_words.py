@@ -25,7 +25,6 @@ from pam_sc.config.model import (
     PinSettings,
     PromptSettings,
     RevocationSettings,
-    Stacked,
     TokenSettings,
     TrustSettings,
 )
@@ -82,7 +81,7 @@ CHANGES: dict[type, dict[str, Any]] = {
     },
     PinSettings: {
         "allow_last_try": True, "prompts": 3, "min_length": 6, "max_length": 8, "pattern": "[0-9]+", "pinpad": True,
-        "allow_no_pin": True, "wrong_max": 1, "stacked": Stacked.TRY,
+        "allow_no_pin": True, "wrong_max": 1,
     },
     PromptSettings: {"token_type": "badge", "quiet": True, "choose": True, "hold": True},
     CertificateSettings: {
@@ -204,7 +203,6 @@ def test_the_sentences_of_a_plain_configuration() -> None:
         ("certificate", "A certificate that expires within 30 days is announced after the login."),
         ("pin", "The last PIN try of a card is never used, so that a login locks no card."),
         ("pin", "One login asks for a PIN once."),
-        ("pin", "A password that an earlier module asked for is never sent to the card, unless the PAM line says so."),
         ("pin", "A PIN is sent to the card only if it has a length that the card takes."),
         ("pin", "A reader with a keypad of its own is refused."),
         ("pin", "A card that asks for no PIN is refused."),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What a pam_pkcs11.conf says of a card that is not there and of a PIN that is there already keeps its meaning."""
+"""What a pam_pkcs11.conf says of a card that is not there keeps its meaning; a stacked password needs the PAM line."""
 
 from __future__ import annotations
 
@@ -8,19 +8,13 @@ import pytest
 from tests.unit.config.peer_files import DIFFERENT, SILENT, peer, said, translated
 
 
-@pytest.mark.parametrize(
-    ("lines", "stacked"),
-    [
-        ("try_first_pass = yes;", "try"), ("use_first_pass = yes;", "only"), ("", None),
-        ("try_first_pass = yes; use_first_pass = yes;", "only"), ("try_first_pass = no; use_first_pass = no;", None),
-    ],
-)  # fmt: skip
-def test_a_stacked_password_is_taken_as_the_file_says(lines: str, stacked: str | None) -> None:
-    translation = translated(peer(whole=lines))
-    assert translation.tree.get("pin", {}).get("stacked") == stacked
-    assert {(key, kind) for _line, key, kind, _text in said(translation)} == {
-        (line.split()[0], DIFFERENT) for line in lines.split(";") if "yes" in line
-    }
+@pytest.mark.parametrize("name", ["try_first_pass", "use_first_pass"])
+def test_a_stacked_password_needs_the_word_on_the_pam_line(name: str) -> None:
+    translation = translated(peer(whole=f"{name} = yes;"))
+    ((_line, key, kind, text),) = said(translation)
+    assert (key, kind) == (name, DIFFERENT)
+    assert text.endswith(f"write {name} on the PAM line")
+    assert "pin" not in translation.tree
 
 
 def test_a_file_without_card_only_says_nothing_of_a_card_that_is_not_there() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_sc.config.model import CertificateSettings, LogSettings, PinSettings, PromptSettings, Stacked
+from pam_sc.config.model import CertificateSettings, LogSettings, PinSettings, PromptSettings
 from pam_sc.config.own_texts import own_names, places_of
 from pam_sc.decision.policy import CertificateSelector, Members, Otherwise, TokenSelector, UnlockRules
 from pam_sc.decision.reasons import REASONS
@@ -29,7 +29,6 @@ max_length = 8
 pattern = "[0-9]+"
 pinpad = true
 allow_no_pin = true
-stacked = "only"
 wrong_max = 5
 [certificate]
 select = { id = "0aFF", position = 2 }
@@ -51,8 +50,7 @@ identity = true
 """
     read = load_text(file, "wait = 170\n" + with_lines(module, lines))
     assert read.pin == PinSettings(
-        prompts=3, min_length=4, max_length=8, pattern="[0-9]+", pinpad=True, allow_no_pin=True, wrong_max=5,
-        stacked=Stacked.ONLY,
+        prompts=3, min_length=4, max_length=8, pattern="[0-9]+", pinpad=True, allow_no_pin=True, wrong_max=5
     )
     assert read.certificate == CertificateSettings(
         select=CertificateSelector(text="id 0aff, position 2", object_id=b"\x0a\xff", position=2),
