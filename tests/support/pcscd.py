@@ -81,9 +81,9 @@ class Pcscd:
         self._cards.append(card)
         return card
 
-    def log(self) -> str:
-        """The end of what the daemon said so far."""
-        return Path(self._log.name).read_text(errors="replace")[-_LOG_SHOWN:]
+    def log(self, shown: int | None = _LOG_SHOWN) -> str:
+        """The end of what the daemon said so far, or all of it."""
+        return Path(self._log.name).read_text(errors="replace")[-(shown or 0):]
 
     def await_removal(self) -> None:
         """Return when the daemon has seen that the reader is empty: until then it still talks to the card that went."""
