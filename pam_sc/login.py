@@ -35,8 +35,9 @@ from pam_sc.decision.evidence import (
     ValidPath,
 )
 from pam_sc.decision.identity import read_subject
+from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason, Step
-from pam_sc.decision.verdict import Denied, Granted, Needs
+from pam_sc.decision.verdict import Denied, Granted, Needs, Verdict
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded
 from pam_sc.mapping import map_certificate
 from pam_sc.material import Material
@@ -48,6 +49,10 @@ from pam_sc.trust.crl import Conditions
 from pam_sc.trust.fetching import Wanted, plan_fetches, why_not_fetched, with_fetched
 from pam_sc.trust.path import find_paths
 from pam_sc.trust.revocation import find_revocation
+
+
+Judge = Callable[[Evidence, Policy, datetime.datetime], Verdict]
+"""`decide`, or what stands in its place where something else than a login is asked for."""
 
 
 class Card(Protocol):
@@ -77,6 +82,8 @@ class Surroundings:
     """Fetches what is wanted within a part of the time that is left; None: this login uses no network."""
     leave_requests: Callable[[ValidPath], None] = lambda _path: None
     """Leaves word for `pam-sc refresh` of where the certificates of a trusted path can be looked up."""
+    path_at: Callable[[CertificateFacts, datetime.datetime], datetime.datetime] = lambda _facts, at: at
+    """The time at which the path of a certificate must be valid."""
     locality: Callable[[Request], Locality] = host.find_locality
     random: Callable[[int], bytes] = host.random_bytes
     machine_id: Callable[[], str] = host.machine_id
@@ -87,8 +94,10 @@ class Login:
     """One login: the evidence so far, and the loop that completes it."""
 
     def __init__(
-        self, request: Request, configuration: Configuration, material: Material, surroundings: Surroundings
+        self, request: Request, configuration: Configuration, material: Material, surroundings: Surroundings,
+        judge: Judge = decide,
     ) -> None:
+        self._judge = judge
         self.evidence = Evidence(request=request)
         self.policy = configuration.policy()
         self.material = material
@@ -112,7 +121,7 @@ class Login:
         Raises only errors that are no refusal: ProtocolError, TrustError and their kin.
         """
         while True:
-            verdict = decide(self.evidence, self.policy, self._around.at)
+            verdict = self._judge(self.evidence, self.policy, self._around.at)
             if not isinstance(verdict, Needs) or (until is not None and verdict.step >= until):
                 return verdict
             self.evidence = self._gatherers[verdict.step](verdict)

@@ -30,14 +30,15 @@ from pam_sc.conversation import (
     MachineClock,
     MessageKind,
     OptionalProcess,
+    PamFlag,
     ShimRequest,
     read_request,
 )
 from pam_sc.decision.card_report import TokenReport
 from pam_sc.decision.evidence import Answer, Evidence
 from pam_sc.decision.home_files import why_not_believed
-from pam_sc.decision.reasons import REASONS, PamCode, Reason
-from pam_sc.decision.verdict import Denied, Granted
+from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
+from pam_sc.decision.verdict import Changed, Denied, Granted, Needs
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError, ProtocolError
 from pam_sc.events import EventLog
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
@@ -96,6 +97,9 @@ class Verifier:
         """Run the login, log its verdict, tell the person, and send it."""
         verdict = self._refuse_on_error()
         request = self._asked.request
+        if isinstance(verdict, Changed):
+            self._say_changed(verdict)
+            return
         if isinstance(verdict, Granted):
             self._log.granted(request, verdict, self._evidence)
             self._conversation.verdict(verdict.account, PamCode.SUCCESS)
@@ -104,13 +108,25 @@ class Verifier:
         text = REASONS[verdict.reason].text
         if text and not self._prompt.quiet:
             self._conversation.tell(MessageKind.ERROR, text)
-        self._conversation.verdict(request.account or "", verdict.code(card_required=self._card_required))
+        self._conversation.verdict(request.account or "", self._code(verdict))
 
-    def _refuse_on_error(self) -> Granted | Denied:
+    def _code(self, denied: Denied) -> PamCode:
+        if not self._changing:
+            return denied.code(card_required=self._card_required)
+        return denied.change_code(preliminary=PamFlag.PRELIM_CHECK in self._asked.flags)
+
+    def _say_changed(self, verdict: Changed) -> None:
+        """Log that a PIN is another now, say so, and grant; the first pass of libpam leaves no trace."""
+        if not verdict.preliminary:
+            self._log.changed(self._asked.request, verdict, self._evidence)
+            if not self._prompt.quiet:
+                text = Text.PIN_UNBLOCKED if verdict.unblocked else Text.PIN_CHANGED
+                self._conversation.tell(MessageKind.INFORMATION, self._texts.say(text))
+        self._conversation.verdict(verdict.account, PamCode.SUCCESS)
+
+    def _refuse_on_error(self) -> Granted | Changed | Denied:
         """Run the login; every exception becomes a refusal."""
         try:
-            if self._asked.function is not Function.AUTHENTICATE:
-                return Denied(Reason.INTERNAL_ERROR, f"function {self._asked.function.name} is not served")
             return self._log_in()
         except CardIsolationFailed as error:
             return Denied(Reason.ISOLATION_FAILED, str(error))
@@ -139,7 +155,7 @@ class Verifier:
             return Denied(Reason.MAPPER_FAILED, "the time was over after the mappers had been asked")
         return Denied(Reason.CARD_TIMEOUT, str(error))
 
-    def _log_in(self) -> Granted | Denied:
+    def _log_in(self) -> Granted | Changed | Denied:
         request = self._asked.request
         trusted = frozenset({0}) if request.privileged else frozenset({0, request.real_uid})
         configuration = load(self._asked.config_path or DEFAULT_PATH, trusted, self._asked.arguments)
@@ -188,8 +204,10 @@ class Verifier:
 
     def _decide(
         self, configuration: Configuration, trusted: frozenset[int], card: CardClient, services: Services
-    ) -> Granted | Denied:
+    ) -> Granted | Changed | Denied:
         # Imported only now, without privilege and behind the filter, while the card process reads the card.
+        from pam_sc.decision.change import judge_change, moment_of
+        from pam_sc.decision.decide import decide
         from pam_sc.login import Login, Surroundings
         from pam_sc.material import load_material
         from pam_sc.trust.fetching import leave_requests
@@ -204,13 +222,18 @@ class Verifier:
             accounts=host.NssAccounts(),
             fetch=self._fetch if configuration.revocation.fetches_at_login else None,
             leave_requests=partial(leave_requests, configuration.revocation.store, material.revocation),
+            **({"path_at": moment_of} if self._changing else {}),
         )
-        login = Login(self._asked.request, configuration, material, surroundings)
+        forced = PamFlag.CHANGE_EXPIRED in self._asked.flags
+        judge = partial(judge_change, forced=forced) if self._changing else decide
+        login = Login(self._asked.request, configuration, material, surroundings, judge)
         try:
-            verdict = login.run()
+            verdict = login.run(until=Step.PIN if self._changing else None)
         finally:
             self._evidence = login.evidence
             self._log_problems(material.problems)
+        if self._changing and isinstance(verdict, Needs) and verdict.step is Step.PIN:
+            return self._change(configuration, card, verdict)
         if isinstance(verdict, Granted | Denied):
             return verdict
         return Denied(Reason.INTERNAL_ERROR, f"the decision stopped at step {int(verdict.step)}")
@@ -250,6 +273,30 @@ class Verifier:
 
         self._conversation.start(which)
         return NetworkClient(socket.socket(fileno=descriptor))
+
+    def _change(self, configuration: Configuration, card: CardClient, found: Needs) -> Changed | Denied:
+        """Have the PIN of the token that was found changed; in libpam's first pass only say that it can be."""
+        from pam_sc.card.client import PinRules
+        from pam_sc.decision.change import find_token, is_locked
+        from pam_sc.passwd import PinChange
+
+        if self._evidence is None:
+            raise ValueError("a change was judged without evidence")
+        token = find_token(self._evidence, found.candidates[0])
+        changed = Changed(
+            account=found.account or "", certificate=found.candidates[0], unblocked=is_locked(token),
+            preliminary=PamFlag.PRELIM_CHECK in self._asked.flags,
+        )  # fmt: skip
+        if changed.preliminary:
+            return changed
+        pin = configuration.pin
+        self._pin_is_out = True
+        failed = PinChange(
+            token=token, card=card, person=self._conversation, texts=self._texts,
+            rules=PinRules(pin.min_length, pin.max_length, pin.pattern),
+            deadline=lambda: self._clock.deadline, end_card=lambda: self._end_card(card),
+        ).run()  # fmt: skip
+        return changed if failed is None else Denied(failed.reason, failed.detail, changed.certificate)
 
     def _ask_pin(self, token: TokenReport) -> Answer:
         kind = self._prompt.token_type

@@ -55,6 +55,16 @@ _FAILURE_REASONS = {
 }
 
 
+def answer_reason(answer: Answer) -> Reason:
+    """Return the reason for a prompt that was not answered."""
+    return _ANSWER_REASONS[answer]
+
+
+def failure_reason(failure: CardFailure) -> Reason:
+    """Return the reason for what the card process could not do."""
+    return _FAILURE_REASONS[failure]
+
+
 def judge_attempts(
     evidence: Evidence, policy: Policy, account: Account, candidates: Sequence[Candidates]
 ) -> Granted | Denied | Needs:

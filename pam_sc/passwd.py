@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Asks for the current PIN (or the PUK), the new one and the new one again, and has the card changed: nothing else.
+
+Which token it is, and that it may be, is found out before (decision/change.py). No process but the card process ever
+holds one of the three secrets; here it is only known whether each was typed. A dialogue that is left at any prompt has
+changed nothing. `passwd` and `pam-sc pin` both come here, so they ask, check and say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from pam_sc.card.client import ChangeKind, ChangeOrder, PinRules
+from pam_sc.card.client import Changed as CardChanged
+from pam_sc.decision.attempt import answer_reason, failure_reason
+from pam_sc.decision.card_report import Failure, PinState, TokenReport
+from pam_sc.decision.change import is_locked
+from pam_sc.decision.evidence import Answer, CardFailure, NotSigned, PinWay
+from pam_sc.decision.reasons import Reason
+from pam_sc.errors import CardProcessLost, DeadlineExceeded
+from pam_sc.record import record
+from pam_sc.texts import Text, Texts
+
+PINPAD_S = 150.0
+"""For all three entries on a reader's keypad."""
+
+_CURRENT = {PinState.COUNT_LOW: Text.PIN_FEW_LEFT, PinState.FINAL_TRY: Text.PIN_LAST_TRY, PinState.LOCKED: Text.PUK}
+"""What the first prompt says where it is not plainly the current PIN that is asked for."""
+
+
+class Card(Protocol):
+    """What a change needs of the card process (pam_sc.card.client.CardClient)."""
+
+    def change_pin(self, order: ChangeOrder, deadline: float) -> CardChanged | NotSigned:
+        """Have the token's PIN changed with the three secrets that were sent to the card process."""
+
+
+class Person(Protocol):
+    """Whoever types (pam_sc.conversation.Conversation, or the terminal of `pam-sc pin`)."""
+
+    def ask_secret(self, prompt: str) -> Answer:
+        """Have a secret typed for the card process; learn only how it went."""
+
+    def wait(self, text: str, until: Callable[[float, int], bool], limit_s: float) -> Answer:
+        """Show a text while `until(deadline, descriptor)` has the reader take what is typed."""
+
+
+@record(kw_only=True)
+class PinChange:
+    """One change or unblocking, on one token."""
+
+    token: TokenReport
+    card: Card
+    person: Person
+    texts: Texts
+    rules: PinRules
+    deadline: Callable[[], float]
+    """The end of the machine's time, on CLOCK_MONOTONIC."""
+    end_card: Callable[[], None]
+    """End the card's verification: the card process is gone when this returns."""
+
+    def run(self) -> Failure | None:
+        """Ask, and have the PIN changed; say why it stayed as it was, or None. The card's verification is ended then."""
+        try:
+            if self.token.protected_authentication_path:
+                return self._on_the_reader()
+            unanswered = self._ask()
+            return self._have_changed(self.deadline()) if unanswered is None else unanswered
+        finally:
+            self.end_card()
+
+    def _ask(self) -> Failure | None:
+        name = self.token.label or "card"
+        for text in (_CURRENT.get(self.token.pin_state, Text.OLD_PIN), Text.NEW_PIN, Text.NEW_PIN_AGAIN):
+            answer = self.person.ask_secret(self.texts.say(text, token=name))
+            if answer is not Answer.ANSWERED:
+                return Failure(answer_reason(answer), "nothing was changed")
+        return None
+
+    def _on_the_reader(self) -> Failure | None:
+        """The reader takes all three, in a person's time; whatever the host says of it meanwhile, the card knows best."""
+        came: list[Failure | None] = []
+
+        def until(deadline: float, _cancelled: int) -> bool:
+            came.append(self._have_changed(deadline))
+            return True
+
+        text = self.texts.say(Text.CHANGE_ON_PINPAD, token=self.token.label or "card")
+        self.person.wait(text, until, PINPAD_S)
+        return came[0] if came else Failure(Reason.PINPAD_CANCELLED, "nothing was changed")
+
+    def _have_changed(self, deadline: float) -> Failure | None:
+        outcome = self._change(ChangeOrder(
+            token=self.token,
+            kind=ChangeKind.UNBLOCK if is_locked(self.token) else ChangeKind.CHANGE,
+            way=PinWay.PINPAD if self.token.protected_authentication_path else PinWay.TYPED,
+            rules=self.rules,
+        ), deadline)  # fmt: skip
+        return Failure(failure_reason(outcome.failure), outcome.detail) if isinstance(outcome, NotSigned) else None
+
+    def _change(self, order: ChangeOrder, deadline: float) -> CardChanged | NotSigned:
+        try:
+            return self.card.change_pin(order, deadline)
+        except DeadlineExceeded as error:
+            return NotSigned(CardFailure.TIMEOUT_AFTER_PIN if error.pin_sent else CardFailure.TIMEOUT, str(error))
+        except CardProcessLost as error:
+            lost = CardFailure.PROCESS_LOST_AFTER_PIN if error.pin_sent else CardFailure.PROCESS_LOST
+            return NotSigned(lost, str(error))
