@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pam_sc import host
 from pam_sc.card.client import CardClient, ModuleSetup, RunAs
 from pam_sc.config.loading import load
-from pam_sc.config.model import DEFAULT_PATH, VERIFIER_ACCOUNT, Configuration, PromptSettings
+from pam_sc.config.model import DEFAULT_PATH, VERIFIER_ACCOUNT, CertificateSettings, Configuration, PromptSettings
 from pam_sc.config.notes import summary
 from pam_sc.conversation import (
     Conversation,
@@ -42,9 +42,11 @@ from pam_sc.decision.verdict import Changed, Denied, Granted, Needs
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError, ProtocolError
 from pam_sc.events import EventLog
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
+from pam_sc.journal import Journal
 from pam_sc.preparation import HomePlan, Prepared, asks_directory, prepare
 from pam_sc.record import record, replace
 from pam_sc.services import Homes, Programs, Services
+from pam_sc.texts import Texts
 from pam_sc.transfer import REQUESTS_FOLDER
 
 if TYPE_CHECKING:
@@ -84,10 +86,18 @@ class Verifier:
         self._asked = asked
         self._conversation = conversation
         self._clock = clock
-        self._log = EventLog(conversation.log, machine_id=host.machine_id())
+        started = time.monotonic() - host.process_age()
+        self._log = EventLog(
+            conversation.log,
+            machine_id=host.machine_id(),
+            journal=Journal(),
+            elapsed_ms=lambda: int((time.monotonic() - started) * 1000),
+        )
         self._evidence: Evidence | None = None
         self._card_required = False
         self._prompt = PromptSettings()
+        self._certificate = CertificateSettings()
+        self._texts = Texts(asked.language)
         self._network: NetworkClient | None = None
         self._directory: NetworkClient | None = None
         self._directory_asked = False
@@ -102,6 +112,7 @@ class Verifier:
             return
         if isinstance(verdict, Granted):
             self._log.granted(request, verdict, self._evidence)
+            self._after_success(verdict)
             self._conversation.verdict(verdict.account, PamCode.SUCCESS)
             return
         self._log.refused(request, verdict, self._evidence)
@@ -123,6 +134,18 @@ class Verifier:
                 text = Text.PIN_UNBLOCKED if verdict.unblocked else Text.PIN_CHANGED
                 self._conversation.tell(MessageKind.INFORMATION, self._texts.say(text))
         self._conversation.verdict(verdict.account, PamCode.SUCCESS)
+
+    def _after_success(self, granted: Granted) -> None:
+        """Announce what is about to end, and leave with the shim what the application gets with the grant."""
+        from pam_sc.granted import announcement, facts_of
+
+        if self._evidence is None:
+            return
+        said = announcement(granted, self._evidence, self._certificate.warn_days, datetime.datetime.now(datetime.UTC))
+        if said is not None and not self._prompt.quiet:
+            self._conversation.tell(MessageKind.INFORMATION, self._texts.say(said.text, date=said.date))
+        for fact, name, value in facts_of(granted, self._evidence, host.machine_id()):
+            self._conversation.leave(fact, name, value)
 
     def _refuse_on_error(self) -> Granted | Changed | Denied:
         """Run the login; every exception becomes a refusal."""
@@ -171,6 +194,9 @@ class Verifier:
     def _take_up(self, configuration: Configuration) -> None:
         """Log what the file says that is unsafe, and talk to the person as it says."""
         self._prompt = configuration.prompt
+        self._certificate = configuration.certificate
+        self._texts = Texts(self._asked.language, configuration.texts)
+        self._log.personal = configuration.log.identity
         said = summary(configuration.notes, configuration.source)
         if said is not None:
             self._log.note(said)
