@@ -71,9 +71,8 @@ class PinChange:
             self.end_card()
 
     def _ask(self) -> Failure | None:
-        name = self.token.label or "card"
         for text in (_CURRENT.get(self.token.pin_state, Text.OLD_PIN), Text.NEW_PIN, Text.NEW_PIN_AGAIN):
-            answer = self.person.ask_secret(self.texts.say(text, token=name))
+            answer = self.person.ask_secret(self.texts.say(text, token=self.token.label))
             if answer is not Answer.ANSWERED:
                 return Failure(answer_reason(answer), "nothing was changed")
         return None
@@ -86,7 +85,7 @@ class PinChange:
             came.append(self._have_changed(deadline))
             return True
 
-        text = self.texts.say(Text.CHANGE_ON_PINPAD, token=self.token.label or "card")
+        text = self.texts.say(Text.CHANGE_ON_PINPAD, token=self.token.label)
         self.person.wait(text, until, PINPAD_S)
         return came[0] if came else Failure(Reason.PINPAD_CANCELLED, "nothing was changed")
 

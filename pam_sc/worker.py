@@ -37,16 +37,16 @@ from pam_sc.conversation import (
 from pam_sc.decision.card_report import TokenReport
 from pam_sc.decision.evidence import Answer, Evidence
 from pam_sc.decision.home_files import why_not_believed
-from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
+from pam_sc.decision.reasons import PamCode, Reason, Step
 from pam_sc.decision.verdict import Changed, Denied, Granted, Needs
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError, ProtocolError
-from pam_sc.events import EventLog
+from pam_sc.events import EventLog, find_token
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
 from pam_sc.journal import Journal
 from pam_sc.preparation import HomePlan, Prepared, asks_directory, prepare
 from pam_sc.record import record, replace
 from pam_sc.services import Homes, Programs, Services
-from pam_sc.texts import Texts
+from pam_sc.texts import Text, Texts, values_of
 from pam_sc.transfer import REQUESTS_FOLDER
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Verifier:
             self._conversation.verdict(verdict.account, PamCode.SUCCESS)
             return
         self._log.refused(request, verdict, self._evidence)
-        text = REASONS[verdict.reason].text
+        text = self._texts.say(verdict.reason, **values_of(verdict, self._evidence))
         if text and not self._prompt.quiet:
             self._conversation.tell(MessageKind.ERROR, text)
         self._conversation.verdict(request.account or "", self._code(verdict))
@@ -129,7 +129,9 @@ class Verifier:
     def _say_changed(self, verdict: Changed) -> None:
         """Log that a PIN is another now, say so, and grant; the first pass of libpam leaves no trace."""
         if not verdict.preliminary:
-            self._log.changed(self._asked.request, verdict, self._evidence)
+            token = None if self._evidence is None else find_token(self._evidence, verdict.certificate)
+            what = "unblocked" if verdict.unblocked else "changed"
+            self._log.changed(self._asked.request, verdict.account, token, what)
             if not self._prompt.quiet:
                 text = Text.PIN_UNBLOCKED if verdict.unblocked else Text.PIN_CHANGED
                 self._conversation.tell(MessageKind.INFORMATION, self._texts.say(text))
@@ -303,12 +305,12 @@ class Verifier:
     def _change(self, configuration: Configuration, card: CardClient, found: Needs) -> Changed | Denied:
         """Have the PIN of the token that was found changed; in libpam's first pass only say that it can be."""
         from pam_sc.card.client import PinRules
-        from pam_sc.decision.change import find_token, is_locked
+        from pam_sc.decision.change import is_locked
         from pam_sc.passwd import PinChange
 
-        if self._evidence is None:
-            raise ValueError("a change was judged without evidence")
-        token = find_token(self._evidence, found.candidates[0])
+        token = None if self._evidence is None else find_token(self._evidence, found.candidates[0])
+        if token is None:
+            return Denied(Reason.INTERNAL_ERROR, "a token was judged that was never reported")
         changed = Changed(
             account=found.account or "", certificate=found.candidates[0], unblocked=is_locked(token),
             preliminary=PamFlag.PRELIM_CHECK in self._asked.flags,
@@ -326,7 +328,7 @@ class Verifier:
 
     def _ask_pin(self, token: TokenReport) -> Answer:
         kind = self._prompt.token_type
-        answer = self._conversation.ask_pin(f"{kind} PIN: " if kind else f"PIN for {token.label or 'card'}: ")
+        answer = self._conversation.ask_pin(f"{kind} PIN: " if kind else self._texts.say(Text.PIN, token=token.label))
         self._pin_is_out = answer is Answer.ANSWERED
         return answer
 

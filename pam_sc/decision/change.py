@@ -17,7 +17,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
-from pam_sc.decision.card_report import CardReport, CertificateRef, Failure, PinState, TokenReport
+from pam_sc.decision.card_report import CertificateRef, Failure, PinState, TokenReport
 from pam_sc.decision.decide import furthest, judge_request, judge_trust, list_certificates, select_tokens
 from pam_sc.decision.evidence import Account, CertificateFacts, Evidence, MappingFailed
 from pam_sc.decision.policy import Policy
@@ -123,13 +123,3 @@ def why_not_changed(token: TokenReport, policy: Policy) -> Failure | None:
     if token.pin_state is PinState.FINAL_TRY and not policy.allow_last_try:
         return Failure(Reason.PIN_LAST_TRY, "the token sets CKF_USER_PIN_FINAL_TRY")
     return None
-
-
-def find_token(evidence: Evidence, ref: CertificateRef) -> TokenReport:
-    """Return the token that a certificate was reported on."""
-    card = evidence.card
-    if isinstance(card, CardReport):
-        for _module, _slot, token in card.tokens():
-            if token.ref == ref.token:
-                return token
-    raise ValueError("a token was asked for that was never reported")
