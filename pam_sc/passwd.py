@@ -13,12 +13,15 @@ from typing import Protocol
 
 from pam_sc.card.client import ChangeKind, ChangeOrder, PinRules
 from pam_sc.card.client import Changed as CardChanged
+from pam_sc.config.model import PinSettings
 from pam_sc.decision.attempt import answer_reason, failure_reason
 from pam_sc.decision.card_report import Failure, PinState, TokenReport
 from pam_sc.decision.change import is_locked
-from pam_sc.decision.evidence import Answer, CardFailure, NotSigned, PinWay
+from pam_sc.decision.evidence import Answer, CardFailure, Evidence, NotSigned, PinWay
 from pam_sc.decision.reasons import Reason
+from pam_sc.decision.verdict import Changed, Denied, Needs
 from pam_sc.errors import CardProcessLost, DeadlineExceeded
+from pam_sc.events import find_token
 from pam_sc.record import record
 from pam_sc.texts import Text, Texts
 
@@ -27,6 +30,11 @@ PINPAD_S = 150.0
 
 _CURRENT = {PinState.COUNT_LOW: Text.PIN_FEW_LEFT, PinState.FINAL_TRY: Text.PIN_LAST_TRY, PinState.LOCKED: Text.PUK}
 """What the first prompt says where it is not plainly the current PIN that is asked for."""
+
+
+def new_pin_rules(settings: PinSettings) -> PinRules:
+    """Return what the configuration demands of a new PIN."""
+    return PinRules(settings.min_length, settings.max_length, settings.pattern)
 
 
 class Card(Protocol):
@@ -48,9 +56,8 @@ class Person(Protocol):
 
 @record(kw_only=True)
 class PinChange:
-    """One change or unblocking, on one token."""
+    """Changes or unblocks the PIN of one token. After `run` the card's verification is ended, whatever came of it."""
 
-    token: TokenReport
     card: Card
     person: Person
     texts: Texts
@@ -60,40 +67,40 @@ class PinChange:
     end_card: Callable[[], None]
     """End the card's verification: the card process is gone when this returns."""
 
-    def run(self) -> Failure | None:
-        """Ask, and have the PIN changed; say why it stayed as it was, or None. The card's verification is ended then."""
+    def run(self, token: TokenReport) -> Failure | None:
+        """Ask, and have the PIN changed, or unblocked where it is locked; say why it stayed as it was, or None."""
         try:
-            if self.token.protected_authentication_path:
-                return self._on_the_reader()
-            unanswered = self._ask()
-            return self._have_changed(self.deadline()) if unanswered is None else unanswered
+            if token.protected_authentication_path:
+                return self._on_the_reader(token)
+            unanswered = self._ask(token)
+            return self._have_changed(token, self.deadline()) if unanswered is None else unanswered
         finally:
             self.end_card()
 
-    def _ask(self) -> Failure | None:
-        for text in (_CURRENT.get(self.token.pin_state, Text.OLD_PIN), Text.NEW_PIN, Text.NEW_PIN_AGAIN):
-            answer = self.person.ask_secret(self.texts.say(text, token=self.token.label))
+    def _ask(self, token: TokenReport) -> Failure | None:
+        for text in (_CURRENT.get(token.pin_state, Text.OLD_PIN), Text.NEW_PIN, Text.NEW_PIN_AGAIN):
+            answer = self.person.ask_secret(self.texts.say(text, token=token.label))
             if answer is not Answer.ANSWERED:
                 return Failure(answer_reason(answer), "nothing was changed")
         return None
 
-    def _on_the_reader(self) -> Failure | None:
+    def _on_the_reader(self, token: TokenReport) -> Failure | None:
         """The reader takes all three, in a person's time; whatever the host says of it meanwhile, the card knows best."""
         came: list[Failure | None] = []
 
         def until(deadline: float, _cancelled: int) -> bool:
-            came.append(self._have_changed(deadline))
+            came.append(self._have_changed(token, deadline))
             return True
 
-        text = self.texts.say(Text.CHANGE_ON_PINPAD, token=self.token.label)
+        text = self.texts.say(Text.CHANGE_ON_PINPAD, token=token.label)
         self.person.wait(text, until, PINPAD_S)
         return came[0] if came else Failure(Reason.PINPAD_CANCELLED, "nothing was changed")
 
-    def _have_changed(self, deadline: float) -> Failure | None:
+    def _have_changed(self, token: TokenReport, deadline: float) -> Failure | None:
         outcome = self._change(ChangeOrder(
-            token=self.token,
-            kind=ChangeKind.UNBLOCK if is_locked(self.token) else ChangeKind.CHANGE,
-            way=PinWay.PINPAD if self.token.protected_authentication_path else PinWay.TYPED,
+            token=token,
+            kind=ChangeKind.UNBLOCK if is_locked(token) else ChangeKind.CHANGE,
+            way=PinWay.PINPAD if token.protected_authentication_path else PinWay.TYPED,
             rules=self.rules,
         ), deadline)  # fmt: skip
         return Failure(failure_reason(outcome.failure), outcome.detail) if isinstance(outcome, NotSigned) else None
@@ -106,3 +113,15 @@ class PinChange:
         except CardProcessLost as error:
             lost = CardFailure.PROCESS_LOST_AFTER_PIN if error.pin_sent else CardFailure.PROCESS_LOST
             return NotSigned(lost, str(error))
+
+
+def change_found(found: Needs, evidence: Evidence | None, *, change: PinChange, preliminary: bool) -> Changed | Denied:
+    """Have the PIN of the token that judge_change has found changed; in libpam's first pass only say that it can be."""
+    ref = found.candidates[0]
+    token = None if evidence is None else find_token(evidence, ref)
+    if token is None:
+        return Denied(Reason.INTERNAL_ERROR, "a token was judged that was never reported")
+    failed = None if preliminary else change.run(token)
+    if failed is not None:
+        return Denied(failed.reason, failed.detail, ref)
+    return Changed(account=found.account or "", token=token, preliminary=preliminary, unblocked=is_locked(token))

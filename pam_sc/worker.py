@@ -35,12 +35,12 @@ from pam_sc.conversation import (
     read_request,
 )
 from pam_sc.decision.card_report import TokenReport
-from pam_sc.decision.evidence import Answer, Evidence
+from pam_sc.decision.evidence import Answer, Evidence, Purpose
 from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.reasons import PamCode, Reason, Step
 from pam_sc.decision.verdict import Changed, Denied, Granted, Needs
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError, ProtocolError
-from pam_sc.events import EventLog, find_token
+from pam_sc.events import EventLog
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
 from pam_sc.journal import Journal
 from pam_sc.preparation import HomePlan, Prepared, asks_directory, prepare
@@ -102,6 +102,10 @@ class Verifier:
         self._directory: NetworkClient | None = None
         self._directory_asked = False
         self._pin_is_out = False
+        self._changing = asked.function is Function.CHAUTHTOK
+        self._preliminary = PamFlag.UPDATE not in asked.flags
+        if self._changing:
+            self._asked = replace(asked, request=replace(asked.request, purpose=Purpose.PIN_CHANGE))
 
     def serve(self) -> None:
         """Run the login, log its verdict, tell the person, and send it."""
@@ -122,18 +126,16 @@ class Verifier:
         self._conversation.verdict(request.account or "", self._code(verdict))
 
     def _code(self, denied: Denied) -> PamCode:
-        if not self._changing:
-            return denied.code(card_required=self._card_required)
-        return denied.change_code(preliminary=PamFlag.PRELIM_CHECK in self._asked.flags)
+        if self._changing:
+            return denied.change_code(preliminary=self._preliminary)
+        return denied.code(card_required=self._card_required)
 
     def _say_changed(self, verdict: Changed) -> None:
         """Log that a PIN is another now, say so, and grant; the first pass of libpam leaves no trace."""
         if not verdict.preliminary:
-            token = None if self._evidence is None else find_token(self._evidence, verdict.certificate)
-            what = "unblocked" if verdict.unblocked else "changed"
-            self._log.changed(self._asked.request, verdict.account, token, what)
+            what, text = ("unblocked", Text.PIN_UNBLOCKED) if verdict.unblocked else ("changed", Text.PIN_CHANGED)
+            self._log.changed(self._asked.request, verdict.account, verdict.token, what)
             if not self._prompt.quiet:
-                text = Text.PIN_UNBLOCKED if verdict.unblocked else Text.PIN_CHANGED
                 self._conversation.tell(MessageKind.INFORMATION, self._texts.say(text))
         self._conversation.verdict(verdict.account, PamCode.SUCCESS)
 
@@ -304,27 +306,13 @@ class Verifier:
 
     def _change(self, configuration: Configuration, card: CardClient, found: Needs) -> Changed | Denied:
         """Have the PIN of the token that was found changed; in libpam's first pass only say that it can be."""
-        from pam_sc.card.client import PinRules
-        from pam_sc.decision.change import is_locked
-        from pam_sc.passwd import PinChange
+        from pam_sc.passwd import PinChange, change_found, new_pin_rules
 
-        token = None if self._evidence is None else find_token(self._evidence, found.candidates[0])
-        if token is None:
-            return Denied(Reason.INTERNAL_ERROR, "a token was judged that was never reported")
-        changed = Changed(
-            account=found.account or "", certificate=found.candidates[0], unblocked=is_locked(token),
-            preliminary=PamFlag.PRELIM_CHECK in self._asked.flags,
-        )  # fmt: skip
-        if changed.preliminary:
-            return changed
-        pin = configuration.pin
-        self._pin_is_out = True
-        failed = PinChange(
-            token=token, card=card, person=self._conversation, texts=self._texts,
-            rules=PinRules(pin.min_length, pin.max_length, pin.pattern),
+        self._pin_is_out = not self._preliminary
+        return change_found(found, self._evidence, preliminary=self._preliminary, change=PinChange(
+            card=card, person=self._conversation, texts=self._texts, rules=new_pin_rules(configuration.pin),
             deadline=lambda: self._clock.deadline, end_card=lambda: self._end_card(card),
-        ).run()  # fmt: skip
-        return changed if failed is None else Denied(failed.reason, failed.detail, changed.certificate)
+        ))  # fmt: skip
 
     def _ask_pin(self, token: TokenReport) -> Answer:
         kind = self._prompt.token_type

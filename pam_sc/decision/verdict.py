@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from pam_sc.decision.card_report import CertificateRef
+from pam_sc.decision.card_report import CertificateRef, TokenReport
 from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
 from pam_sc.record import record
 
@@ -69,9 +69,9 @@ class Changed:
     """What a call of chauthtok came to: the PIN has been changed or unblocked, or (the first pass) it can be."""
 
     account: str
-    certificate: CertificateRef
-    preliminary: bool = False
-    unblocked: bool = False
+    token: TokenReport
+    preliminary: bool
+    unblocked: bool
 
 
 @record
