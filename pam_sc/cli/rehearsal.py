@@ -14,10 +14,11 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from pam_sc.card.client import ModuleSetup, SignOrder, StartedCardProcess, start_card_process
+from pam_sc.card.client import SignOrder, StartedCardProcess
 from pam_sc.children import StartedChild
 from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.inspection import Inspection
+from pam_sc.cli.own_card import Ask, own_card_process, send_secret
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
 from pam_sc.decision.card_report import (
@@ -60,9 +61,6 @@ from pam_sc.record import replace
 from pam_sc.services import Services
 
 MACHINE_TIME_S = 30.0
-PIN_BYTES_MAX = 512
-
-Ask = Callable[[str], str]
 
 
 def rehearse(
@@ -151,14 +149,7 @@ def _card_process(
     if certificate is not None:
         yield None
         return
-    modules = [ModuleSetup(module.path, module.environment, module.allow) for module in configuration.token.modules]
-    run_as = find_identity(configuration.token.run_as)
-    try:
-        started = start_card_process(worker)
-    except OSError as error:
-        raise PamScError(f"cannot start the card process: {worker}: {error.strerror}") from error
-    with started as card:
-        card.client.set_up(modules, run_as, _deadline())
+    with own_card_process(configuration, worker, _deadline()) as card:
         yield card
 
 
@@ -232,13 +223,7 @@ def _program_runner(worker: str, setup: Setup) -> StartedChild[ProgramsClient]:
 def _send_pin(card: StartedCardProcess, token: TokenReport, ask: Ask | None) -> Answer:
     if ask is None:
         return Answer.NOT_GIVEN
-    pin = ask(f"PIN for {clean(token.label or 'card')}: ").encode()
-    if not pin:
-        return Answer.EMPTY
-    if len(pin) > PIN_BYTES_MAX:
-        return Answer.TOO_LONG
-    card.send_pin(pin)
-    return Answer.ANSWERED
+    return send_secret(card, ask(f"PIN for {clean(token.label or 'card')}: "))
 
 
 def _end(card: StartedCardProcess, stop_acting: Callable[[], None]) -> None:
