@@ -7,7 +7,7 @@
  6. Revocation is not looked at: a revoked certificate lets nobody in, whatever its PIN is.
  7. It maps to the account. So passwd never asks for the PIN of somebody else's card.
  8. Of several tokens the first whose PIN can be changed is taken; where all are locked, the first one.
- 9. The PIN may be tried: as in a login, but a locked one is unblocked, with its PUK.
+ 9. The PIN may be tried, by the token and by what was counted here: as in a login, but a locked one is unblocked.
 
 `judge_change` is to a change what `decide` is to a login; where it says Needs(Step.PIN), the change may go on.
 """
@@ -62,7 +62,7 @@ def judge_change(
     if not mine:
         return furthest(refusals)
     # 8. and 9. the token, and whether its PIN may be tried
-    return _judge_tokens(tokens, mine, policy, account, forced=forced)
+    return _judge_tokens(evidence, policy, account, tokens, mine, forced=forced)
 
 
 def _judge_certificate(
@@ -93,18 +93,24 @@ def moment_of(facts: object, at: datetime.datetime) -> datetime.datetime:
 
 
 def _judge_tokens(
-    tokens: Sequence[TokenReport], mine: Sequence[CertificateRef], policy: Policy, account: Account, *, forced: bool
+    evidence: Evidence, policy: Policy, account: Account, tokens: Sequence[TokenReport], mine: Sequence[CertificateRef],
+    *, forced: bool,
 ) -> Denied | Needs:
     with_mine = [token for token in tokens if any(ref.token == token.ref for ref in mine)]
     ordered = sorted(with_mine, key=lambda token: (is_locked(token), forced and not token.to_be_changed))
     refusals: list[Denied] = []
     for token in ordered:
         refs = tuple(ref for ref in mine if ref.token == token.ref)
-        refused = why_not_changed(token, policy)
+        refused = why_not_changed(token, policy) or _why_not_tried(token, evidence)
         if refused is None:
             return Needs(Step.PIN, account=account.name, candidates=refs)
         refusals.append(Denied(refused.reason, refused.detail, refs[0]))
     return refusals[0]
+
+
+def _why_not_tried(token: TokenReport, evidence: Evidence) -> Failure | None:
+    """Too many wrong PINs were counted for the token; its PUK may be tried all the same."""
+    return None if is_locked(token) else evidence.tries_refused.get(token.ref)
 
 
 def is_locked(token: TokenReport) -> bool:
