@@ -13,20 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pam_sc import host
-from pam_sc.card.client import Candidate, SignOrder
+from pam_sc.card.client import Candidate
 from pam_sc.config.model import Configuration
 from pam_sc.decision.card_report import CardReport, CertificateRef, CertificateReport, Failure, TokenRef, TokenReport
 from pam_sc.decision.certificate import read_facts
 from pam_sc.decision.challenge import NONCE_BYTES, ChallengeBinding, build_challenge, signing_choices
 from pam_sc.decision.decide import decide
 from pam_sc.decision.evidence import (
-    Answer,
-    Attempt,
-    CardFailure,
     CertificateFacts,
     Evidence,
     Locality,
-    NotSigned,
     PathFinding,
     Request,
     RevocationFinding,
@@ -41,8 +37,11 @@ from pam_sc.decision.verdict import Denied, Granted, Needs, Verdict
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded
 from pam_sc.mapping import map_certificate
 from pam_sc.material import Material
-from pam_sc.record import record, replace
+from pam_sc.proving import Card as ProvingCard
+from pam_sc.proving import PinEntry, Prover, Tries, pin_rules
+from pam_sc.record import field, record, replace
 from pam_sc.transfer import Outcome
+from pam_sc.tries import UncountedTries
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate
 from pam_sc.trust.choosing import choose_path
 from pam_sc.trust.crl import Conditions
@@ -55,14 +54,11 @@ Judge = Callable[[Evidence, Policy, datetime.datetime], Verdict]
 """`decide`, or what stands in its place where something else than a login is asked for."""
 
 
-class Card(Protocol):
+class Card(ProvingCard, Protocol):
     """What a login needs of the card process (pam_sc.card.client.CardClient)."""
 
     def report(self, deadline: float) -> CardReport:
         """Return what the card process could read."""
-
-    def sign(self, order: SignOrder, deadline: float) -> Signed | NotSigned:
-        """Have the card sign for one of the candidates, with the PIN that was sent to it."""
 
 
 @record(kw_only=True)
@@ -70,14 +66,16 @@ class Surroundings:
     """Everything a login touches that is not its configuration. Tests put their own here; nothing is patched."""
 
     card: Card
-    ask_pin: Callable[[TokenReport], Answer]
-    """Have the person's answer sent to the card process; learn only how it went."""
+    pin: PinEntry
+    """How the PIN gets to the card process."""
     end_card: Callable[[], None]
     """End the card's verification: the card process is gone when this returns."""
     deadline: Callable[[], float]
     """The end of the machine's time, on CLOCK_MONOTONIC."""
     at: datetime.datetime
     accounts: host.Accounts
+    tries: Tries = field(default_factory=UncountedTries)
+    """Who counts wrong PINs where the token does not."""
     fetch: Callable[[Sequence[Wanted], float], Sequence[Outcome]] | None = None
     """Fetches what is wanted within a part of the time that is left; None: this login uses no network."""
     leave_requests: Callable[[ValidPath], None] = lambda _path: None
@@ -102,6 +100,10 @@ class Login:
         self.policy = configuration.policy()
         self.material = material
         self._around = surroundings
+        self._card_in_use = False
+        self._prover = Prover(
+            surroundings.card, surroundings.pin, surroundings.tries, pin_rules(configuration.pin), surroundings.deadline
+        )
         self._other_paths: dict[CertificateRef, Iterator[PathFinding]] = {}
         self._parsed: dict[bytes, PathCertificate | Unparsable] = {}
         self._gatherers: dict[Step, Callable[[Needs], Evidence]] = {
@@ -118,13 +120,19 @@ class Login:
     def run(self, until: Step | None = None) -> Granted | Denied | Needs:
         """Gather and decide until there is a verdict; with `until`, stop where that step would have to be gathered.
 
-        Raises only errors that are no refusal: ProtocolError, TrustError and their kin.
+        Raises only errors that are no refusal: ProtocolError, TrustError and their kin. A card that was asked for
+        anything with a PIN is ended when this returns, however it does.
         """
-        while True:
-            verdict = self._judge(self.evidence, self.policy, self._around.at)
-            if not isinstance(verdict, Needs) or (until is not None and verdict.step >= until):
-                return verdict
-            self.evidence = self._gatherers[verdict.step](verdict)
+        try:
+            while True:
+                verdict = self._judge(self.evidence, self.policy, self._around.at)
+                if isinstance(verdict, Needs) and verdict.step is Step.PIN and self._finds_no_try_left(verdict):
+                    continue
+                if not isinstance(verdict, Needs) or (until is not None and verdict.step >= until):
+                    return verdict
+                self.evidence = self._gatherers[verdict.step](verdict)
+        finally:
+            self._end_card()
 
     # ---- 1. the request
 
@@ -168,8 +176,9 @@ class Login:
 
     def _gather_path(self, needs: Needs) -> Evidence:
         ref, report = self._certificate(needs)
+        at = self._around.path_at(self._facts(ref), self._around.at)
         paths = find_paths(
-            report.der, self._from_card(ref), self.material.trust, self.policy, self._around.at, self._require_time
+            report.der, self._from_card(ref), self.material.trust, self.policy, at, self._require_time
         )
         self._other_paths[ref] = paths
         return self.evidence.with_certificate(ref, path=next(paths))
@@ -220,31 +229,31 @@ class Login:
 
     # ---- 9. the PIN, 10. the proof
 
+    def _finds_no_try_left(self, needs: Needs) -> bool:
+        """Look at the wrong PINs that were counted before anybody is asked; it costs nothing."""
+        before = self.evidence
+        self.evidence = self._prover.look(before, needs, self._token(needs.token))
+        return self.evidence is not before
+
     def _gather_answer(self, needs: Needs) -> Evidence:
-        token = self._token(needs.candidates[0].token)
-        return replace(
-            self.evidence, attempts=(*self.evidence.attempts, Attempt(token.ref, self._around.ask_pin(token)))
-        )
+        return self._prover.get_pin(self.evidence, needs, self._token(needs.token))
 
     def _gather_proof(self, needs: Needs) -> Evidence:
-        token = self._token(needs.candidates[0].token)
+        token = self._token(needs.token)
+        self._card_in_use = True
+        if not needs.candidates:
+            return self._prover.open(self.evidence, needs, token)
         challenges = {ref: self._challenge(ref, needs.account or "") for ref in needs.candidates}
-        order = SignOrder(token=token, candidates=tuple(self._candidate(ref, challenges[ref], token) for ref in challenges))
-        outcome = self._sign(order)
-        attempt = replace(self.evidence.attempts[-1], outcome=outcome)
-        return replace(self.evidence, attempts=(*self.evidence.attempts[:-1], attempt), challenges=challenges)
+        candidates = tuple(self._candidate(ref, challenges[ref], token) for ref in challenges)
+        evidence = self._prover.sign(self.evidence, needs, token, candidates)
+        if isinstance(evidence.attempts[-1].outcome, Signed):
+            self._end_card()  # before the signature is checked: nobody else is to find the card open
+        return replace(evidence, challenges=challenges)
 
-    def _sign(self, order: SignOrder) -> Signed | NotSigned:
-        """Have the card sign, and end its verification whatever came of it."""
-        try:
-            return self._around.card.sign(order, self._around.deadline())
-        except DeadlineExceeded as error:
-            sent = getattr(error, "pin_sent", True)
-            return NotSigned(CardFailure.TIMEOUT_AFTER_PIN if sent else CardFailure.TIMEOUT, str(error))
-        except CardProcessLost as error:
-            sent = getattr(error, "pin_sent", True)
-            return NotSigned(CardFailure.PROCESS_LOST_AFTER_PIN if sent else CardFailure.PROCESS_LOST, str(error))
-        finally:
+    def _end_card(self) -> None:
+        """End the card's verification and the card process, once, if it was asked for anything with a PIN."""
+        if self._card_in_use:
+            self._card_in_use = False
             self._around.end_card()
 
     def _challenge(self, ref: CertificateRef, account: str) -> bytes:

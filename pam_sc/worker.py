@@ -15,7 +15,7 @@ import os
 import pwd
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ from pam_sc.conversation import (
     read_request,
 )
 from pam_sc.decision.card_report import TokenReport
-from pam_sc.decision.evidence import Answer, Evidence, Purpose
+from pam_sc.decision.evidence import Answer, Evidence, PinPrompt, Purpose
 from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.reasons import PamCode, Reason, Step
 from pam_sc.decision.verdict import Changed, Denied, Granted, Needs
@@ -48,6 +48,8 @@ from pam_sc.record import record, replace
 from pam_sc.services import Homes, Programs, Services
 from pam_sc.texts import Text, Texts, values_of
 from pam_sc.transfer import REQUESTS_FOLDER
+from pam_sc.tries import FOLDER as TRIES_FOLDER
+from pam_sc.tries import CountedTries, UncountedTries, make_folder
 
 if TYPE_CHECKING:
     from pam_sc.network.client import NetworkClient
@@ -59,6 +61,12 @@ FRAMES_FD, CARD_FD, CONTROL_FD, NETWORK_FD, HOMES_FD, PROGRAMS_FD, DIRECTORY_FD 
 REQUEST_S = 5.0
 END_CARD_S = 2.0
 PROBLEMS_MAX = 8
+PROMPTS = {
+    PinPrompt.FIRST: Text.PIN,
+    PinPrompt.AGAIN: Text.PIN_AGAIN,
+    PinPrompt.FEW_LEFT: Text.PIN_FEW_LEFT,
+    PinPrompt.LAST_TRY: Text.PIN_LAST_TRY,
+}
 
 
 @record
@@ -98,6 +106,7 @@ class Verifier:
         self._prompt = PromptSettings()
         self._certificate = CertificateSettings()
         self._texts = Texts(asked.language)
+        self._tries: CountedTries | UncountedTries = UncountedTries()
         self._network: NetworkClient | None = None
         self._directory: NetworkClient | None = None
         self._directory_asked = False
@@ -192,7 +201,8 @@ class Verifier:
         card = CardClient(socket.socket(fileno=CARD_FD))
         card.set_up(_modules(configuration), identities.card, self._clock.deadline)
         services = self._services(configuration, prepare(configuration, request, trusted))
-        _confine(identities.verifier, writable=os.path.join(configuration.revocation.store, REQUESTS_FOLDER))
+        self._count_tries(configuration, identities)
+        _confine(identities.verifier, os.path.join(configuration.revocation.store, REQUESTS_FOLDER), TRIES_FOLDER)
         return self._decide(configuration, trusted, card, services)
 
     def _take_up(self, configuration: Configuration) -> None:
@@ -204,6 +214,12 @@ class Verifier:
         said = summary(configuration.notes, configuration.source)
         if said is not None:
             self._log.note(said)
+
+    def _count_tries(self, configuration: Configuration, identities: Identities) -> None:
+        """Still as root: see to it that wrong PINs can be counted. A host without privilege cannot."""
+        if identities.verifier is not None:
+            make_folder(identities.verifier.uid, identities.verifier.gid)
+            self._tries = CountedTries(host.machine_id(), configuration.pin.wrong_max)
 
     def _services(self, configuration: Configuration, prepared: Prepared) -> Services:
         """Whom the mappers of this login may ask. Still as root; what no mapper needs is neither started nor imported."""
@@ -240,12 +256,14 @@ class Verifier:
         from pam_sc.decision.decide import decide
         from pam_sc.login import Login, Surroundings
         from pam_sc.material import load_material
+        from pam_sc.proving import PinEntry
         from pam_sc.trust.fetching import leave_requests
 
         material = load_material(configuration, trusted, self._with_directory(configuration, services))
         surroundings = Surroundings(
             card=card,
-            ask_pin=self._ask_pin,
+            pin=PinEntry(ask=self._ask_pin, take_stacked=self._take_stacked, on_pinpad=self._wait_for_pinpad),
+            tries=self._tries,
             end_card=lambda: self._end_card(card),
             deadline=lambda: self._clock.deadline,
             at=datetime.datetime.now(datetime.UTC),
@@ -314,10 +332,25 @@ class Verifier:
             deadline=lambda: self._clock.deadline, end_card=lambda: self._end_card(card),
         ))  # fmt: skip
 
-    def _ask_pin(self, token: TokenReport) -> Answer:
+    def _ask_pin(self, token: TokenReport, prompt: PinPrompt) -> Answer:
         kind = self._prompt.token_type
-        answer = self._conversation.ask_pin(f"{kind} PIN: " if kind else self._texts.say(Text.PIN, token=token.label))
-        self._pin_is_out = answer is Answer.ANSWERED
+        if kind and prompt is PinPrompt.FIRST:
+            return self._sent(self._conversation.ask_secret(f"{kind} PIN: "))
+        return self._sent(self._conversation.ask_secret(self._texts.say(PROMPTS[prompt], token=self._name(token))))
+
+    def _take_stacked(self) -> Answer:
+        return self._sent(self._conversation.take_stacked())
+
+    def _wait_for_pinpad(self, token: TokenReport, until: Callable[[float, int], bool], limit_s: float) -> Answer:
+        self._pin_is_out = True
+        return self._conversation.wait(self._texts.say(Text.PINPAD, token=self._name(token)), until, limit_s)
+
+    def _name(self, token: TokenReport) -> str:
+        """What people call the token: as configured, else by its label."""
+        return self._prompt.token_type or token.label or "card"
+
+    def _sent(self, answer: Answer) -> Answer:
+        self._pin_is_out = self._pin_is_out or answer is Answer.ANSWERED
         return answer
 
     def _end_card(self, card: CardClient) -> None:
@@ -358,18 +391,17 @@ def _modules(configuration: Configuration) -> list[ModuleSetup]:
     return [ModuleSetup(module.path, module.environment, module.allow) for module in configuration.token.modules]
 
 
-def _confine(become: RunAs | None, *, writable: str | None = None) -> None:
+def _confine(become: RunAs | None, *writable: str) -> None:
     """Give up root for good (if there is any) and enter the filter; CardIsolationFailed if a step fails.
 
-    `writable`: the one folder beneath which files may still be made, written and removed.
+    `writable`: the folders beneath which files may still be made, written and removed.
     """
     import _pam_sc  # a builtin of pam_sc_worker: exists only there
 
-    folders = [] if writable is None else [writable]
     try:
         if become is None:
-            _pam_sc.drop_and_confine_verifier(-1, -1, [], folders)
+            _pam_sc.drop_and_confine_verifier(-1, -1, [], list(writable))
         else:
-            _pam_sc.drop_and_confine_verifier(become.uid, become.gid, list(become.groups), folders)
+            _pam_sc.drop_and_confine_verifier(become.uid, become.gid, list(become.groups), list(writable))
     except (OSError, ValueError) as error:
         raise CardIsolationFailed(f"the verifier cannot be confined: {error}") from error

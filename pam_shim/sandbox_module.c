@@ -86,22 +86,18 @@ static const char **read_names(PyObject *list)
     return names;
 }
 
-/* `names`: the system calls to allow for the card process; at most one folder to write in for the verifier. */
-static int take_names(struct sandbox_order *order, PyObject *list, const char *const *names)
+/* `names`: the system calls to allow for the card process; the folders to write in for the verifier. */
+static void take_names(struct sandbox_order *order, PyObject *list, const char *const *names)
 {
     size_t count = (size_t)PyList_GET_SIZE(list);
 
     if (order->kind == SANDBOX_CARD) {
         order->allow = names;
         order->allow_count = count;
-        return 0;
+    } else {
+        order->writable = names;
+        order->writable_count = count;
     }
-    if (count > 1) {
-        PyErr_SetString(PyExc_ValueError, "cannot enter the sandbox: more than one folder to write in");
-        return -1;
-    }
-    order->writable = count == 1 ? names[0] : NULL;
-    return 0;
 }
 
 static PyObject *enter(enum sandbox_kind kind, PyObject *uid, PyObject *gid, PyObject *groups, PyObject *names)
@@ -118,8 +114,9 @@ static PyObject *enter(enum sandbox_kind kind, PyObject *uid, PyObject *gid, PyO
     order.group_count = (size_t)PyList_GET_SIZE(groups);
     if (names != NULL) {
         name_array = read_names(names);
-        if (name_array == NULL || take_names(&order, names, name_array) < 0)
+        if (name_array == NULL)
             goto out;
+        take_names(&order, names, name_array);
     }
     failed = enter_sandbox(&order);
     result = failed == NULL ? Py_NewRef(Py_None) : raise_step(failed);

@@ -35,7 +35,7 @@ from pam_sc.children import StartedChild, start_child
 from pam_sc.decision.card_report import CardReport, CertificateReport, TokenReport
 from pam_sc.decision.challenge import SigningChoice
 from pam_sc.decision.digest import sha256
-from pam_sc.decision.evidence import NotSigned, Signed
+from pam_sc.decision.evidence import NotSigned, PinWay, Signed
 from pam_sc.errors import (
     CardIsolationFailed,
     CardProcessLost,
@@ -64,11 +64,31 @@ class Candidate:
 
 
 @record(kw_only=True)
+class PinRules:
+    """[pin]: what a PIN must look like before a token sees it."""
+
+    min_length: int = 0
+    max_length: int = 0
+    pattern: str | None = None
+
+
+@record(kw_only=True)
 class SignOrder:
     """One login to a token, after which the first candidate with a usable key signs. The first 8 candidates count."""
 
     token: TokenReport
     candidates: tuple[Candidate, ...]
+    way: PinWay = PinWay.TYPED
+    rules: PinRules = PinRules()
+
+
+@record(kw_only=True)
+class OpenOrder:
+    """One login to a token that shows no certificate before."""
+
+    token: TokenReport
+    way: PinWay = PinWay.TYPED
+    rules: PinRules = PinRules()
 
 
 class CardClient:

@@ -14,10 +14,11 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from pam_sc.card.client import SignOrder, StartedCardProcess
+from pam_sc.card.client import OpenOrder, SignOrder, StartedCardProcess
 from pam_sc.children import StartedChild
 from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.inspection import Inspection
+from pam_sc.cli.output import print_line
 from pam_sc.cli.own_card import Ask, own_card_process, send_secret
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
@@ -38,6 +39,7 @@ from pam_sc.decision.evidence import (
     Evidence,
     MappedAccounts,
     NotSigned,
+    PinPrompt,
     Purpose,
     Request,
 )
@@ -47,7 +49,7 @@ from pam_sc.decision.reasons import Step
 from pam_sc.errors import MapperError, PamScError
 from pam_sc.events import clean
 from pam_sc.homes import HomeFiles, started_home_reader
-from pam_sc.host import PwdAccounts, PwdPeople
+from pam_sc.host import PwdAccounts, PwdPeople, machine_id
 from pam_sc.login import Login, Surroundings
 from pam_sc.mapping import LoadedMapper
 from pam_sc.material import Material, load_material
@@ -57,10 +59,19 @@ from pam_sc.online import fetch_wanted
 from pam_sc.preparation import asks_directory, prepare
 from pam_sc.programs.client import ProgramsClient, start_program_runner
 from pam_sc.programs.messages import Setup
+from pam_sc.proving import PinEntry
 from pam_sc.record import replace
 from pam_sc.services import Services
+from pam_sc.texts import Text, Texts
+from pam_sc.tries import CountedTries, UncountedTries, make_folder
 
 MACHINE_TIME_S = 30.0
+PROMPTS = {
+    PinPrompt.FIRST: Text.PIN,
+    PinPrompt.AGAIN: Text.PIN_AGAIN,
+    PinPrompt.FEW_LEFT: Text.PIN_FEW_LEFT,
+    PinPrompt.LAST_TRY: Text.PIN_LAST_TRY,
+}
 
 
 def rehearse(
@@ -109,12 +120,14 @@ def _run(
         _card_process(configuration, worker, certificate) as card,
         _network(configuration, worker) as network,
         _services(request, configuration, worker, trusted_uids) as services,
+        _counting(configuration) as tries,
         acting_as(find_identity(VERIFIER_ACCOUNT)) as stop_acting,
     ):
         material = load_material(configuration, trusted_uids, services)
         surroundings = Surroundings(
             card=_GivenCertificate(certificate or b"") if card is None else card.client,
-            ask_pin=lambda token: Answer.NOT_GIVEN if card is None else _send_pin(card, token, ask),
+            pin=_pin_entry(card, configuration, ask),
+            tries=tries,
             end_card=lambda: None if card is None else _end(card, stop_acting),
             deadline=_deadline,
             at=at,
@@ -166,9 +179,13 @@ class _GivenCertificate:
         slot = SlotReport(slot_id=0, token=TokenReport(ref=ref, label="", certificates=(report,)))
         return CardReport((ModuleReport(index=0, path="", slots=(slot,)),))
 
-    def sign(self, _order: SignOrder, _deadline: float) -> NotSigned:
+    def sign(self, _order: SignOrder, _deadline: float, _cancel_fd: int | None = None) -> NotSigned:
         """Nothing to sign with."""
         return NotSigned(CardFailure.NO_PRIVATE_KEY, "there is no card")
+
+    def open(self, _order: OpenOrder, _deadline: float, _cancel_fd: int | None = None) -> NotSigned:
+        """Nothing to open."""
+        return NotSigned(CardFailure.TOKEN_REMOVED, "there is no card")
 
 
 @contextmanager
@@ -220,10 +237,37 @@ def _program_runner(worker: str, setup: Setup) -> StartedChild[ProgramsClient]:
         raise PamScError(f"cannot start the program runner: {worker}: {error.strerror}") from error
 
 
-def _send_pin(card: StartedCardProcess, token: TokenReport, ask: Ask | None) -> Answer:
-    if ask is None:
-        return Answer.NOT_GIVEN
-    return send_secret(card, ask(f"PIN for {clean(token.label or 'card')}: "))
+# ---------------------------------------------------------------- the PIN
+
+
+@contextmanager
+def _counting(configuration: Configuration) -> Iterator[CountedTries | UncountedTries]:
+    """Count wrong PINs as a login of this caller would."""
+    verifier = find_identity(VERIFIER_ACCOUNT)
+    if verifier is None:
+        yield UncountedTries()
+        return
+    make_folder(verifier.uid, verifier.gid)
+    yield CountedTries(machine_id(), configuration.pin.wrong_max)
+
+
+def _pin_entry(card: StartedCardProcess | None, configuration: Configuration, ask: Ask | None) -> PinEntry:
+    """Ask at the terminal as a login asks at its prompt; no password is stacked here."""
+    texts = Texts(own=configuration.texts)
+
+    def name(token: TokenReport) -> str:
+        return clean(configuration.prompt.token_type or token.label or "card")
+
+    def ask_pin(token: TokenReport, prompt: PinPrompt) -> Answer:
+        if ask is None or card is None:
+            return Answer.NOT_GIVEN
+        return send_secret(card, ask(texts.say(PROMPTS[prompt], token=name(token))))
+
+    def on_pinpad(token: TokenReport, until: Callable[[float, int], bool], limit_s: float) -> Answer:
+        print_line(texts.say(Text.PINPAD, token=name(token)))
+        return Answer.WAITED if until(time.monotonic() + limit_s, -1) else Answer.TIMEOUT
+
+    return PinEntry(ask=ask_pin, take_stacked=lambda: Answer.NOT_STACKED, on_pinpad=on_pinpad)
 
 
 def _end(card: StartedCardProcess, stop_acting: Callable[[], None]) -> None:

@@ -16,6 +16,7 @@ from pam_sc.decision.card_report import CardReport, CertificateRef, CertificateR
 from pam_sc.decision.decide import judge_certificate, judge_request, list_certificates, select_tokens
 from pam_sc.decision.evidence import (
     Account,
+    Answer,
     CertificateFacts,
     Evidence,
     LookupFailed,
@@ -24,6 +25,8 @@ from pam_sc.decision.evidence import (
     NoPath,
     NoSuchAccount,
     NotSigned,
+    Opened,
+    PinWay,
     Signed,
     Unparsable,
     ValidPath,
@@ -92,11 +95,20 @@ def tell_steps(rehearsal: Rehearsal) -> tuple[StepReport, ...]:
 
 
 def _status(step: Step, verdict: Verdict) -> Status:
+    if _opens_first(verdict) and Step.TOKEN < step < Step.PIN:
+        return Status.NOT_REACHED
     if isinstance(verdict, Granted) or step < verdict.step:
         return Status.PASSED
     if step > verdict.step:
         return Status.NOT_REACHED
     return Status.REFUSED if isinstance(verdict, Denied) else Status.STOPPED
+
+
+def _opens_first(verdict: Verdict) -> bool:
+    """It is about the PIN of a token whose certificates are not known yet ([token] login_first)."""
+    if isinstance(verdict, Granted) or not Step.PIN <= verdict.step <= Step.PROOF:
+        return False
+    return verdict.certificate is None if isinstance(verdict, Denied) else verdict.opens is not None
 
 
 def _found(step: Step, rehearsal: Rehearsal) -> tuple[str, ...]:
@@ -248,18 +260,31 @@ def _tell_candidate(rehearsal: Rehearsal, report: CertificateReport) -> Iterator
 
 def _tell_pin(rehearsal: Rehearsal) -> Iterator[str]:
     verdict = rehearsal.verdict
-    if isinstance(verdict, Needs) and verdict.candidates:
-        wanted = verdict.candidates[0].token
+    if isinstance(verdict, Needs) and verdict.step is Step.PIN:
         for token in selected_tokens(rehearsal):
-            if token.ref == wanted:
-                yield f"would ask for the PIN of {name_token(token)}"
+            if token.ref == verdict.token:
+                yield _WAYS[verdict.way] + name_token(token)
+        if verdict.opens is not None:
+            yield "it shows no certificate before: this may cost a PIN try for a card that is then refused"
     for attempt in rehearsal.evidence.attempts:
-        yield f"the prompt was {attempt.answer.value}"
+        if attempt.way is not PinWay.OPENED:
+            yield f"the prompt was {attempt.answer.value}" if attempt.answer is not Answer.NOT_NEEDED else _NO_PROMPT
+
+
+_WAYS = {
+    PinWay.TYPED: "would ask for the PIN of ",
+    PinWay.STACKED: "would take the stacked password for the PIN of ",
+    PinWay.PINPAD: "would have the PIN typed on the reader, for ",
+    PinWay.NONE: "would ask for no PIN, which is not needed for ",
+}
+_NO_PROMPT = "there was no prompt: the PIN is typed on the reader, or none is needed"
 
 
 def _tell_proof(rehearsal: Rehearsal) -> Iterator[str]:
     for attempt in rehearsal.evidence.attempts:
         match attempt.outcome:
+            case Opened():
+                yield "the PIN opened the token, and its certificates were judged then"
             case Signed(mechanism=mechanism, signature=signature):
                 yield f"signed with {mechanism}, {len(signature)} bytes"
             case NotSigned(failure=failure, detail=detail):

@@ -13,6 +13,9 @@
 10. The token is the same, the PIN opened it, and it signed this login's fresh challenge.
 11. The signature verifies under the key of the very certificate that was mapped.
 
+A token that shows no certificate without a login may be opened first, where the configuration says so and no other token
+has a candidate: then step 9 comes before step 3 for it, and its certificates are judged by steps 4 to 8 as all others.
+
 `decide` is called again and again with richer evidence (pam_sc/login.py gathers it) until it answers Granted or Denied.
 So a certificate that would be refused never costs a PIN try. Where several candidates are refused, the refusal of the
 one that came furthest in the steps counts; at a tie the first in configured module, slot and object order.
@@ -23,7 +26,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
-from pam_sc.decision.attempt import judge_attempts
+from pam_sc.decision.attempt import judge_attempts, judge_opening
 from pam_sc.decision.card_report import CardReport, CertificateRef, CertificateReport, Failure, TokenReport
 from pam_sc.decision.certificate import judge_suitability
 from pam_sc.decision.evidence import (
@@ -79,7 +82,8 @@ def decide(evidence: Evidence, policy: Policy, at: datetime.datetime) -> Verdict
             case _Candidate():
                 candidates.append(judged)
     if not candidates:
-        return furthest(refusals)
+        # 9. before 3.: a token that shows no certificate is opened
+        return judge_opening(evidence, policy, tokens) or furthest(refusals)
     # 7. without a user name: exactly one account that exists
     account = asked or find_named_account(evidence, policy, candidates)
     if isinstance(account, Denied | Needs):

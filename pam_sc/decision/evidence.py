@@ -44,6 +44,12 @@ class Request:
     effective_uid: int
     saved_uid: int
     at_secure: bool = False
+    try_first_pass: bool = False
+    """The PAM line has PAM_AUTHTOK tried as the PIN before a person is asked."""
+    use_first_pass: bool = False
+    """The PAM line has PAM_AUTHTOK used as the PIN, and nobody is asked."""
+    disallow_null: bool = False
+    """PAM_DISALLOW_NULL_AUTHTOK: the application wants nobody in without a secret."""
     purpose: Purpose = Purpose.LOGIN
 
     @property
@@ -287,6 +293,18 @@ class PinWay(enum.Enum):
     """On the reader (CKF_PROTECTED_AUTHENTICATION_PATH)."""
     NONE = "none"
     """The token does not set CKF_LOGIN_REQUIRED, and the configuration allows that."""
+    OPENED = "opened"
+    """It has come already: the card process is logged in (`[token] login_first`)."""
+
+
+class PinPrompt(enum.Enum):
+    """What the question for a PIN has to say beside the name of the token."""
+
+    FIRST = "first"
+    AGAIN = "again"
+    """The attempt before was wrong."""
+    FEW_LEFT = "few-left"
+    LAST_TRY = "last-try"
 
 
 class CardFailure(enum.Enum):
@@ -336,12 +354,17 @@ class Signed:
 
 
 @record
+class Opened:
+    """The PIN opened the token ([token] login_first); what it shows now is in the report. It proves nothing yet."""
+
+
+@record
 class Attempt:
-    """One prompt for the PIN of one token: the answer and, if there was one, what the card did with it."""
+    """One try with the PIN of one token: how it was got and, if it was, what the card did with it."""
 
     token: TokenRef
     answer: Answer
-    outcome: Signed | NotSigned | None = None
+    outcome: Signed | NotSigned | Opened | None = None
     way: PinWay = PinWay.TYPED
 
 
@@ -361,6 +384,9 @@ class Evidence:
     accounts: Mapping[str, AccountLookup] = field(default_factory=dict)
     """Accounts that the card named, looked up."""
     attempts: tuple[Attempt, ...] = ()
+    """In the order in which they were made, all with one token."""
+    tries_refused: Mapping[TokenRef, Failure] = field(default_factory=dict)
+    """Tokens whose PIN is not tried any more, because too many wrong ones were counted on this machine, or none can be."""
     challenges: Mapping[CertificateRef, bytes] = field(default_factory=dict)
     """The only challenges whose signature counts in this login: built by the verifier, one for each candidate."""
 
@@ -371,6 +397,18 @@ class Evidence:
     def with_certificate(self, ref: CertificateRef, **found: object) -> Evidence:
         """The same evidence, with more known about one certificate."""
         return replace(self, certificates={**self.certificates, ref: replace(self.about(ref), **found)})
+
+    def with_attempt(self, attempt: Attempt) -> Evidence:
+        """The same evidence, with one more attempt."""
+        return replace(self, attempts=(*self.attempts, attempt))
+
+    def with_outcome(self, outcome: Signed | NotSigned | Opened) -> Evidence:
+        """The same evidence, with what became of the last attempt."""
+        return replace(self, attempts=(*self.attempts[:-1], replace(self.attempts[-1], outcome=outcome)))
+
+    def with_refused_tries(self, token: TokenRef, why: Failure) -> Evidence:
+        """The same evidence, with a token that is not to be tried any more."""
+        return replace(self, tries_refused={**self.tries_refused, token: why})
 
     def with_account(self, name: str, lookup: AccountLookup) -> Evidence:
         """The same evidence, with one more account looked up."""

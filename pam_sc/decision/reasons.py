@@ -144,6 +144,7 @@ class Reason(enum.Enum):
     NO_STACKED_PIN = "no-stacked-pin"
     PIN_FORM = "pin-form"
     PIN_TRIES_USED = "pin-tries-used"
+    PIN_TRIES_UNCOUNTED = "pin-tries-uncounted"
     PINPAD_CANCELLED = "pinpad-cancelled"
     PINPAD_TIMEOUT = "pinpad-timeout"
     PROMPT_TIMEOUT = "prompt-timeout"
@@ -462,7 +463,7 @@ REASONS: dict[Reason, ReasonRow] = {
     ),
     Reason.PIN_NOT_ASKED_FOR: ReasonRow(
         Step.PIN, PamCode.AUTH_ERR, Severity.WARNING,
-        _REJECTED, "the token asks for no PIN, so possession alone would be a login",
+        _REJECTED, "the token asks for no PIN, so possession alone would be a login: [pin] allow_no_pin permits that",
     ),
     Reason.PINPAD_ONLY: ReasonRow(
         Step.PIN, PamCode.AUTH_ERR, Severity.WARNING,
@@ -489,6 +490,11 @@ REASONS: dict[Reason, ReasonRow] = {
         Step.PIN, PamCode.MAXTRIES, Severity.WARNING,
         "Too many wrong PINs; the card is not asked again",
         "the token shows no counter of tries, so wrong ones are counted here: as root, pam-sc pin forget",
+    ),
+    Reason.PIN_TRIES_UNCOUNTED: ReasonRow(
+        Step.PIN, PamCode.AUTH_ERR, Severity.ERROR,
+        "Card login failed",
+        "wrong PINs cannot be counted: /run/pam_sc/tries must be a folder of pam_sc alone: systemd-tmpfiles --create",
     ),
     Reason.PINPAD_CANCELLED: ReasonRow(
         Step.PIN, PamCode.AUTH_ERR, Severity.NOTICE,

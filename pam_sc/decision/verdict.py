@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from pam_sc.decision.card_report import CertificateRef, TokenReport
+from pam_sc.decision.card_report import CertificateRef, TokenRef, TokenReport
+from pam_sc.decision.evidence import PinPrompt, PinWay
 from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
 from pam_sc.record import record
 
@@ -85,6 +86,21 @@ class Needs:
     """Step 7: look this account up, if given. Steps 9 and 10: the account to be proven."""
     candidates: tuple[CertificateRef, ...] = ()
     """Steps 9 and 10: the certificates of one token that may prove it, in order of preference."""
+    opens: TokenRef | None = None
+    """Steps 9 and 10, without candidates: the token that is to be opened before its certificates are judged."""
+    way: PinWay = PinWay.TYPED
+    """Steps 9 and 10: how the PIN comes to the token."""
+    prompt: PinPrompt = PinPrompt.FIRST
+    """Step 9: what the question says."""
+
+    @property
+    def token(self) -> TokenRef:
+        """Steps 9 and 10: whose PIN it is. ValueError at other steps."""
+        if self.opens is not None:
+            return self.opens
+        if not self.candidates:
+            raise ValueError(f"step {int(self.step)} is about no token")
+        return self.candidates[0].token
 
 
 Verdict = Granted | Denied | Needs
