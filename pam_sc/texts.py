@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
+from pam_sc.catalogues import translator
 from pam_sc.decision.card_report import CardReport, TokenRef
-from pam_sc.decision.evidence import CertificateFacts, Evidence
+from pam_sc.decision.evidence import CertificateFacts, Evidence, PinPrompt
 from pam_sc.decision.reasons import REASONS, Reason
 from pam_sc.decision.verdict import Denied
 
@@ -90,6 +91,13 @@ UNFILLED: dict[Text | Reason, str] = {
 }
 """What is said instead where a value is not known: a token without a label, a certificate that was not read."""
 
+PIN_PROMPTS = {
+    PinPrompt.FIRST: Text.PIN,
+    PinPrompt.AGAIN: Text.PIN_AGAIN,
+    PinPrompt.FEW_LEFT: Text.PIN_FEW_LEFT,
+    PinPrompt.LAST_TRY: Text.PIN_LAST_TRY,
+}
+
 
 class Texts:
     """The texts of one login, in the language of the host, or as the configuration has them."""
@@ -97,6 +105,7 @@ class Texts:
     def __init__(self, language: str = "", own: Mapping[str, str] | None = None) -> None:
         self._language = language
         self._own = own or {}
+        self._translate: Callable[[str], str] | None = None
 
     def say(self, what: Text | Reason, **values: str) -> str:
         """Return a text with its places filled in: the first of its forms whose values are all known. Never raises."""
@@ -111,9 +120,15 @@ class Texts:
         own = self._own.get(what.value)
         if own is not None:
             yield own
-        yield english(what)
+        yield self._translated(english(what))
         if what in UNFILLED:
-            yield UNFILLED[what]
+            yield self._translated(UNFILLED[what])
+
+    def _translated(self, text: str) -> str:
+        """Return one of our texts in the host's language; its catalogue is read when the first one is needed."""
+        if self._translate is None:
+            self._translate = translator(self._language)
+        return self._translate(text) if text else ""
 
 
 def english(what: Text | Reason) -> str:

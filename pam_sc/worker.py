@@ -46,7 +46,7 @@ from pam_sc.journal import Journal
 from pam_sc.preparation import HomePlan, Prepared, asks_directory, prepare
 from pam_sc.record import record, replace
 from pam_sc.services import Homes, Programs, Services
-from pam_sc.texts import Text, Texts, values_of
+from pam_sc.texts import PIN_PROMPTS, Text, Texts, values_of
 from pam_sc.transfer import REQUESTS_FOLDER
 from pam_sc.tries import FOLDER as TRIES_FOLDER
 from pam_sc.tries import CountedTries, UncountedTries, make_folder
@@ -61,12 +61,6 @@ FRAMES_FD, CARD_FD, CONTROL_FD, NETWORK_FD, HOMES_FD, PROGRAMS_FD, DIRECTORY_FD 
 REQUEST_S = 5.0
 END_CARD_S = 2.0
 PROBLEMS_MAX = 8
-PROMPTS = {
-    PinPrompt.FIRST: Text.PIN,
-    PinPrompt.AGAIN: Text.PIN_AGAIN,
-    PinPrompt.FEW_LEFT: Text.PIN_FEW_LEFT,
-    PinPrompt.LAST_TRY: Text.PIN_LAST_TRY,
-}
 
 
 @record
@@ -336,7 +330,7 @@ class Verifier:
         kind = self._prompt.token_type
         if kind and prompt is PinPrompt.FIRST:
             return self._sent(self._conversation.ask_secret(f"{kind} PIN: "))
-        return self._sent(self._conversation.ask_secret(self._texts.say(PROMPTS[prompt], token=self._name(token))))
+        return self._sent(self._conversation.ask_secret(self._texts.say(PIN_PROMPTS[prompt], token=self._name(token))))
 
     def _take_stacked(self) -> Answer:
         return self._sent(self._conversation.take_stacked())
@@ -347,7 +341,7 @@ class Verifier:
 
     def _name(self, token: TokenReport) -> str:
         """What people call the token: as configured, else by its label."""
-        return self._prompt.token_type or token.label or "card"
+        return self._prompt.token_type or token.label
 
     def _sent(self, answer: Answer) -> Answer:
         self._pin_is_out = self._pin_is_out or answer is Answer.ANSWERED

@@ -4,19 +4,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pam_sc.card.client import ModuleSetup, StartedCardProcess, start_card_process
 from pam_sc.cli.identity import find_identity
 from pam_sc.config.model import Configuration
-from pam_sc.decision.evidence import Answer
 from pam_sc.errors import PamScError
 
-PIN_BYTES_MAX = 512
 END_S = 2.0
-
-Ask = Callable[[str], str]
 
 
 @contextmanager
@@ -31,17 +27,6 @@ def own_card_process(configuration: Configuration, worker: str, deadline: float)
     with started as card:
         card.client.set_up(modules, run_as, deadline)
         yield card
-
-
-def send_secret(card: StartedCardProcess, secret: str) -> Answer:
-    """Put what was typed into the secrets channel, if it can be a PIN at all."""
-    typed = secret.encode()
-    if not typed:
-        return Answer.EMPTY
-    if len(typed) > PIN_BYTES_MAX:
-        return Answer.TOO_LONG
-    card.send_pin(typed)
-    return Answer.ANSWERED
 
 
 def end_card(card: StartedCardProcess) -> None:

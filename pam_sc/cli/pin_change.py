@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 
 from pam_sc.card.client import StartedCardProcess
-from pam_sc.cli.own_card import Ask, end_card, own_card_process, send_secret
+from pam_sc.cli.own_card import end_card, own_card_process
+from pam_sc.cli.pin_entry import Ask, send_pin
 from pam_sc.config.model import Configuration
 from pam_sc.decision.card_report import CardReport, Failure, TokenReport
 from pam_sc.decision.evidence import Answer
@@ -36,7 +37,7 @@ class Terminal:
 
     def ask_secret(self, prompt: str) -> Answer:
         """Have a secret typed for the card process."""
-        return send_secret(self.card, self.ask(clean(prompt)))
+        return send_pin(self.card, self.ask(clean(prompt)))
 
     def wait(self, text: str, until: Callable[[float, int], bool], limit_s: float) -> Answer:
         """Show a text while the reader takes what is typed."""

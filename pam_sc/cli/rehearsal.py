@@ -18,8 +18,8 @@ from pam_sc.card.client import OpenOrder, SignOrder, StartedCardProcess
 from pam_sc.children import StartedChild
 from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.inspection import Inspection
-from pam_sc.cli.output import print_line
-from pam_sc.cli.own_card import Ask, own_card_process, send_secret
+from pam_sc.cli.own_card import own_card_process
+from pam_sc.cli.pin_entry import Ask, counting, pin_entry
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
 from pam_sc.decision.card_report import (
@@ -33,13 +33,11 @@ from pam_sc.decision.card_report import (
 )
 from pam_sc.decision.evidence import (
     AccountLookup,
-    Answer,
     CardFailure,
     CertificateFacts,
     Evidence,
     MappedAccounts,
     NotSigned,
-    PinPrompt,
     Purpose,
     Request,
 )
@@ -47,9 +45,8 @@ from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.identity import Subject, read_subject
 from pam_sc.decision.reasons import Step
 from pam_sc.errors import MapperError, PamScError
-from pam_sc.events import clean
 from pam_sc.homes import HomeFiles, started_home_reader
-from pam_sc.host import PwdAccounts, PwdPeople, machine_id
+from pam_sc.host import PwdAccounts, PwdPeople
 from pam_sc.login import Login, Surroundings
 from pam_sc.mapping import LoadedMapper
 from pam_sc.material import Material, load_material
@@ -59,19 +56,10 @@ from pam_sc.online import fetch_wanted
 from pam_sc.preparation import asks_directory, prepare
 from pam_sc.programs.client import ProgramsClient, start_program_runner
 from pam_sc.programs.messages import Setup
-from pam_sc.proving import PinEntry
 from pam_sc.record import replace
 from pam_sc.services import Services
-from pam_sc.texts import Text, Texts
-from pam_sc.tries import CountedTries, UncountedTries, make_folder
 
 MACHINE_TIME_S = 30.0
-PROMPTS = {
-    PinPrompt.FIRST: Text.PIN,
-    PinPrompt.AGAIN: Text.PIN_AGAIN,
-    PinPrompt.FEW_LEFT: Text.PIN_FEW_LEFT,
-    PinPrompt.LAST_TRY: Text.PIN_LAST_TRY,
-}
 
 
 def rehearse(
@@ -116,17 +104,17 @@ def _run(
     certificate: bytes | None = None,
 ) -> tuple[Rehearsal, Material]:
     at = datetime.datetime.now(datetime.UTC)
+    tries = counting(configuration)
     with (
         _card_process(configuration, worker, certificate) as card,
         _network(configuration, worker) as network,
         _services(request, configuration, worker, trusted_uids) as services,
-        _counting(configuration) as tries,
         acting_as(find_identity(VERIFIER_ACCOUNT)) as stop_acting,
     ):
         material = load_material(configuration, trusted_uids, services)
         surroundings = Surroundings(
             card=_GivenCertificate(certificate or b"") if card is None else card.client,
-            pin=_pin_entry(card, configuration, ask),
+            pin=pin_entry(card, configuration, ask),
             tries=tries,
             end_card=lambda: None if card is None else _end(card, stop_acting),
             deadline=_deadline,
@@ -235,39 +223,6 @@ def _program_runner(worker: str, setup: Setup) -> StartedChild[ProgramsClient]:
         return start_program_runner(worker, setup, _deadline)
     except OSError as error:
         raise PamScError(f"cannot start the program runner: {worker}: {error.strerror}") from error
-
-
-# ---------------------------------------------------------------- the PIN
-
-
-@contextmanager
-def _counting(configuration: Configuration) -> Iterator[CountedTries | UncountedTries]:
-    """Count wrong PINs as a login of this caller would."""
-    verifier = find_identity(VERIFIER_ACCOUNT)
-    if verifier is None:
-        yield UncountedTries()
-        return
-    make_folder(verifier.uid, verifier.gid)
-    yield CountedTries(machine_id(), configuration.pin.wrong_max)
-
-
-def _pin_entry(card: StartedCardProcess | None, configuration: Configuration, ask: Ask | None) -> PinEntry:
-    """Ask at the terminal as a login asks at its prompt; no password is stacked here."""
-    texts = Texts(own=configuration.texts)
-
-    def name(token: TokenReport) -> str:
-        return clean(configuration.prompt.token_type or token.label or "card")
-
-    def ask_pin(token: TokenReport, prompt: PinPrompt) -> Answer:
-        if ask is None or card is None:
-            return Answer.NOT_GIVEN
-        return send_secret(card, ask(texts.say(PROMPTS[prompt], token=name(token))))
-
-    def on_pinpad(token: TokenReport, until: Callable[[float, int], bool], limit_s: float) -> Answer:
-        print_line(texts.say(Text.PINPAD, token=name(token)))
-        return Answer.WAITED if until(time.monotonic() + limit_s, -1) else Answer.TIMEOUT
-
-    return PinEntry(ask=ask_pin, take_stacked=lambda: Answer.NOT_STACKED, on_pinpad=on_pinpad)
 
 
 def _end(card: StartedCardProcess, stop_acting: Callable[[], None]) -> None:

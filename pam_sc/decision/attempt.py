@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from pam_sc.decision.card_report import CertificateRef, TokenReport
 from pam_sc.decision.challenge import signing_choices
-from pam_sc.decision.evidence import Account, CertificateFacts, Evidence, Opened, PinWay, Signed
-from pam_sc.decision.pin import Bid, judge_pin
+from pam_sc.decision.evidence import Account, CertificateFacts, Evidence, Opened, PinWay, Request, Signed
+from pam_sc.decision.pin import Bid, judge_pin, why_not_tried
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.proof import verify_signature
 from pam_sc.decision.reasons import Reason, Step
@@ -38,6 +38,13 @@ def judge_attempts(
     if begun is not None:
         return Denied(Reason.TOKEN_CHANGED, "the PIN was asked for another token", candidates[0][1][0])
     return max(refusals, key=lambda denied: denied.step)
+
+
+def judge_pin_state(
+    token: TokenReport, policy: Policy, ref: CertificateRef, request: Request | None = None
+) -> Denied | None:
+    """Say why the PIN of this token may not be tried (step 9), or None; by itself, or for the facts of a request."""
+    return why_not_tried(request, policy, Bid(token=token, refs=(ref,)))
 
 
 def judge_opening(evidence: Evidence, policy: Policy, tokens: Sequence[TokenReport]) -> Denied | Needs | None:

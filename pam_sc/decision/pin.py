@@ -119,7 +119,7 @@ class Bid:
 def judge_pin(evidence: Evidence, policy: Policy, bid: Bid) -> Signed | Opened | Denied | Needs:
     """Say what the last attempt came to, or what to do next. What the token signed is not checked here."""
     # 9. the PIN may be tried
-    refused = judge_pin_state(evidence.request, policy, bid)
+    refused = why_not_tried(evidence.request, policy, bid)
     if refused is not None:
         return refused
     if not evidence.attempts:
@@ -136,14 +136,15 @@ def judge_pin(evidence: Evidence, policy: Policy, bid: Bid) -> Signed | Opened |
     return attempt.outcome
 
 
-def judge_pin_state(request: Request, policy: Policy, bid: Bid) -> Denied | None:
+def why_not_tried(request: Request | None, policy: Policy, bid: Bid) -> Denied | None:
     """Say why the PIN of this token may not be tried (step 9), or None."""
     token = bid.token
+    unasked = request is not None and request.use_first_pass
     if not token.login_required:
         return _judge_no_pin(request, policy, bid)
     if token.protected_authentication_path and not policy.pinpad:
         return bid.denied(Reason.PINPAD_ONLY, "the token sets CKF_PROTECTED_AUTHENTICATION_PATH")
-    if token.protected_authentication_path and request.use_first_pass:
+    if token.protected_authentication_path and unasked:
         return bid.denied(Reason.PINPAD_ONLY, "use_first_pass lets nobody be asked to type on the reader")
     if token.pin_state is PinState.LOCKED:
         return bid.denied(Reason.PIN_LOCKED, "the token sets CKF_USER_PIN_LOCKED")
@@ -151,15 +152,15 @@ def judge_pin_state(request: Request, policy: Policy, bid: Bid) -> Denied | None
         return bid.denied(Reason.PIN_NOT_SET, "the token does not set CKF_USER_PIN_INITIALIZED")
     if token.pin_state is PinState.FINAL_TRY and not policy.allow_last_try:
         return bid.denied(Reason.PIN_LAST_TRY, "the token sets CKF_USER_PIN_FINAL_TRY")
-    if token.pin_state is PinState.FINAL_TRY and request.use_first_pass:
+    if token.pin_state is PinState.FINAL_TRY and unasked:
         return bid.denied(Reason.PIN_LAST_TRY, "a stacked password is never used for the last try")
     return None
 
 
-def _judge_no_pin(request: Request, policy: Policy, bid: Bid) -> Denied | None:
+def _judge_no_pin(request: Request | None, policy: Policy, bid: Bid) -> Denied | None:
     if not policy.allow_no_pin:
         return bid.denied(Reason.PIN_NOT_ASKED_FOR, "the token does not set CKF_LOGIN_REQUIRED")
-    if request.disallow_null:
+    if request is not None and request.disallow_null:
         return bid.denied(Reason.PIN_NOT_ASKED_FOR, "the application says PAM_DISALLOW_NULL_AUTHTOK")
     return None
 
