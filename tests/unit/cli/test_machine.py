@@ -11,7 +11,7 @@ import pytest
 from pam_sc.card.client import RunAs
 from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.machine import RealMachine, trusted_uids
-from pam_sc.cli.rehearsal import send_pin, _without_limits
+from pam_sc.cli.rehearsal import _send_pin, _without_limits
 from pam_sc.config.finding import Weight
 from pam_sc.config.model import AccountSettings, Configuration
 from pam_sc.config.notes import NoteKind
@@ -260,12 +260,12 @@ def test_a_pin_goes_to_the_card_process_if_it_can_be_one(typed: str, answer: Ans
         return typed
 
     the_token: TokenReport = token()
-    assert send_pin(secrets, the_token, ask) is answer  # type: ignore[arg-type]
+    assert _send_pin(secrets, the_token, ask) is answer  # type: ignore[arg-type]
     assert secrets.sent == sent
     assert prompts == ["PIN for Card\\x1b[2J\\x0a\\u202e: "]
 
 
 def test_without_a_way_to_ask_no_pin_is_sent() -> None:
     secrets = Secrets()
-    assert send_pin(secrets, token(), None) is Answer.NOT_GIVEN  # type: ignore[arg-type]
+    assert _send_pin(secrets, token(), None) is Answer.NOT_GIVEN  # type: ignore[arg-type]
     assert secrets.sent == []
