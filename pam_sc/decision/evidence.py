@@ -308,7 +308,7 @@ class PinPrompt(enum.Enum):
 
 
 class CardFailure(enum.Enum):
-    """Why the card process did not sign. The value is its name in the card protocol."""
+    """Why the card process did not sign, open a token or change a PIN. The value is its name in the card protocol."""
 
     PIN_FORM = "pin-form"
     TOKEN_REMOVED = "token-removed"
@@ -327,6 +327,13 @@ class CardFailure(enum.Enum):
     NO_PRIVATE_KEY = "no-private-key"
     MECHANISM_REFUSED = "mechanism-refused"
     SIGNING_FAILED = "signing-failed"
+    NEW_PIN_UNFIT = "new-pin-unfit"
+    NEW_PIN_REPEAT_DIFFERS = "new-pin-repeat-differs"
+    NEW_PIN_SAME = "new-pin-same"
+    PUK_WRONG = "puk-wrong"
+    PUK_LOCKED = "puk-locked"
+    PIN_CHANGE_FAILED = "pin-change-failed"
+    PIN_CHANGE_UNSUPPORTED = "pin-change-unsupported"
     PROCESS_LOST = "process-lost"
     PROCESS_LOST_AFTER_PIN = "process-lost-after-pin"
     TIMEOUT = "timeout"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import pytest
 
 from pam_sc.card.client import Candidate, CardClient, ModuleSetup, SignOrder
-from pam_sc.card.messages import Kind, Signature, failed_frame, outcome_frame, plain, read_sign
+from pam_sc.card.messages import Kind, Signature, failed_frame, outcome_frame, plain
+from pam_sc.card.orders import read_sign
 from pam_sc.card.sentences import NOT_SENT
 from pam_sc.decision.card_report import CertificateRef, CertificateReport, TokenRef, TokenReport
 from pam_sc.decision.challenge import SigningChoice
@@ -61,7 +62,7 @@ def test_a_signature_for_a_candidate_is_that_candidates(puppet: Puppet) -> None:
     puppet.say(PIN_SENT, outcome_frame(Signature(0, "CKM_ECDSA", b"sig")))
     assert puppet.client.sign(ORDER, soon()) == Signed(CERTIFICATE.ref, "CKM_ECDSA", b"sig")
     command = read_sign(Channel(puppet.end, CARD_PAYLOAD_MAX).receive(soon()))
-    assert (command.label, command.slot_id, command.candidates[0].object_id) == ("login", 1, b"\x01")
+    assert (command.target.label, command.target.slot_id, command.candidates[0].object_id) == ("login", 1, b"\x01")
 
 
 @pytest.mark.parametrize("signature", [Signature(1, "CKM_ECDSA", b"sig"), Signature(0, "CKM_EDDSA", b"sig")])
