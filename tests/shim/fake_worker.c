@@ -132,7 +132,7 @@ static void make_verdict(uint8_t code)
 {
     begin(0x13);
     add(fields[1].bytes, 32);
-    add8(1);
+    add8(fields[2].bytes[0]);
     if (fields[5].length > 0)
         add(fields[5].bytes, fields[5].length);
     else
@@ -342,7 +342,7 @@ static void half_frame_hang(const char *b) { half_frame(b); wait_for_end(); }
 static void unknown_frame(const char *b)
 {
     (void)b;
-    begin(0x14);
+    begin(0x18);
     put(8);
     grant("");
 }
@@ -580,7 +580,7 @@ int main(int argc, char **argv)
     arguments = argv;
     order_length = recv(LIFELINE, order, sizeof order, 0);
     must(order_length == 36);
-    must(read_frame(request, fields, &field_count) == 0x01 && field_count == 15);
+    must(read_frame(request, fields, &field_count) == 0x01 && field_count == 18);
     char path[5000];
     snprintf(path, sizeof path, "%.*s", (int)fields[12].length, (const char *)fields[12].bytes);
     const char *const slash = strrchr(path, '/');
