@@ -13,15 +13,14 @@ from typing import Protocol
 
 from pam_sc.card.client import ChangeKind, ChangeOrder, PinRules
 from pam_sc.card.client import Changed as CardChanged
-from pam_sc.config.model import PinSettings
-from pam_sc.decision.attempt import answer_reason, failure_reason
 from pam_sc.decision.card_report import Failure, PinState, TokenReport
 from pam_sc.decision.change import is_locked
-from pam_sc.decision.evidence import Answer, CardFailure, Evidence, NotSigned, PinWay
+from pam_sc.decision.evidence import Answer, Evidence, NotSigned, PinWay
+from pam_sc.decision.pin import ANSWER_REASONS, FAILURE_REASONS
 from pam_sc.decision.reasons import Reason
 from pam_sc.decision.verdict import Changed, Denied, Needs
-from pam_sc.errors import CardProcessLost, DeadlineExceeded
 from pam_sc.events import find_token
+from pam_sc.proving import MAYBE_JUDGED, Tries, translated
 from pam_sc.record import record
 from pam_sc.texts import Text, Texts
 
@@ -30,11 +29,6 @@ PINPAD_S = 150.0
 
 _CURRENT = {PinState.COUNT_LOW: Text.PIN_FEW_LEFT, PinState.FINAL_TRY: Text.PIN_LAST_TRY, PinState.LOCKED: Text.PUK}
 """What the first prompt says where it is not plainly the current PIN that is asked for."""
-
-
-def new_pin_rules(settings: PinSettings) -> PinRules:
-    """Return what the configuration demands of a new PIN."""
-    return PinRules(settings.min_length, settings.max_length, settings.pattern)
 
 
 class Card(Protocol):
@@ -62,6 +56,11 @@ class PinChange:
     person: Person
     texts: Texts
     rules: PinRules
+    """What the configuration demands of a new PIN."""
+    tries: Tries
+    """Who counts wrong PINs where the token does not."""
+    owner: bool
+    """Whoever asks may use every try that is left (tries.py)."""
     deadline: Callable[[], float]
     """The end of the machine's time, on CLOCK_MONOTONIC."""
     end_card: Callable[[], None]
@@ -81,7 +80,7 @@ class PinChange:
         for text in (_CURRENT.get(token.pin_state, Text.OLD_PIN), Text.NEW_PIN, Text.NEW_PIN_AGAIN):
             answer = self.person.ask_secret(self.texts.say(text, token=token.label))
             if answer is not Answer.ANSWERED:
-                return Failure(answer_reason(answer), "nothing was changed")
+                return Failure(ANSWER_REASONS[answer], "nothing was changed")
         return None
 
     def _on_the_reader(self, token: TokenReport) -> Failure | None:
@@ -97,28 +96,30 @@ class PinChange:
         return came[0] if came else Failure(Reason.PINPAD_CANCELLED, "nothing was changed")
 
     def _have_changed(self, token: TokenReport, deadline: float) -> Failure | None:
-        outcome = self._change(ChangeOrder(
+        """Take a try, have the card do its work, and keep the try or give it back. A PUK is no try of the PIN."""
+        counted = token.pin_state is PinState.OK
+        refused = self.tries.take(token, owner=self.owner) if counted else None
+        if refused is not None:
+            return refused
+        order = ChangeOrder(
             token=token,
             kind=ChangeKind.UNBLOCK if is_locked(token) else ChangeKind.CHANGE,
             way=PinWay.PINPAD if token.protected_authentication_path else PinWay.TYPED,
             rules=self.rules,
-        ), deadline)  # fmt: skip
-        return Failure(failure_reason(outcome.failure), outcome.detail) if isinstance(outcome, NotSigned) else None
-
-    def _change(self, order: ChangeOrder, deadline: float) -> CardChanged | NotSigned:
-        try:
-            return self.card.change_pin(order, deadline)
-        except DeadlineExceeded as error:
-            return NotSigned(CardFailure.TIMEOUT_AFTER_PIN if error.pin_sent else CardFailure.TIMEOUT, str(error))
-        except CardProcessLost as error:
-            lost = CardFailure.PROCESS_LOST_AFTER_PIN if error.pin_sent else CardFailure.PROCESS_LOST
-            return NotSigned(lost, str(error))
+        )
+        outcome = translated(lambda until, _cancelled: self.card.change_pin(order, until), deadline, None)
+        if not isinstance(outcome, NotSigned):
+            self.tries.clear(token)
+            return None
+        if counted and outcome.failure not in MAYBE_JUDGED:
+            self.tries.give_back(token)
+        return Failure(FAILURE_REASONS[outcome.failure], outcome.detail)
 
 
-def change_found(found: Needs, evidence: Evidence | None, *, change: PinChange, preliminary: bool) -> Changed | Denied:
+def change_found(found: Needs, evidence: Evidence, *, change: PinChange, preliminary: bool) -> Changed | Denied:
     """Have the PIN of the token that judge_change has found changed; in libpam's first pass only say that it can be."""
     ref = found.candidates[0]
-    token = None if evidence is None else find_token(evidence, ref)
+    token = find_token(evidence, ref)
     if token is None:
         return Denied(Reason.INTERNAL_ERROR, "a token was judged that was never reported")
     failed = None if preliminary else change.run(token)

@@ -318,12 +318,16 @@ class Verifier:
 
     def _change(self, configuration: Configuration, card: CardClient, found: Needs) -> Changed | Denied:
         """Have the PIN of the token that was found changed; in libpam's first pass only say that it can be."""
-        from pam_sc.passwd import PinChange, change_found, new_pin_rules
+        from pam_sc.passwd import PinChange, change_found
+        from pam_sc.proving import is_owner, pin_rules
 
+        if self._evidence is None:
+            return Denied(Reason.INTERNAL_ERROR, "a change was judged without evidence")
         self._pin_is_out = not self._preliminary
         return change_found(found, self._evidence, preliminary=self._preliminary, change=PinChange(
-            card=card, person=self._conversation, texts=self._texts, rules=new_pin_rules(configuration.pin),
-            deadline=lambda: self._clock.deadline, end_card=lambda: self._end_card(card),
+            card=card, person=self._conversation, texts=self._texts, rules=pin_rules(configuration.pin),
+            tries=self._tries, owner=is_owner(self._evidence), deadline=lambda: self._clock.deadline,
+            end_card=lambda: self._end_card(card),
         ))  # fmt: skip
 
     def _ask_pin(self, token: TokenReport, prompt: PinPrompt) -> Answer:

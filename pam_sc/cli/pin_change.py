@@ -18,7 +18,8 @@ from pam_sc.config.model import Configuration
 from pam_sc.decision.card_report import CardReport, Failure, TokenReport
 from pam_sc.decision.evidence import Answer
 from pam_sc.events import clean
-from pam_sc.passwd import PinChange, new_pin_rules
+from pam_sc.passwd import PinChange
+from pam_sc.proving import pin_rules
 from pam_sc.record import record
 from pam_sc.texts import Texts
 
@@ -62,7 +63,7 @@ def change_pin(
         token = choose(card.client.report(_deadline()))
         return PinChange(
             card=card.client, person=Terminal(card, ask, tell), texts=texts_of(configuration),
-            rules=new_pin_rules(configuration.pin), deadline=_deadline, end_card=lambda: end_card(card),
+            rules=pin_rules(configuration.pin), deadline=_deadline, end_card=lambda: end_card(card),
         ).run(token)  # fmt: skip
 
 
