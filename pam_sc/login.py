@@ -49,9 +49,10 @@ from pam_sc.trust.fetching import Wanted, plan_fetches, why_not_fetched, with_fe
 from pam_sc.trust.path import find_paths
 from pam_sc.trust.revocation import find_revocation
 
-
 Judge = Callable[[Evidence, Policy, datetime.datetime], Verdict]
 """`decide`, or what stands in its place where something else than a login is asked for."""
+PathTime = Callable[[CertificateFacts, datetime.datetime], datetime.datetime]
+"""Gives the time at which the path of a certificate must be valid, from the time of the request."""
 
 
 class Card(ProvingCard, Protocol):
@@ -80,8 +81,6 @@ class Surroundings:
     """Fetches what is wanted within a part of the time that is left; None: this login uses no network."""
     leave_requests: Callable[[ValidPath], None] = lambda _path: None
     """Leaves word for `pam-sc refresh` of where the certificates of a trusted path can be looked up."""
-    path_at: Callable[[CertificateFacts, datetime.datetime], datetime.datetime] = lambda _facts, at: at
-    """The time at which the path of a certificate must be valid."""
     locality: Callable[[Request], Locality] = host.find_locality
     random: Callable[[int], bytes] = host.random_bytes
     machine_id: Callable[[], str] = host.machine_id
@@ -93,9 +92,10 @@ class Login:
 
     def __init__(
         self, request: Request, configuration: Configuration, material: Material, surroundings: Surroundings,
-        judge: Judge = decide,
+        judge: Judge = decide, path_time: PathTime = lambda _facts, at: at,
     ) -> None:
         self._judge = judge
+        self._path_time = path_time
         self.evidence = Evidence(request=request)
         self.policy = configuration.policy()
         self.material = material
@@ -176,7 +176,7 @@ class Login:
 
     def _gather_path(self, needs: Needs) -> Evidence:
         ref, report = self._certificate(needs)
-        at = self._around.path_at(self._facts(ref), self._around.at)
+        at = self._path_time(self._facts(ref), self._around.at)
         paths = find_paths(
             report.der, self._from_card(ref), self.material.trust, self.policy, at, self._require_time
         )

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from pam_sc.card.client import ChangeKind, ChangeOrder, PinRules
 from pam_sc.card.client import Changed as CardChanged
+from pam_sc.card.client import ChangeKind, ChangeOrder, PinRules
 from pam_sc.decision.card_report import Failure, PinState, TokenReport
 from pam_sc.decision.change import is_locked
 from pam_sc.decision.evidence import Answer, Evidence, NotSigned, PinWay

@@ -52,6 +52,7 @@ from pam_sc.tries import FOLDER as TRIES_FOLDER
 from pam_sc.tries import CountedTries, UncountedTries, make_folder
 
 if TYPE_CHECKING:
+    from pam_sc.login import Judge, PathTime
     from pam_sc.network.client import NetworkClient
     from pam_sc.programs.messages import Setup
     from pam_sc.transfer import Outcome
@@ -246,8 +247,6 @@ class Verifier:
         self, configuration: Configuration, trusted: frozenset[int], card: CardClient, services: Services
     ) -> Granted | Changed | Denied:
         # Imported only now, without privilege and behind the filter, while the card process reads the card.
-        from pam_sc.decision.change import judge_change, moment_of
-        from pam_sc.decision.decide import decide
         from pam_sc.login import Login, Surroundings
         from pam_sc.material import load_material
         from pam_sc.proving import PinEntry
@@ -264,11 +263,8 @@ class Verifier:
             accounts=host.NssAccounts(),
             fetch=self._fetch if configuration.revocation.fetches_at_login else None,
             leave_requests=partial(leave_requests, configuration.revocation.store, material.revocation),
-            **({"path_at": moment_of} if self._changing else {}),
         )
-        forced = PamFlag.CHANGE_EXPIRED in self._asked.flags
-        judge = partial(judge_change, forced=forced) if self._changing else decide
-        login = Login(self._asked.request, configuration, material, surroundings, judge)
+        login = Login(self._asked.request, configuration, material, surroundings, *self._judging())
         try:
             verdict = login.run(until=Step.PIN if self._changing else None)
         finally:
@@ -315,6 +311,14 @@ class Verifier:
 
         self._conversation.start(which)
         return NetworkClient(socket.socket(fileno=descriptor))
+
+    def _judging(self) -> tuple[Judge, PathTime] | tuple[()]:
+        """What judges a change of a PIN, and when a path must be valid for it; nothing for a login."""
+        if not self._changing:
+            return ()
+        from pam_sc.decision.change import judge_change, moment_of
+
+        return partial(judge_change, forced=PamFlag.CHANGE_EXPIRED in self._asked.flags), moment_of
 
     def _change(self, configuration: Configuration, card: CardClient, found: Needs) -> Changed | Denied:
         """Have the PIN of the token that was found changed; in libpam's first pass only say that it can be."""

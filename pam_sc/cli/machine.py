@@ -77,11 +77,11 @@ class Machine(Protocol):
     def change_pin(self, configuration: Configuration, choose: Choose) -> Failure | None:
         """Change or unblock the PIN of the token that `choose` picks; return why it stayed as it was, or None."""
 
-    def wrong_pins(self, token: TokenReport) -> int | None:
-        """Return how many wrong PINs were counted here; None for a token that counts them itself."""
+    def wrong_pins(self, configuration: Configuration, token: TokenReport) -> int | None:
+        """Return how many wrong PINs are counted for a token on this machine; None where the caller cannot see that."""
 
-    def forget_wrong_pins(self, token: TokenReport) -> int:
-        """Drop what was counted for a token; return how many it were."""
+    def forget_wrong_pins(self, configuration: Configuration, token: TokenReport | None) -> None:
+        """Drop what is counted for a token, or for all."""
 
     def texts(self, configuration: Configuration) -> Texts:
         """Return what people read, in the language of the terminal."""
@@ -194,6 +194,18 @@ class RealMachine:
         from pam_sc.cli.pin_change import change_pin
 
         return change_pin(configuration, self.worker(), choose, self.ask_secret, print_line)
+
+    def wrong_pins(self, configuration: Configuration, token: TokenReport) -> int | None:
+        """Return how many wrong PINs are counted for a token on this machine; None where the caller cannot see that."""
+        from pam_sc.cli.pin_change import wrong_pins
+
+        return wrong_pins(configuration, token)
+
+    def forget_wrong_pins(self, configuration: Configuration, token: TokenReport | None) -> None:
+        """Drop what is counted for a token, or for all."""
+        from pam_sc.cli.pin_change import forget_wrong_pins
+
+        forget_wrong_pins(configuration, token)
 
     def texts(self, configuration: Configuration) -> Texts:
         """Return what people read, in the language of the terminal."""

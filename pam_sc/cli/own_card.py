@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pam_sc.card.client import ModuleSetup, StartedCardProcess, start_card_process
@@ -29,7 +29,8 @@ def own_card_process(configuration: Configuration, worker: str, deadline: float)
         yield card
 
 
-def end_card(card: StartedCardProcess) -> None:
-    """End the card's verification, as far as the module can, then the process."""
+def end_card(card: StartedCardProcess, stop_acting: Callable[[], None]) -> None:
+    """End the card's verification, as far as the module can, then the process; only root may kill another account's."""
     card.client.end(time.monotonic() + END_S)
+    stop_acting()
     card.kill()

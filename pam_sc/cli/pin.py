@@ -44,17 +44,18 @@ def pin(machine: Machine, action: str, uri: str | None, config_path: str | None,
     """Show the state of PINs, or change one, at the terminal. Nobody is logged in by it.
 
     status lists the tokens that are there, and costs no try. change asks for the current PIN, the new one and the new one
-    again; unblock asks for the PUK in place of the current PIN, and only where the PIN is locked. forget (as root) drops
-    the wrong PINs that were counted on this machine for a token that shows no counter of its own.
+    again; unblock asks for the PUK in place of the current PIN, and only where the PIN is locked. Without --token it is the
+    one token that is there.
 
-    Without --token it is the one token that is there.
+    forget (as root) drops the wrong PINs that were counted on this machine for tokens that show no counter of their own:
+    of the token that --token names, else of all.
     """
     configuration = _selecting(machine.load_configuration(config_path), uri)
     try:
         if action == "status":
             return _status(machine, configuration, as_json)
         if action == "forget":
-            return _forget(machine, configuration, as_json)
+            return _forget(machine, configuration, uri, as_json)
         return _change(machine, configuration, action, as_json)
     except NotChanged as error:
         return _refused(error.failure, machine.texts(configuration), action, as_json)
@@ -79,7 +80,7 @@ def _selector(uri: str) -> TokenSelector:
 
 def _status(machine: Machine, configuration: Configuration, as_json: bool) -> int:
     tokens = _tokens(machine.read_tokens(configuration), configuration)
-    pins = [TokenPin(token, machine.wrong_pins(token)) for token in tokens]
+    pins = [TokenPin(token, machine.wrong_pins(configuration, token)) for token in tokens]
     if as_json:
         print_json(status_json(pins, configuration.pin))
     else:
@@ -87,13 +88,13 @@ def _status(machine: Machine, configuration: Configuration, as_json: bool) -> in
     return 0 if all(usable(each) for each in pins) else 1
 
 
-def _forget(machine: Machine, configuration: Configuration, as_json: bool) -> int:
-    token = _one(_tokens(machine.read_tokens(configuration), configuration))
-    dropped = machine.forget_wrong_pins(token)
+def _forget(machine: Machine, configuration: Configuration, uri: str | None, as_json: bool) -> int:
+    token = None if uri is None else _one(_tokens(machine.read_tokens(configuration), configuration))
+    machine.forget_wrong_pins(configuration, token)
     if as_json:
-        print_json({"action": "forget", "done": True, "token": token_json(token), "forgotten": dropped})
+        print_json({"action": "forget", "done": True, "token": None if token is None else token_json(token)})
     else:
-        print_line(f"{token.label}: {dropped} counted wrong PINs are forgotten")
+        print_line(f"the wrong PINs counted for {'all tokens' if token is None else token.label} are forgotten")
     return 0
 
 

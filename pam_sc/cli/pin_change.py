@@ -12,16 +12,19 @@ import time
 from collections.abc import Callable
 
 from pam_sc.card.client import StartedCardProcess
+from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.own_card import end_card, own_card_process
-from pam_sc.cli.pin_entry import Ask, send_pin
-from pam_sc.config.model import Configuration
+from pam_sc.cli.pin_entry import Ask, counting, send_pin
+from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
 from pam_sc.decision.card_report import CardReport, Failure, TokenReport
 from pam_sc.decision.evidence import Answer
+from pam_sc.errors import PamScError
 from pam_sc.events import clean
 from pam_sc.passwd import PinChange
 from pam_sc.proving import pin_rules
 from pam_sc.record import record
 from pam_sc.texts import Texts
+from pam_sc.tries import CountedTries, forget_all
 
 MACHINE_TIME_S = 30.0
 
@@ -59,12 +62,39 @@ def change_pin(
 
     What `choose` raises ends it before anything is asked.
     """
-    with own_card_process(configuration, worker, _deadline()) as card:
+    tries = counting(configuration)
+    with (
+        own_card_process(configuration, worker, _deadline()) as card,
+        acting_as(find_identity(VERIFIER_ACCOUNT)) as stop_acting,
+    ):
         token = choose(card.client.report(_deadline()))
-        return PinChange(
+        return tries.look(token, owner=True) or PinChange(
             card=card.client, person=Terminal(card, ask, tell), texts=texts_of(configuration),
-            rules=pin_rules(configuration.pin), deadline=_deadline, end_card=lambda: end_card(card),
+            rules=pin_rules(configuration.pin), tries=tries, owner=True, deadline=_deadline,
+            end_card=lambda: end_card(card, stop_acting),
         ).run(token)  # fmt: skip
+
+
+def wrong_pins(configuration: Configuration, token: TokenReport) -> int | None:
+    """Return how many wrong PINs are counted for a token on this machine; None where the caller cannot see that."""
+    tries = counting(configuration)
+    with acting_as(find_identity(VERIFIER_ACCOUNT)):
+        return tries.count(token) if isinstance(tries, CountedTries) else None
+
+
+def forget_wrong_pins(configuration: Configuration, token: TokenReport | None) -> None:
+    """Drop what is counted for a token, or for all; PamScError for a caller who is not root, or if it cannot be done."""
+    tries = counting(configuration)
+    if not isinstance(tries, CountedTries):
+        raise PamScError("cannot forget wrong PINs: only root can")
+    with acting_as(find_identity(VERIFIER_ACCOUNT)):
+        if token is not None:
+            tries.clear(token)
+            return
+        try:
+            forget_all()
+        except OSError as error:
+            raise PamScError(f"cannot forget wrong PINs: {error.strerror}") from error
 
 
 def texts_of(configuration: Configuration) -> Texts:

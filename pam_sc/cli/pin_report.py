@@ -24,7 +24,7 @@ _USABLE = frozenset({PinState.OK, PinState.COUNT_LOW})
 
 @record
 class TokenPin:
-    """A token and how many wrong PINs were counted for it on this machine; None where the token itself counts."""
+    """A token and how many wrong PINs are counted for it on this machine; None where that cannot be seen."""
 
     token: TokenReport
     counted: int | None = None
@@ -88,7 +88,7 @@ def _facts(pin: TokenPin) -> str:
         "the PIN must be changed: pam-sc pin change" if token.to_be_changed else "",
         "the PIN is typed on the keypad of the reader" if token.protected_authentication_path else "",
         _length(token),
-        "" if pin.counted is None else f"the token shows no counter of tries; wrong PINs counted here: {pin.counted}",
+        f"it shows no counter of tries; wrong PINs counted here: {pin.counted}" if pin.counted else "",
         uri_of(token),
     ]
     return "; ".join(each for each in found if each)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from pam_sc.card.client import OpenOrder, SignOrder, StartedCardProcess
 from pam_sc.children import StartedChild
 from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.inspection import Inspection
-from pam_sc.cli.own_card import own_card_process
+from pam_sc.cli.own_card import end_card, own_card_process
 from pam_sc.cli.pin_entry import Ask, counting, pin_entry
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
@@ -116,7 +116,7 @@ def _run(
             card=_GivenCertificate(certificate or b"") if card is None else card.client,
             pin=pin_entry(card, configuration, ask),
             tries=tries,
-            end_card=lambda: None if card is None else _end(card, stop_acting),
+            end_card=lambda: None if card is None else end_card(card, stop_acting),
             deadline=_deadline,
             at=at,
             accounts=PwdAccounts(),
@@ -223,13 +223,6 @@ def _program_runner(worker: str, setup: Setup) -> StartedChild[ProgramsClient]:
         return start_program_runner(worker, setup, _deadline)
     except OSError as error:
         raise PamScError(f"cannot start the program runner: {worker}: {error.strerror}") from error
-
-
-def _end(card: StartedCardProcess, stop_acting: Callable[[], None]) -> None:
-    """End the card's verification, then the process; only root may kill another account's."""
-    card.client.end(time.monotonic() + 2.0)
-    stop_acting()
-    card.kill()
 
 
 # ---------------------------------------------------------------- what the mappers say
