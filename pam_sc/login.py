@@ -15,15 +15,29 @@ from typing import Protocol
 from pam_sc import host
 from pam_sc.card.client import Candidate
 from pam_sc.config.model import Configuration
-from pam_sc.decision.card_report import CardReport, CertificateRef, CertificateReport, Failure, TokenRef, TokenReport
+from pam_sc.decision.card_report import (
+    CardReport,
+    CertificateRef,
+    CertificateReport,
+    Failure,
+    SessionCard,
+    TokenRef,
+    TokenReport,
+)
 from pam_sc.decision.certificate import read_facts
 from pam_sc.decision.challenge import NONCE_BYTES, ChallengeBinding, build_challenge, signing_choices
+from pam_sc.decision.choosing import Offer
 from pam_sc.decision.decide import decide
 from pam_sc.decision.evidence import (
+    Account,
+    Answer,
     CertificateFacts,
+    Chosen,
     Evidence,
     Locality,
+    MappedAccounts,
     PathFinding,
+    Purpose,
     Request,
     RevocationFinding,
     Signed,
@@ -40,6 +54,7 @@ from pam_sc.material import Material
 from pam_sc.proving import Card as ProvingCard
 from pam_sc.proving import PinEntry, Prover, Tries, pin_rules
 from pam_sc.record import field, record, replace
+from pam_sc.texts import Text
 from pam_sc.transfer import Outcome
 from pam_sc.tries import UncountedTries
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate
@@ -61,6 +76,9 @@ class Card(ProvingCard, Protocol):
     def report(self, deadline: float) -> CardReport:
         """Return what the card process could read."""
 
+    def report_again(self, deadline: float) -> CardReport:
+        """Return what it reads now, after something was waited for."""
+
 
 @record(kw_only=True)
 class Surroundings:
@@ -75,6 +93,12 @@ class Surroundings:
     """The end of the machine's time, on CLOCK_MONOTONIC."""
     at: datetime.datetime
     accounts: host.Accounts
+    wait: Callable[[str], Answer] | None = None
+    """Have the person insert a card, that of this label if one is given: WAITED, or why not. None: nobody waits here."""
+    choose: Callable[[Text, Sequence[Offer]], tuple[Answer, str]] | None = None
+    """Have the person choose; the key of an offer, or "" for any other answer. None: nobody can be asked here."""
+    session_cards: Callable[[int], tuple[SessionCard, ...]] = lambda _uid: ()
+    """The cards that opened the sessions of the account with this uid."""
     tries: Tries = field(default_factory=UncountedTries)
     """Who counts wrong PINs where the token does not."""
     fetch: Callable[[Sequence[Wanted], float], Sequence[Outcome]] | None = None
@@ -96,8 +120,9 @@ class Login:
     ) -> None:
         self._judge = judge
         self._path_time = path_time
-        self.evidence = Evidence(request=request)
-        self.policy = configuration.policy()
+        unlocks = request.purpose is Purpose.LOGIN and request.service in configuration.unlock.services
+        self.evidence = Evidence(request=replace(request, purpose=Purpose.UNLOCK) if unlocks else request)
+        self.policy = _possible(configuration.policy(), request, surroundings)
         self.material = material
         self._around = surroundings
         self._card_in_use = False
@@ -113,6 +138,7 @@ class Login:
             Step.PATH: self._gather_path,
             Step.REVOCATION: self._gather_revocation,
             Step.MAPPING: self._gather_mapping,
+            Step.CANDIDATES: self._gather_choice,
             Step.PIN: self._gather_answer,
             Step.PROOF: self._gather_proof,
         }
@@ -147,17 +173,40 @@ class Login:
 
     # ---- 2. and 3. the card
 
-    def _gather_card(self, _needs: Needs) -> Evidence:
+    def _gather_card(self, needs: Needs) -> Evidence:
+        if needs.account is not None:
+            return replace(self.evidence, session_cards=self._around.session_cards(self._asked_uid()))
+        if needs.wait and self._around.wait is not None:
+            return self._wait(needs.wanted, self._around.wait)
+        return self._with_card(self._around.card.report)
+
+    def _wait(self, wanted: str, wait: Callable[[str], Answer]) -> Evidence:
+        try:
+            waited = wait(wanted)
+        except (DeadlineExceeded, CardProcessLost) as error:
+            return replace(self.evidence, waited=Answer.WAITED, card=_failure(error))
+        self.evidence = replace(self.evidence, waited=waited)
+        return self._with_card(self._around.card.report_again) if waited is Answer.WAITED else self.evidence
+
+    def read_card(self) -> Evidence:
+        """Read the card for a login that was refused before that."""
+        self.evidence = self._with_card(self._around.card.report)
+        return self.evidence
+
+    def _with_card(self, report: Callable[[float], CardReport]) -> Evidence:
+        """Read the card. What was known of certificates before is gone: references are those of one report."""
         card: CardReport | Failure
         try:
-            card = self._around.card.report(self._around.deadline())
-        except DeadlineExceeded as error:
-            card = Failure(Reason.CARD_TIMEOUT, str(error))
-        except CardIsolationFailed as error:
-            card = Failure(Reason.ISOLATION_FAILED, str(error))
-        except CardProcessLost as error:
-            card = Failure(Reason.CARD_PROCESS_LOST, str(error))
-        return replace(self.evidence, card=card)
+            card = report(self._around.deadline())
+        except (DeadlineExceeded, CardProcessLost) as error:
+            card = _failure(error)
+        self._other_paths.clear()
+        return replace(self.evidence, card=card, certificates={})
+
+    def _asked_uid(self) -> int:
+        if not isinstance(self.evidence.requested, Account):
+            raise ValueError("the sessions of an account were asked for that was not looked up")
+        return self.evidence.requested.uid
 
     # ---- 4. to 7. one certificate
 
@@ -225,6 +274,33 @@ class Login:
         name = getattr(requested, "name", None)
         return self.evidence.with_certificate(
             ref, mapping=map_certificate(self.material.mappers, read_subject(report.der), name)
+        )
+
+    # ---- 8. the candidates
+
+    def _gather_choice(self, needs: Needs) -> Evidence:
+        """Have the person choose between accounts or tokens; of an answer that is no entry only that is kept."""
+        if self._around.choose is None:
+            raise ValueError("a choice was asked for where nobody can be asked")
+        if needs.accounts:
+            offers = [Offer(key=name, name=name) for name in needs.accounts]
+            answer, key = self._around.choose(Text.CHOOSE_ACCOUNT, offers)
+            return replace(self.evidence, chosen_account=Chosen(answer, account=key or None))
+        by_key = {str(number): ref for number, ref in enumerate(needs.tokens, 1)}
+        answer, key = self._around.choose(
+            Text.CHOOSE_TOKEN, [self._offer(key, self._token(ref)) for key, ref in by_key.items()]
+        )
+        return replace(self.evidence, chosen_token=Chosen(answer, token=by_key.get(key)))
+
+    def _offer(self, key: str, token: TokenReport) -> Offer:
+        """Describe a token by the first of its certificates that was accepted."""
+        known = [self.evidence.about(report.ref) for report in token.certificates]
+        accepted = (each.facts for each in known if isinstance(each.mapping, MappedAccounts) and each.mapping.accounts)
+        facts = next((each for each in accepted if isinstance(each, CertificateFacts)), None)
+        if facts is None:
+            return Offer(key=key, name=token.label)
+        return Offer(
+            key=key, name=token.label, subject=facts.subject, issuer=facts.issuer, date=f"{facts.not_after:%Y-%m-%d}"
         )
 
     # ---- 9. the PIN, 10. the proof
@@ -317,3 +393,20 @@ class Login:
                 if token.ref == ref:
                     return token
         raise ValueError("a step was asked about a token that was never reported")
+
+
+def _possible(policy: Policy, request: Request, around: Surroundings) -> Policy:
+    """The policy without what cannot be done here: waiting, asking."""
+    wait_s = policy.wait_s if around.wait is not None else 0
+    return replace(policy, wait_s=wait_s, choose=policy.choose and around.choose is not None and not request.use_first_pass)
+
+
+def _failure(error: DeadlineExceeded | CardProcessLost) -> Failure:
+    """Say why nothing is known of the card."""
+    match error:
+        case CardIsolationFailed():
+            return Failure(Reason.ISOLATION_FAILED, str(error))
+        case DeadlineExceeded():
+            return Failure(Reason.CARD_TIMEOUT, str(error))
+        case _:
+            return Failure(Reason.CARD_PROCESS_LOST, str(error))

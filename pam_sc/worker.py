@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import pwd
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -20,12 +19,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pam_sc import host
-from pam_sc.card.client import CardClient, ModuleSetup, RunAs
+from pam_sc.card.client import CardClient, ModuleSetup
 from pam_sc.config.loading import load
-from pam_sc.config.model import DEFAULT_PATH, VERIFIER_ACCOUNT, CertificateSettings, Configuration, PromptSettings
+from pam_sc.config.model import DEFAULT_PATH, CertificateSettings, Configuration, PromptSettings
 from pam_sc.config.notes import summary
+from pam_sc.confinement import Identities, confine, find_identities
 from pam_sc.conversation import (
     Conversation,
+    Extension,
     Function,
     MachineClock,
     MessageKind,
@@ -34,17 +35,18 @@ from pam_sc.conversation import (
     ShimRequest,
     read_request,
 )
-from pam_sc.decision.card_report import TokenReport
+from pam_sc.decision.admission import card_is_required
+from pam_sc.decision.card_report import CardReport, SessionCard, TokenReport
 from pam_sc.decision.evidence import Answer, Evidence, PinPrompt, Purpose
 from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.reasons import PamCode, Reason, Step
 from pam_sc.decision.verdict import Changed, Denied, Granted, Needs
-from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError, ProtocolError
+from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded, PamScError, ProtocolError
 from pam_sc.events import EventLog
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
 from pam_sc.journal import Journal
 from pam_sc.preparation import HomePlan, Prepared, asks_directory, prepare
-from pam_sc.record import record, replace
+from pam_sc.record import replace
 from pam_sc.services import Homes, Programs, Services
 from pam_sc.texts import PIN_PROMPTS, Text, Texts, values_of
 from pam_sc.transfer import REQUESTS_FOLDER
@@ -52,24 +54,18 @@ from pam_sc.tries import FOLDER as TRIES_FOLDER
 from pam_sc.tries import CountedTries, UncountedTries, make_folder
 
 if TYPE_CHECKING:
-    from pam_sc.login import Judge, PathTime
+    from pam_sc.decision.choosing import Offer
+    from pam_sc.login import Judge, Login, PathTime
     from pam_sc.network.client import NetworkClient
     from pam_sc.programs.messages import Setup
     from pam_sc.transfer import Outcome
     from pam_sc.trust.fetching import Wanted
+    from pam_sc.waiting import CardWaits
 
 FRAMES_FD, CARD_FD, CONTROL_FD, NETWORK_FD, HOMES_FD, PROGRAMS_FD, DIRECTORY_FD = 3, 4, 5, 6, 7, 8, 9
 REQUEST_S = 5.0
 END_CARD_S = 2.0
 PROBLEMS_MAX = 8
-
-
-@record
-class Identities:
-    """Who the two processes become. None: the host has no privilege, and everything runs as the caller."""
-
-    verifier: RunAs | None
-    card: RunAs | None
 
 
 def main() -> int:
@@ -108,6 +104,7 @@ class Verifier:
         self._pin_is_out = False
         self._changing = asked.function is Function.CHAUTHTOK
         self._preliminary = PamFlag.UPDATE not in asked.flags
+        self._held = False
         if self._changing:
             self._asked = replace(asked, request=replace(asked.request, purpose=Purpose.PIN_CHANGE))
 
@@ -125,7 +122,7 @@ class Verifier:
             return
         self._log.refused(request, verdict, self._evidence)
         text = self._texts.say(verdict.reason, **values_of(verdict, self._evidence))
-        if text and not self._prompt.quiet:
+        if text and not (self._prompt.quiet or self._held or verdict.ignored):
             self._conversation.tell(MessageKind.ERROR, text)
         self._conversation.verdict(request.account or "", self._code(verdict))
 
@@ -189,15 +186,15 @@ class Verifier:
     def _log_in(self) -> Granted | Changed | Denied:
         request = self._asked.request
         trusted = frozenset({0}) if request.privileged else frozenset({0, request.real_uid})
-        configuration = load(self._asked.config_path or DEFAULT_PATH, trusted, self._asked.arguments)
+        configuration = load(self._asked.config_path or DEFAULT_PATH, trusted, self._asked.arguments, request.service)
         self._take_up(configuration)
-        self._card_required = configuration.card_required
-        identities = _identities(configuration) if request.privileged else Identities(None, None)
+        self._card_required = card_is_required(None, configuration.policy())
+        identities = find_identities(configuration) if request.privileged else Identities(None, None)
         card = CardClient(socket.socket(fileno=CARD_FD))
         card.set_up(_modules(configuration), identities.card, self._clock.deadline)
         services = self._services(configuration, prepare(configuration, request, trusted))
         self._count_tries(configuration, identities)
-        _confine(identities.verifier, os.path.join(configuration.revocation.store, REQUESTS_FOLDER), TRIES_FOLDER)
+        confine(identities.verifier, os.path.join(configuration.revocation.store, REQUESTS_FOLDER), TRIES_FOLDER)
         return self._decide(configuration, trusted, card, services)
 
     def _take_up(self, configuration: Configuration) -> None:
@@ -253,28 +250,62 @@ class Verifier:
         from pam_sc.trust.fetching import leave_requests
 
         material = load_material(configuration, trusted, self._with_directory(configuration, services))
+        waits = self._waits(configuration, card)
         surroundings = Surroundings(
             card=card,
+            wait=waits.for_card,
+            choose=self._choose,
+            session_cards=_session_cards,
             pin=PinEntry(ask=self._ask_pin, take_stacked=self._take_stacked, on_pinpad=self._wait_for_pinpad),
             tries=self._tries,
             end_card=lambda: self._end_card(card),
             deadline=lambda: self._clock.deadline,
             at=datetime.datetime.now(datetime.UTC),
-            accounts=host.NssAccounts(),
+            accounts=host.NssAccounts(configuration.policy().groups),
             fetch=self._fetch if configuration.revocation.fetches_at_login else None,
             leave_requests=partial(leave_requests, configuration.revocation.store, material.revocation),
         )
-        login = Login(self._asked.request, configuration, material, surroundings, *self._judging())
+        request = replace(self._asked.request, login_token=self._asked.login_token)
+        login = Login(request, configuration, material, surroundings, *self._judging())
         try:
             verdict = login.run(until=Step.PIN if self._changing else None)
         finally:
             self._evidence = login.evidence
+            self._card_required = card_is_required(login.evidence, login.policy)
             self._log_problems(material.problems)
         if self._changing and isinstance(verdict, Needs) and verdict.step is Step.PIN:
             return self._change(configuration, card, verdict)
+        if isinstance(verdict, Denied) and not self._changing:
+            self._hold(login, waits, verdict)
         if isinstance(verdict, Granted | Denied):
             return verdict
         return Denied(Reason.INTERNAL_ERROR, f"the decision stopped at step {int(verdict.step)}")
+
+    def _waits(self, configuration: Configuration, card: CardClient) -> CardWaits:
+        from pam_sc.waiting import CardWaits
+
+        return CardWaits(
+            self._conversation, self._texts, card, limit_s=configuration.wait_s, quiet=self._prompt.quiet
+        )
+
+    def _choose(self, question: Text, offers: Sequence[Offer]) -> tuple[Answer, str]:
+        from pam_sc.choices import ask_choice
+
+        as_list = bool(self._asked.extensions & Extension.CHOICE_LIST)
+        return ask_choice(self._conversation, self._texts, question, offers, as_list=as_list, quiet=self._prompt.quiet)
+
+    def _hold(self, login: Login, waits: CardWaits, refused: Denied) -> None:
+        """With [prompt] hold, keep a refusal before any question until the card is gone; without a card, keep nothing.
+
+        A display manager would begin again at once, for as long as the card is in the reader.
+        """
+        if not self._prompt.hold or refused.ignored or login.evidence.waited not in (None, Answer.WAITED):
+            return
+        found = login.read_card() if login.evidence.card is None else login.evidence
+        if found.asked or not isinstance(found.card, CardReport) or not found.card.tokens():
+            return
+        self._held = True
+        waits.for_removal(self._texts.say(refused.reason, **values_of(refused, found)))
 
     def _log_problems(self, problems: tuple[str, ...]) -> None:
         """Log what is broken, within the number of frames that the shim takes from one login."""
@@ -361,6 +392,13 @@ class Verifier:
         self._conversation.kill_card_process(self._clock.last_word)
 
 
+def _session_cards(uid: int) -> tuple[SessionCard, ...]:
+    """Return the cards that opened the sessions of an account."""
+    from pam_sc.session import read_session_cards
+
+    return read_session_cards(uid)
+
+
 def _place(error: BaseException) -> str:
     """Return file and line where an exception arose: enough for a defect report, without any data."""
     where = error.__traceback__
@@ -369,41 +407,5 @@ def _place(error: BaseException) -> str:
     return f"{os.path.basename(where.tb_frame.f_code.co_filename)}:{where.tb_lineno}" if where else "an unknown place"
 
 
-def _identities(configuration: Configuration) -> Identities:
-    """Find the accounts that the two processes become; ConfigError if one is missing, root, or both are the same."""
-    verifier, card = _run_as(VERIFIER_ACCOUNT), _run_as(configuration.token.run_as)
-    if verifier.uid == card.uid:
-        raise ConfigError(f"{configuration.source}: token.run_as is {configuration.token.run_as!r}, "
-                          f"which has the same uid as {VERIFIER_ACCOUNT!r}; expected an account of its own")
-    return Identities(verifier, card)
-
-
-def _run_as(name: str) -> RunAs:
-    try:
-        entry = pwd.getpwnam(name)
-    except KeyError:
-        raise ConfigError(f"account {name!r} does not exist; pam_sc needs it to give up root (sysusers.d/pam_sc.conf)") from None
-    if entry.pw_uid == 0 or entry.pw_gid == 0:
-        raise ConfigError(f"account {name!r} has uid {entry.pw_uid} and gid {entry.pw_gid}; expected neither to be 0")
-    groups = tuple(gid for gid in os.getgrouplist(name, entry.pw_gid) if gid != 0)
-    return RunAs(entry.pw_uid, entry.pw_gid, groups)
-
-
 def _modules(configuration: Configuration) -> list[ModuleSetup]:
     return [ModuleSetup(module.path, module.environment, module.allow) for module in configuration.token.modules]
-
-
-def _confine(become: RunAs | None, *writable: str) -> None:
-    """Give up root for good (if there is any) and enter the filter; CardIsolationFailed if a step fails.
-
-    `writable`: the folders beneath which files may still be made, written and removed.
-    """
-    import _pam_sc  # a builtin of pam_sc_worker: exists only there
-
-    try:
-        if become is None:
-            _pam_sc.drop_and_confine_verifier(-1, -1, [], list(writable))
-        else:
-            _pam_sc.drop_and_confine_verifier(become.uid, become.gid, list(become.groups), list(writable))
-    except (OSError, ValueError) as error:
-        raise CardIsolationFailed(f"the verifier cannot be confined: {error}") from error

@@ -188,6 +188,8 @@ static PyMethodDef methods[] = {
     {"look_up_name", pam_sc_look_up_name, METH_O,
      "look_up_name(name): (name, uid, GECOS) of the account, None if there is none; OSError if that cannot be said."},
     {"look_up_uid", pam_sc_look_up_uid, METH_O, "look_up_uid(uid): the same by number."},
+    {"look_up_group", pam_sc_look_up_group, METH_O,
+     "look_up_group(name): (name, gid, [member]) of the group, None if there is none; OSError if that cannot be said."},
     {"list_accounts", pam_sc_list_accounts, METH_O,
      "list_accounts(most): [(name, uid, GECOS)] of all accounts; OSError if there are more, or that cannot be said."},
     {NULL, NULL, 0, NULL},

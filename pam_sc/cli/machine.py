@@ -39,8 +39,8 @@ class Machine(Protocol):
     def install_paths(self) -> Mapping[str, str]:
         """Where this installation is: module, worker, config and store."""
 
-    def load_configuration(self, path: str | None) -> Configuration:
-        """Return the configuration; PamScError if it is wrong."""
+    def load_configuration(self, path: str | None, service: str | None = None) -> Configuration:
+        """Return the configuration, for a service where one is named; PamScError if it is wrong."""
 
     def check(self, path: str | None) -> Checked:
         """Return everything there is to say about a configuration, what it names, and the PAM stacks."""
@@ -102,11 +102,11 @@ class RealMachine:
 
         return install_paths()
 
-    def load_configuration(self, path: str | None) -> Configuration:
+    def load_configuration(self, path: str | None, service: str | None = None) -> Configuration:
         """Return the configuration, as a login of this caller would read it."""
         from pam_sc.config.loading import load
 
-        return load(os.path.abspath(path) if path else DEFAULT_PATH, trusted_uids())
+        return load(os.path.abspath(path) if path else DEFAULT_PATH, trusted_uids(), service=service)
 
     def check(self, path: str | None) -> Checked:
         """Return everything there is to say about a configuration, what it names, and the PAM stacks."""
@@ -165,7 +165,7 @@ class RealMachine:
 
     def config_of_service(self, service: str) -> str | None:
         """Return the configuration that a service's stack names; None for the default."""
-        from pam_sc.config.lint_stacks import MODULE_NAME, configuration_of
+        from pam_sc.config.lint_arguments import MODULE_NAME, configuration_of
         from pam_sc.config.stacks import Entry, read_stack
 
         stack = read_stack(self._pam_folder, os.path.basename(service))

@@ -11,9 +11,9 @@ from pam_sc.cli.pin_report import TokenPin, status_json, status_rows, token_json
 from pam_sc.config.model import Configuration
 from pam_sc.decision.card_report import CardReport, Failure, TokenReport
 from pam_sc.decision.change import is_locked, why_not_changed
-from pam_sc.decision.decide import select_tokens
 from pam_sc.decision.policy import TokenSelector
 from pam_sc.decision.reasons import REASONS, Reason
+from pam_sc.decision.tokens import select_tokens
 from pam_sc.decision.uri import parse_token_uri
 from pam_sc.decision.verdict import Denied
 from pam_sc.errors import ConfigError, PamScError

@@ -16,6 +16,7 @@ from typing import Any
 
 from pam_sc.card.client import OpenOrder, SignOrder, StartedCardProcess
 from pam_sc.children import StartedChild
+from pam_sc.choices import prompt_of
 from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.inspection import Inspection
 from pam_sc.cli.own_card import end_card, own_card_process
@@ -31,8 +32,10 @@ from pam_sc.decision.card_report import (
     TokenRef,
     TokenReport,
 )
+from pam_sc.decision.choosing import Offer
 from pam_sc.decision.evidence import (
     AccountLookup,
+    Answer,
     CardFailure,
     CertificateFacts,
     Evidence,
@@ -43,8 +46,10 @@ from pam_sc.decision.evidence import (
 )
 from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.identity import Subject, read_subject
+from pam_sc.decision.policy import Members, UnlockRules
 from pam_sc.decision.reasons import Step
 from pam_sc.errors import MapperError, PamScError
+from pam_sc.events import clean
 from pam_sc.homes import HomeFiles, started_home_reader
 from pam_sc.host import PwdAccounts, PwdPeople
 from pam_sc.login import Login, Surroundings
@@ -58,6 +63,8 @@ from pam_sc.programs.client import ProgramsClient, start_program_runner
 from pam_sc.programs.messages import Setup
 from pam_sc.record import replace
 from pam_sc.services import Services
+from pam_sc.session import read_session_cards
+from pam_sc.texts import Text, Texts
 
 MACHINE_TIME_S = 30.0
 
@@ -94,9 +101,14 @@ def inspect_everything(
 def _without_limits(configuration: Configuration) -> Configuration:
     """The configuration without what limits requests and tokens, so that every certificate is judged."""
     account = replace(
-        configuration.account, services=None, remote_allowed=True, card_names_user=frozenset({"login"}), allow_root=True
-    )
-    return replace(configuration, account=account, token=replace(configuration.token, select=None))
+        configuration.account, services=None, remote_allowed=True, card_names_user=frozenset({"login"}), allow_root=True,
+        must_use=Members(), may_use=None, must_not_use=Members(),
+    )  # fmt: skip
+    return replace(
+        configuration, account=account, token=replace(configuration.token, select=None),
+        certificate=replace(configuration.certificate, select=None), unlock=UnlockRules(),
+        prompt=replace(configuration.prompt, choose=False),
+    )  # fmt: skip
 
 
 def _run(
@@ -113,6 +125,8 @@ def _run(
     ):
         material = load_material(configuration, trusted_uids, services)
         surroundings = Surroundings(
+            choose=partial(_choose, ask),
+            session_cards=read_session_cards,
             card=_GivenCertificate(certificate or b"") if card is None else card.client,
             pin=pin_entry(card, configuration, ask),
             tries=tries,
@@ -123,7 +137,7 @@ def _run(
             fetch=partial(fetch_wanted, network) if network and configuration.revocation.fetches_at_login else None,
         )
         login = Login(request, configuration, material, surroundings)
-        verdict = login.run(until=None if ask else Step.PIN)
+        verdict = login.run(until=None if ask else Step.CANDIDATES)
         with acting_as(find_identity(VERIFIER_ACCOUNT)):  # again: with a PIN the card process was ended as root
             why = _why(login.evidence, material.mappers)
     return (
@@ -166,6 +180,10 @@ class _GivenCertificate:
         report = CertificateReport(ref=CertificateRef(ref, 0), der=self._der)
         slot = SlotReport(slot_id=0, token=TokenReport(ref=ref, label="", certificates=(report,)))
         return CardReport((ModuleReport(index=0, path="", slots=(slot,)),))
+
+    def report_again(self, deadline: float) -> CardReport:
+        """The same: it does not change."""
+        return self.report(deadline)
 
     def sign(self, _order: SignOrder, _deadline: float, _cancel_fd: int | None = None) -> NotSigned:
         """Nothing to sign with."""
@@ -223,6 +241,14 @@ def _program_runner(worker: str, setup: Setup) -> StartedChild[ProgramsClient]:
         return start_program_runner(worker, setup, _deadline)
     except OSError as error:
         raise PamScError(f"cannot start the program runner: {worker}: {error.strerror}") from error
+
+
+def _choose(ask: Ask | None, question: Text, offers: Sequence[Offer]) -> tuple[Answer, str]:
+    """Ask as a login does; the answer is not shown, which does no harm."""
+    if ask is None:
+        return Answer.NOT_GIVEN, ""
+    key = ask(clean(prompt_of(Texts().say(question), offers))).strip()
+    return (Answer.ANSWERED if key else Answer.EMPTY), key if any(key == offer.key for offer in offers) else ""
 
 
 # ---------------------------------------------------------------- what the mappers say

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from pam_sc.cli.output import Row
 from pam_sc.cli.steps import Rehearsal, Status, StepReport, path_of, selected_tokens, tell_steps
-from pam_sc.decision.decide import list_certificates
 from pam_sc.decision.reasons import REASONS, PamCode, Step
+from pam_sc.decision.tokens import list_certificates
 from pam_sc.decision.verdict import Denied, Granted, Needs
 from pam_sc.texts import Texts, values_of
 
@@ -70,7 +70,7 @@ def explain_json(rehearsal: Rehearsal) -> dict[str, object]:
         **verdict_json(rehearsal),
         "problems": list(rehearsal.problems),
         "paths": [
-            path_of(rehearsal, report.ref) for report in list_certificates(selected_tokens(rehearsal))[0]
+            path_of(rehearsal, report.ref) for report in list_certificates(selected_tokens(rehearsal), rehearsal.policy)[0]
         ],
         "steps": [
             {

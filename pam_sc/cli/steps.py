@@ -12,8 +12,9 @@ import enum
 from collections.abc import Callable, Iterator, Mapping
 
 from pam_sc.cli.revocation_report import Values, path_lines, path_values
+from pam_sc.decision.admission import judge_request
 from pam_sc.decision.card_report import CardReport, CertificateRef, CertificateReport, Failure, TokenReport
-from pam_sc.decision.decide import judge_certificate, judge_request, list_certificates, select_tokens
+from pam_sc.decision.decide import judge_certificate
 from pam_sc.decision.evidence import (
     Account,
     Answer,
@@ -33,6 +34,7 @@ from pam_sc.decision.evidence import (
 )
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Step
+from pam_sc.decision.tokens import find_tokens, list_certificates
 from pam_sc.decision.verdict import Denied, Granted, Needs, Verdict
 from pam_sc.record import field, record
 
@@ -154,10 +156,8 @@ def _tell_tokens(rehearsal: Rehearsal) -> Iterator[str]:
 
 def selected_tokens(rehearsal: Rehearsal) -> list[TokenReport]:
     """The tokens that count, in order."""
-    if rehearsal.evidence.card is None:
-        return []
-    tokens = select_tokens(rehearsal.evidence.card, rehearsal.policy)
-    return [] if isinstance(tokens, Denied) else tokens
+    tokens = find_tokens(rehearsal.evidence, rehearsal.policy, _asked(rehearsal))
+    return tokens if isinstance(tokens, list) else []
 
 
 def name_token(token: TokenReport) -> str:
@@ -167,7 +167,7 @@ def name_token(token: TokenReport) -> str:
 
 def _tell_certificates(rehearsal: Rehearsal) -> Iterator[str]:
     tokens = selected_tokens(rehearsal)
-    readable, refusals = list_certificates(tokens)
+    readable, refusals = list_certificates(tokens, rehearsal.policy)
     for at, report in enumerate(readable, 1):
         yield f"certificate {at}: {_name(rehearsal, report)}"
     for refused in refusals:
@@ -187,7 +187,7 @@ def _tell_each(
     """
 
     def teller(rehearsal: Rehearsal) -> Iterator[str]:
-        for at, report in enumerate(list_certificates(selected_tokens(rehearsal))[0], 1):
+        for at, report in enumerate(list_certificates(selected_tokens(rehearsal), rehearsal.policy)[0], 1):
             judged = judge(rehearsal, report)
             if isinstance(judged, Denied) and judged.step < step:
                 continue
@@ -202,9 +202,13 @@ def _tell_each(
 
 def judge(rehearsal: Rehearsal, report: CertificateReport) -> object:
     """What decide.py says of one certificate: Denied, Needs, or a candidate."""
+    return judge_certificate(rehearsal.evidence, rehearsal.policy, rehearsal.at, report.ref, _asked(rehearsal))
+
+
+def _asked(rehearsal: Rehearsal) -> Account | None:
+    """The account that was asked for, if there was one and it may use a card."""
     asked = judge_request(rehearsal.evidence, rehearsal.policy)
-    account = asked if isinstance(asked, Account) else None
-    return judge_certificate(rehearsal.evidence, rehearsal.policy, rehearsal.at, report.ref, account)
+    return asked if isinstance(asked, Account) else None
 
 
 def _name(rehearsal: Rehearsal, report: CertificateReport) -> str:

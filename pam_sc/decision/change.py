@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What it means that a PIN may be changed or unblocked through `passwd`. Pure: no file, socket, clock or log.
 
- 1. to 3. The request, the token and its certificates: as in a login (decide.py). The account must be named.
+ 1. to 3. The request, the token and its certificates: as in a login (decide.py). The account must be named, and no card is
+    waited for.
  4. and 5. A certificate of the token suits a login and chains to a trust anchor, or did at the end of its validity: who
     holds an expired card may still give it another PIN.
  6. Revocation is not looked at: a revoked certificate lets nobody in, whatever its PIN is.
@@ -17,12 +18,14 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
+from pam_sc.decision.admission import judge_request
 from pam_sc.decision.card_report import CertificateRef, Failure, PinState, TokenReport
-from pam_sc.decision.decide import furthest, judge_request, judge_trust, list_certificates, select_tokens
+from pam_sc.decision.decide import judge_trust
 from pam_sc.decision.evidence import Account, CertificateFacts, Evidence, MappingFailed
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason, Step
-from pam_sc.decision.verdict import Denied, Needs
+from pam_sc.decision.tokens import list_certificates, select_tokens
+from pam_sc.decision.verdict import Denied, Needs, furthest
 from pam_sc.record import replace
 
 _MOMENT = datetime.timedelta(seconds=1)
@@ -49,7 +52,7 @@ def judge_change(
     if isinstance(tokens, Denied):
         return Denied(Reason.NO_CARD_TO_CHANGE, tokens.detail) if tokens.reason in _NO_CARD else tokens
     # 3. to 7. its certificates, each judged by itself
-    certificates, refusals = list_certificates(tokens)
+    certificates, refusals = list_certificates(tokens, policy)
     mine: list[CertificateRef] = []
     for report in certificates:
         judged = _judge_certificate(evidence, policy, at, report.ref, account)

@@ -12,7 +12,7 @@ import datetime
 import enum
 from collections.abc import Mapping
 
-from pam_sc.decision.card_report import CardReport, CertificateRef, Failure, TokenRef
+from pam_sc.decision.card_report import CardReport, CertificateRef, Failure, SessionCard, TokenRef
 from pam_sc.decision.policy import RevocationMode, RevocationSource
 from pam_sc.decision.reasons import Reason
 from pam_sc.record import field, record, replace
@@ -51,6 +51,8 @@ class Request:
     disallow_null: bool = False
     """PAM_DISALLOW_NULL_AUTHTOK: the application wants nobody in without a secret."""
     purpose: Purpose = Purpose.LOGIN
+    login_token: str = ""
+    """Label of the token that opened the session, as a display manager has it in the PAM environment."""
 
     @property
     def privileged(self) -> bool:
@@ -361,6 +363,18 @@ class Signed:
 
 
 @record
+class Chosen:
+    """The answer to the one question between tokens or between accounts; what it named, if that was in the list.
+
+    The text itself is nowhere: it may be a PIN that was typed too early.
+    """
+
+    answer: Answer
+    token: TokenRef | None = None
+    account: str | None = None
+
+
+@record
 class Opened:
     """The PIN opened the token ([token] login_first); what it shows now is in the report. It proves nothing yet."""
 
@@ -386,16 +400,27 @@ class Evidence:
     locality: Locality | None = None
     requested: AccountLookup | None = None
     """The account of PAM_USER; where that is empty and real_uid is not 0, the account of real_uid."""
+    session_cards: tuple[SessionCard, ...] | None = None
+    """The cards that opened the account's own sessions; only where a session is unlocked with the same card."""
     card: CardReport | Failure | None = None
+    waited: Answer | None = None
+    """How the last waiting for a card ended."""
     certificates: Mapping[CertificateRef, CertificateEvidence] = field(default_factory=dict)
     accounts: Mapping[str, AccountLookup] = field(default_factory=dict)
     """Accounts that the card named, looked up."""
+    chosen_account: Chosen | None = None
+    chosen_token: Chosen | None = None
     attempts: tuple[Attempt, ...] = ()
     """In the order in which they were made, all with one token."""
     tries_refused: Mapping[TokenRef, Failure] = field(default_factory=dict)
     """Tokens whose PIN is not tried any more, because too many wrong ones were counted on this machine, or none can be."""
     challenges: Mapping[CertificateRef, bytes] = field(default_factory=dict)
     """The only challenges whose signature counts in this login: built by the verifier, one for each candidate."""
+
+    @property
+    def asked(self) -> bool:
+        """Somebody was asked for something, be it a PIN or a choice."""
+        return bool(self.attempts) or self.chosen_account is not None or self.chosen_token is not None
 
     def about(self, ref: CertificateRef) -> CertificateEvidence:
         """What is known about one certificate."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pam_sc.decision.card_report import CertificateRef, TokenRef, TokenReport
 from pam_sc.decision.evidence import PinPrompt, PinWay
 from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
@@ -34,6 +36,8 @@ class Denied:
     reason: Reason
     detail: str = ""
     certificate: CertificateRef | None = None
+    ignored: bool = False
+    """The configuration wants the stack to go on as if the line were not there: PAM_IGNORE."""
 
     @property
     def step(self) -> Step:
@@ -42,6 +46,8 @@ class Denied:
 
     def code(self, *, card_required: bool) -> PamCode:
         """The PAM code for the application: with a required card nothing is merely "unavailable"."""
+        if self.ignored:
+            return PamCode.IGNORE
         code = REASONS[self.reason].code
         if card_required and code is PamCode.AUTHINFO_UNAVAIL:
             return PamCode.AUTH_ERR
@@ -83,9 +89,17 @@ class Needs:
     certificate: CertificateRef | None = None
     """Steps 4 to 7: the certificate it is about."""
     account: str | None = None
-    """Step 7: look this account up, if given. Steps 9 and 10: the account to be proven."""
+    """Step 2: whose sessions to look for. Step 7: look this account up, if given. From step 8: the account to be proven."""
     candidates: tuple[CertificateRef, ...] = ()
     """Steps 9 and 10: the certificates of one token that may prove it, in order of preference."""
+    wait: bool = False
+    """Step 2: wait for a card."""
+    wanted: str = ""
+    """Step 2: the label of the token that is waited for, where only one counts."""
+    accounts: tuple[str, ...] = ()
+    """Step 8: have the person choose one of these accounts."""
+    tokens: tuple[TokenRef, ...] = ()
+    """Step 8: have the person choose one of these tokens."""
     opens: TokenRef | None = None
     """Steps 9 and 10, without candidates: the token that is to be opened before its certificates are judged."""
     way: PinWay = PinWay.TYPED
@@ -104,3 +118,10 @@ class Needs:
 
 
 Verdict = Granted | Denied | Needs
+
+
+def furthest(refusals: Sequence[Denied]) -> Denied:
+    """Return the refusal of the candidate that came furthest; at a tie the first."""
+    if not refusals:
+        return Denied(Reason.NO_CERTIFICATE, "no token shows a certificate")
+    return max(refusals, key=lambda denied: denied.step)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import json
+import locale
+import os
 import subprocess
 import sys
 import time
@@ -78,6 +80,8 @@ class Login:
     confdir: str | None = None
     items: dict[str, str] = field(default_factory=dict)
     flags: int = 0
+    language: tuple[str, str] | None = None
+    """A locale for LC_MESSAGES and the folder that holds it (LOCPATH). None: like a host that never calls setlocale."""
 
     def run(self, runner: Runner | None = None, *, program: str = __file__) -> Outcome:
         """Log in, in a process of its own. `program` is this file as that process sees it."""
@@ -138,6 +142,7 @@ class _Application:
 
     def run(self) -> dict[str, Any]:
         self._libc.openlog(_IDENTITY, _LOG_PERROR, _LOG_AUTHPRIV)
+        self._speak()
         began = time.monotonic()
         self._start()
         codes = {}
@@ -149,6 +154,11 @@ class _Application:
                 "environment": self._environment(), "seconds": time.monotonic() - began}
         self._pam.pam_end(self._handle, list(codes.values())[-1])
         return told
+
+    def _speak(self) -> None:
+        if self.order["language"] is not None:
+            name, os.environ["LOCPATH"] = self.order["language"]
+            assert locale.setlocale(locale.LC_MESSAGES, name) == name
 
     def _start(self) -> None:
         texts = [None if self.order[name] is None else self.order[name].encode() for name in

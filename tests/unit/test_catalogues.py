@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ from pam_sc.texts import Text, Texts
 
 HOSTILE = [
     "../../x", "de/../es", "/de", "de\n", "\nde", "de\0", "d" * 10_000, "de_DE." + "U" * 10_000, "de_DE@" + "e" * 10_000,
-    "de_DE.UTF-8.UTF-8", "de_DE_DE", "de__DE", "DE_de", "de_de", "de-DE", "de ", " de", "dе", "de_DE.UTF-8\N{COMBINING ACUTE ACCENT}",
+    "de_DE.UTF-8.UTF-8", "de_DE_DE", "de__DE", "DE_de", "de_de", "de-DE", "de ", " de", "d\N{CYRILLIC SMALL LETTER IE}",
+    "de_DE.UTF-8\N{COMBINING ACUTE ACCENT}",
     "de:es", "de_DE.UTF-8;LC_CTYPE=C", "..", ".", "locale", "%s", "{token}",
 ]  # fmt: skip
 
@@ -94,6 +96,17 @@ def test_the_environment_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "fr_FR.UTF-8")
     assert Texts("").say(Reason.NO_CARD) == "No card found"
     assert Texts("de").say(Reason.NO_CARD) == "Keine Karte gefunden"
+
+
+@pytest.mark.parametrize("language", ["xx", "xx_XX.UTF-8", "../xx", "de/../xx"])
+def test_a_catalogue_that_is_not_of_the_list_is_never_opened(
+    language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("de", "xx", "../xx"):
+        shutil.copytree(Path(catalogues.FOLDER, "de"), tmp_path / "locale" / name)
+    monkeypatch.setattr(catalogues, "FOLDER", str(tmp_path / "locale"))
+    assert translator("de")("No card found") == "Keine Karte gefunden"
+    assert translator(language)("No card found") == "No card found"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no catalogue", b"\xde\x12\x04\x95", "cut", "moved"])

@@ -47,8 +47,8 @@ def both(text: str, arguments: Sequence[str] = ()) -> tuple[Configuration, Confi
     """The configuration of the old file, and that of the new one."""
     translation = translate(text, SOURCE, arguments, exists=lambda _path: True)
     assert translation.errors() == ()
-    old = read_tree(SOURCE, translation.tree, refused)
-    new = read_tree("/etc/pam_sc/pam_sc.toml", tomllib.loads(migrated(translation, SOURCE)), refused)
+    old = read_tree(SOURCE, translation.tree, refused).whole
+    new = read_tree("/etc/pam_sc/pam_sc.toml", tomllib.loads(migrated(translation, SOURCE)), refused).whole
     return without_places(old), without_places(new)
 
 

@@ -77,7 +77,7 @@ def test_a_plain_file_is_a_configuration_of_ours() -> None:
         "revocation": {"fetch": "login"},
         "mapper": [{"name": "rules", "rule": [RULE[1]]}],
     }
-    assert read_tree("/x", found.tree, str).account.services == frozenset(ALLOWED_SERVICES)
+    assert read_tree("/x", found.tree, str).whole.account.services == frozenset(ALLOWED_SERVICES)
     assert tomllib.loads(migrated(found, "/etc/sssd/sssd.conf")) == found.tree
 
 
@@ -217,7 +217,7 @@ def test_a_rule_that_does_not_search_needs_none() -> None:
 def test_our_mapper_takes_what_is_written(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(CertificateAuthority().pem)
     found = translated(rules=(RULE, SEARCHING), more=DIRECTORY.replace("/etc/ssl", str(tmp_path)))
-    (mapper,) = read_tree("/x", tomllib.loads(migrated(found, "/x")), str).mappers
+    (mapper,) = read_tree("/x", tomllib.loads(migrated(found, "/x")), str).whole.mappers
     (loaded,) = load_mappers([(mapper.name, mapper.table, mapper.where)], frozenset({0, os.getuid()}))
     assert loaded.name == "rules"
 
