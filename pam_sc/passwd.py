@@ -9,6 +9,7 @@ changed nothing. `passwd` and `pam-sc pin` both come here, so they ask, check an
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from pam_sc.card.client import Changed as CardChanged
@@ -34,7 +35,7 @@ _CURRENT = {PinState.COUNT_LOW: Text.PIN_FEW_LEFT, PinState.FINAL_TRY: Text.PIN_
 class Card(Protocol):
     """What a change needs of the card process (pam_sc.card.client.CardClient)."""
 
-    def change_pin(self, order: ChangeOrder, deadline: float) -> CardChanged | NotSigned:
+    def change_pin(self, order: ChangeOrder, deadline: float, cancel_fd: int | None = None) -> CardChanged | NotSigned:
         """Have the token's PIN changed with the three secrets that were sent to the card process."""
 
 
@@ -87,15 +88,15 @@ class PinChange:
         """The reader takes all three, in a person's time; whatever the host says of it meanwhile, the card knows best."""
         came: list[Failure | None] = []
 
-        def until(deadline: float, _cancelled: int) -> bool:
-            came.append(self._have_changed(token, deadline))
+        def until(deadline: float, cancel_fd: int) -> bool:
+            came.append(self._have_changed(token, deadline, cancel_fd if cancel_fd >= 0 else None))
             return True
 
         text = self.texts.say(Text.CHANGE_ON_PINPAD, token=token.label)
         self.person.wait(text, until, PINPAD_S)
         return came[0] if came else Failure(Reason.PINPAD_CANCELLED, "nothing was changed")
 
-    def _have_changed(self, token: TokenReport, deadline: float) -> Failure | None:
+    def _have_changed(self, token: TokenReport, deadline: float, cancel_fd: int | None = None) -> Failure | None:
         """Take a try, have the card do its work, and keep the try or give it back. A PUK is no try of the PIN."""
         counted = token.pin_state is PinState.OK
         refused = self.tries.take(token, owner=self.owner) if counted else None
@@ -107,7 +108,7 @@ class PinChange:
             way=PinWay.PINPAD if token.protected_authentication_path else PinWay.TYPED,
             rules=self.rules,
         )
-        outcome = translated(lambda until, _cancelled: self.card.change_pin(order, until), deadline, None)
+        outcome = translated(partial(self.card.change_pin, order), deadline, cancel_fd)
         if not isinstance(outcome, NotSigned):
             self.tries.clear(token)
             return None

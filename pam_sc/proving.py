@@ -177,7 +177,7 @@ class Prover:
         outcomes: list[T | NotSigned] = []
 
         def until(deadline: float, cancel_fd: int) -> bool:
-            outcomes.append(translated(ask_card, deadline, cancel_fd))
+            outcomes.append(translated(ask_card, deadline, cancel_fd if cancel_fd >= 0 else None))
             return True
 
         answer = self._entry.on_pinpad(token, until, PINPAD_S)

@@ -91,32 +91,33 @@ class CardClient:
             self._channel.send(plain(Kind.REPORT), deadline)
             return self._read_report(deadline)
 
-    def sign(self, order: SignOrder, deadline: float) -> Signed | NotSigned:
+    def sign(self, order: SignOrder, deadline: float, cancel_fd: int | None = None) -> Signed | NotSigned:
         """Have the token sign. A typed or stacked PIN must lie in the secrets channel already; this order uses it up.
 
         May be asked again after a wrong PIN: one that the token has refused is not sent twice. CardProcessLost and
         DeadlineExceeded carry `pin_sent`: whether the card process had said that the PIN goes to the token now. Where
-        nobody types on the reader until the deadline, the answer is PINPAD_TIMEOUT and the card process of no more use.
+        nobody types on the reader until the deadline, the answer is PINPAD_TIMEOUT and the card process of no more use;
+        so it is with PINPAD_CANCELLED, when `cancel_fd` can be read first.
         """
-        frame = sign_frame(sign_command(order))
-        return self._carried_out(frame, order.way, deadline, lambda answer: _allowed(read_outcome(answer), order))
+        return self._carried_out(sign_frame(sign_command(order)), order.way, deadline,
+                                 lambda answer: _allowed(read_outcome(answer), order), cancel_fd)
 
-    def open(self, order: OpenOrder, deadline: float) -> TokenReport | NotSigned:
+    def open(self, order: OpenOrder, deadline: float, cancel_fd: int | None = None) -> TokenReport | NotSigned:
         """Log in, and read the token's certificates again: some show themselves only now. Secrets and errors as in `sign`.
 
         The token stays open for one `sign` with PinWay.OPENED; whatever else is asked ends that.
         """
         return self._carried_out(open_frame(target_of(order)), order.way, deadline,
-                                 lambda answer: self._read_opened(answer, order, deadline))
+                                 lambda answer: self._read_opened(answer, order, deadline), cancel_fd)
 
-    def change_pin(self, order: ChangeOrder, deadline: float) -> Changed | NotSigned:
+    def change_pin(self, order: ChangeOrder, deadline: float, cancel_fd: int | None = None) -> Changed | NotSigned:
         """Give the token a new PIN. Errors as in `sign`; the card's verification is ended when this returns.
 
         Three secrets must lie in the channel: the current PIN or the PUK, the new PIN, the new PIN again. None with
         PinWay.PINPAD: there the reader asks for all of them.
         """
         frame = change_frame(ChangeCommand(target_of(order), order.kind))
-        return self._carried_out(frame, order.way, deadline, _changed)
+        return self._carried_out(frame, order.way, deadline, _changed, cancel_fd)
 
     def wait(self, present: bool, deadline: float, cancel_fd: int) -> bool:  # noqa: FBT001 - the contract of all waits
         """Wait until a token comes that was not reported last (`present`), or until all that were reported are gone.
@@ -162,24 +163,33 @@ class CardClient:
             frame = self._channel.receive(deadline)
         return token
 
-    def _carried_out(self, order: Frame, way: PinWay, deadline: float, read: Callable[[Frame], T]) -> T | NotSigned:
+    def _carried_out(
+        self, order: Frame, way: PinWay, deadline: float, read: Callable[[Frame], T], cancel_fd: int | None = None
+    ) -> T | NotSigned:
         """What `read` makes of the answer to an order that may send a PIN."""
         pin_sent = way is PinWay.OPENED
         try:
             with _lost():
                 self._channel.send(order, deadline)
-                frame = self._channel.receive(deadline)
-                if frame.type == Kind.PIN_SENT:
+                frame = self._answer(deadline, cancel_fd)
+                if frame is not None and frame.type == Kind.PIN_SENT:
                     require_plain(frame)
                     pin_sent = True
-                    frame = self._channel.receive(deadline)
-                return read(frame)
+                    frame = self._answer(deadline, cancel_fd)
+                return read(frame) if frame is not None else NotSigned(CardFailure.PINPAD_CANCELLED)
         except (CardProcessLost, DeadlineExceeded) as error:
             if way is PinWay.PINPAD and pin_sent and isinstance(error, DeadlineExceeded):
                 self._channel.shutdown()
                 return NotSigned(CardFailure.PINPAD_TIMEOUT)
             error.pin_sent = pin_sent
             raise
+
+    def _answer(self, deadline: float, cancel_fd: int | None) -> Frame | None:
+        """The next frame; None where somebody cancels first, and then the card process is of no more use."""
+        if cancel_fd is None or self._answered_first(deadline, cancel_fd) or time.monotonic() >= deadline:
+            return self._channel.receive(deadline)
+        self._channel.shutdown()
+        return None
 
     def _answered_first(self, deadline: float, cancel_fd: int) -> bool:
         """Whether the card process says something before the deadline and before somebody cancels."""
