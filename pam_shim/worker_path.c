@@ -8,13 +8,31 @@
 
 #include "worker_path.h"
 
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { LINKS_MAX = 40 };
+
+/* Whether the program has no privilege left and cannot get any back, as an ordinary user's. A program that was started
+ * with privilege and has given all of it up before it asks anybody (xscreensaver-auth does) is such a one: AT_SECURE only
+ * tells how it was started. */
+static bool is_ordinary(const struct caller *caller)
+{
+    const uid_t *const u = caller->uids;
+    const gid_t *const g = caller->gids;
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct held[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    if (u[0] == 0 || u[0] != u[1] || u[0] != u[2] || g[0] != g[1] || g[0] != g[2])
+        return false;
+    if (syscall(SYS_capget, &header, held) != 0)
+        return false;
+    return held[0].permitted == 0 && held[1].permitted == 0;
+}
 
 bool caller_read(struct caller *caller)
 {
@@ -22,7 +40,7 @@ bool caller_read(struct caller *caller)
     gid_t *const g = caller->gids;
     if (getresuid(&u[0], &u[1], &u[2]) != 0 || getresgid(&g[0], &g[1], &g[2]) != 0)
         return false;
-    caller->at_secure = getauxval(AT_SECURE) != 0;
+    caller->at_secure = getauxval(AT_SECURE) != 0 && !is_ordinary(caller);
     caller->privileged = caller->at_secure || u[0] == 0 || u[0] != u[1] || u[0] != u[2];
     return true;
 }

@@ -6,7 +6,8 @@ from __future__ import annotations
 import sys
 
 from pam_sc.catalogues import LANGUAGES
-from pam_sc.decision.reasons import REASONS, Reason, Step
+from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
+from pam_sc.journal import MESSAGE_IDS, Event
 from pam_sc.texts import UNFILLED, Text, english
 
 _STEPS = {
@@ -46,23 +47,52 @@ The language is that of the application: the locale that it set for LC_MESSAGES.
 (a daemon, or a program that is not made for it), reads English. A locale with another encoding than UTF-8 gets English
 too. What stands in `[texts]` is shown in every language as it is.
 """
+_EVENTS = """## Events
+
+What the log says of an attempt, once for each, with the MESSAGE_ID by which a journal finds it; [log.md](log.md) has the
+fields.
+"""
+_CODES = """## PAM codes
+
+What the application gets, and for which reasons. With `card = "required"`, PAM_AUTHINFO_UNAVAIL becomes PAM_AUTH_ERR.
+"""
+_ALWAYS = {
+    PamCode.SUCCESS: "granted, or a PIN was changed",
+    PamCode.IGNORE: "no reason: only where the configuration lets a refusal count as if pam_sc were not there",
+}
 _REFUSALS = """## Refusals
 
 Every way a login can be refused, by the step at which it arises (`pam_sc/decision/decide.py`). The reason is the name of
 the text, the name of the event, and the word after `reason=` in the log; the severity is that of the line in the log
-(RFC 5424). With `card = "required"`, PAM_AUTHINFO_UNAVAIL becomes PAM_AUTH_ERR.
+(RFC 5424).
 """
 
 
 def page() -> str:
     """The whole page."""
     head = _HEAD.replace("@languages@", ", ".join(LANGUAGES))
-    return "\n".join([head, _texts(), _REFUSALS, *(_section(step, title) for step, title in _STEPS.items())])
+    refusals = (_section(step, title) for step, title in _STEPS.items())
+    return "\n".join([head, _texts(), _EVENTS, _events(), _CODES, _codes(), _REFUSALS, *refusals])
 
 
 def _texts() -> str:
     rows = [f"| {text.value} | {_shown(text)} |" for text in Text]
     return "\n".join(["## Questions and information", "", "| name | text |", "| --- | --- |", *rows, ""])
+
+
+def _events() -> str:
+    rows = [f"| {event.value} | {MESSAGE_IDS[event]} |" for event in Event]
+    return "\n".join(["| event | MESSAGE_ID |", "| --- | --- |", *rows, ""])
+
+
+def _codes() -> str:
+    rows = [f"| PAM_{code.name} | {int(code)} | {_reasons_of(code)} |" for code in PamCode]
+    return "\n".join(["| code | number | reasons |", "| --- | --- | --- |", *rows, ""])
+
+
+def _reasons_of(code: PamCode) -> str:
+    reasons = [reason.value for reason in Reason if REASONS[reason].code is code]
+    return _ALWAYS.get(code) or ", ".join(reasons) or "none"
 
 
 def _shown(what: Text | Reason) -> str:

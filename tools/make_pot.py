@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Writes the template of the translations from the tables of texts: `python tools/make_pot.py > pam_sc/locale/pam_sc.pot`.
 
-`msgmerge --update --no-wrap --backup=none FILE.po pam_sc.pot` then brings a translation up to date.
+`make texts` does that, and brings the translations up to date with it.
 """
 
 from __future__ import annotations

@@ -61,8 +61,11 @@ class CardClient:
         self._channel = Channel(sock, CARD_PAYLOAD_MAX)
         self._paths: tuple[str, ...] = ()
 
-    def set_up(self, modules: Sequence[ModuleSetup], run_as: RunAs | None, deadline: float) -> None:
+    def set_up(self, modules: Sequence[ModuleSetup], run_as: RunAs | None, deadline: float, *,
+               pinpad: bool = False) -> None:
         """Have the card process become the account, enter its sandbox, load the modules and read what they show.
+
+        `pinpad`: OpenSC may let PINs be typed on the reader. Then a reader with a keypad takes them nowhere else.
 
         Does not wait for it: `report` does, so the caller has other work done meanwhile. ConfigError if the modules'
         settings contradict each other.
@@ -73,7 +76,7 @@ class CardClient:
         self._paths = tuple(module.path for module in modules)
         # a process that has ended already may have said why; `report` reads that
         with _no_pin_sent(), _lost(), contextlib.suppress(ChannelClosed):
-            for frame in (*setup_frames(modules, run_as), plain(Kind.REPORT)):
+            for frame in (*setup_frames(modules, run_as, pinpad=pinpad), plain(Kind.REPORT)):
                 self._channel.send(frame, deadline)
 
     def report(self, deadline: float) -> CardReport:

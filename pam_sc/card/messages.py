@@ -2,7 +2,8 @@
 """The messages of the card channel, and their fields in order. Both ends use this table; neither trusts the other's.
 
     verifier to card process
-    0x01 SETUP        run as (empty, or uid u32 and gid u32 in 8 bytes) . groups (u32 each) . number of modules (u8)
+    0x01 SETUP        run as (empty, or uid u32 and gid u32 in 8 bytes) . groups (u32 each) . number of modules (u8) .
+                      PINs may be typed on the reader (u8)
     0x02 MODULE       path . environment (name, value, ...) . allowed system calls (name, ...)
     0x03 REPORT       nothing
     0x04 SIGN         target (11 fields, see orders.py) . candidates, each (SHA-256 of the certificate . object id .
@@ -126,28 +127,38 @@ def merged_environment(modules: Sequence[ModuleSetup]) -> dict[str, str]:
     return merged
 
 
-def setup_frames(modules: Sequence[ModuleSetup], run_as: RunAs | None) -> Iterator[Frame]:
+@record
+class ProcessSetup:
+    """A SETUP message: the account, how many modules will follow, and whether PINs may be typed on the reader."""
+
+    run_as: RunAs | None
+    modules: int
+    pinpad: bool
+
+
+def setup_frames(modules: Sequence[ModuleSetup], run_as: RunAs | None, *, pinpad: bool) -> Iterator[Frame]:
     """SETUP and one MODULE for each module."""
     identity = b"" if run_as is None else u32(run_as.uid) + u32(run_as.gid)
     groups = b"" if run_as is None else b"".join(map(u32, run_as.groups))
-    yield Frame(Kind.SETUP, (identity, groups, u8(len(modules))))
+    yield Frame(Kind.SETUP, (identity, groups, u8(len(modules)), u8(pinpad)))
     for module in modules:
         variables = (part.encode() for pair in module.environment.items() for part in pair)
         allow = (name.encode() for name in module.allow)
         yield Frame(Kind.MODULE, (module.path.encode(), nest(variables), nest(allow)))
 
 
-def read_setup(frame: Frame) -> tuple[RunAs | None, int]:
-    """The account and the number of modules of a SETUP."""
+def read_setup(frame: Frame) -> ProcessSetup:
+    """What a SETUP says."""
     fields = Fields(frame.fields)
-    identity, groups, count = fields.octets(8), fields.octets(_LIST_MAX), fields.number(1)
+    identity, groups, count, pinpad = fields.octets(8), fields.octets(_LIST_MAX), fields.number(1), fields.flag()
     fields.end()
     if len(identity) not in (0, 8) or len(groups) % 4 or not 0 < count <= MAX_MODULES:
         raise ProtocolError("card message is malformed: identity, groups or number of modules")
     if not identity:
-        return None, count
+        return ProcessSetup(None, count, pinpad)
     numbers = tuple(int.from_bytes(groups[at : at + 4], "big") for at in range(0, len(groups), 4))
-    return RunAs(int.from_bytes(identity[:4], "big"), int.from_bytes(identity[4:], "big"), numbers), count
+    run_as = RunAs(int.from_bytes(identity[:4], "big"), int.from_bytes(identity[4:], "big"), numbers)
+    return ProcessSetup(run_as, count, pinpad)
 
 
 def read_module(frame: Frame) -> ModuleSetup:

@@ -21,6 +21,7 @@ from pam_sc.card.entry import Entry, carried_out
 from pam_sc.card.messages import (
     Kind,
     ModuleSetup,
+    ProcessSetup,
     RunAs,
     Signature,
     failed_frame,
@@ -50,6 +51,7 @@ from pam_sc.frames import Channel, Frame
 Confine = Callable[[int, int, list[int], list[str]], None]
 
 OPENSC_CONF = os.path.join(os.path.dirname(__file__), "opensc.conf")
+OPENSC_PINPAD_CONF = os.path.join(os.path.dirname(__file__), "opensc-pinpad.conf")
 IDLE_LIMIT = 900.0
 """Seconds without an order after which the process ends by itself; a person has 300 for all prompts of a login."""
 _SEND_LIMIT = 30.0
@@ -108,23 +110,23 @@ class CardServer:
         frame = self._receive()
         if frame.type != Kind.SETUP:
             raise ProtocolError(f"card order is malformed: type {frame.type:#x} before SETUP")
-        run_as, count = read_setup(frame)
-        for _ in range(count):
+        setup = read_setup(frame)
+        for _ in range(setup.modules):
             frame = self._receive()
             if frame.type != Kind.MODULE:
                 raise ProtocolError(f"card order is malformed: type {frame.type:#x} in place of MODULE")
             self._setups.append(read_module(frame))
-        return self._enter(run_as)
+        return self._enter(setup)
 
-    def _enter(self, run_as: RunAs | None) -> bool:
+    def _enter(self, setup: ProcessSetup) -> bool:
         """Set the environment and enter the sandbox, before any module is loaded."""
         try:
-            set_environment(self._setups)
+            set_environment(self._setups, pinpad=setup.pinpad)
         except ConfigError as error:
             self._send(failed_frame("setup", clean_text(str(error))))
             return False
-        account = run_as or RunAs(-1, -1, ())
-        allow = [name for setup in self._setups for name in setup.allow]
+        account = setup.run_as or RunAs(-1, -1, ())
+        allow = [name for module in self._setups for name in module.allow]
         try:
             self._confine(account.uid, account.gid, list(account.groups), allow)
         except (OSError, ValueError) as error:
@@ -277,9 +279,9 @@ def _take_over(entry: Entry, opened: _Opened | None) -> bool:
     return True
 
 
-def set_environment(setups: Sequence[ModuleSetup]) -> None:
+def set_environment(setups: Sequence[ModuleSetup], *, pinpad: bool) -> None:
     """Leave nothing in the environment but the modules' own variables, and where OpenSC finds our settings."""
-    environment = {"OPENSC_CONF": OPENSC_CONF, **merged_environment(setups)}
+    environment = {"OPENSC_CONF": OPENSC_PINPAD_CONF if pinpad else OPENSC_CONF, **merged_environment(setups)}
     os.environ.clear()
     os.environ.update(environment)
 

@@ -20,12 +20,15 @@ EXIT_CODES = (
     " the PKCS#11 module; 3 no card, or no certificate on it; 70 a defect."
 )
 
-NOTHING_THERE = frozenset({Reason.NO_READER, Reason.NO_CARD, Reason.TOKEN_NOT_SELECTED, Reason.NO_CERTIFICATE})
+NOTHING_THERE = frozenset({
+    Reason.NO_READER, Reason.NO_CARD, Reason.TOKEN_NOT_SELECTED, Reason.NO_CERTIFICATE, Reason.CERTIFICATE_NOT_SELECTED,
+    Reason.OTHER_CARD_THAN_LOGIN, Reason.WAIT_CANCELLED,
+})  # fmt: skip
 ERRORS = frozenset({
     Reason.CONFIGURATION_UNUSABLE, Reason.ISOLATION_FAILED, Reason.INTERNAL_ERROR, Reason.OUT_OF_MEMORY,
     Reason.SERVICE_NOT_ALLOWED, Reason.ACCOUNT_NOT_NAMED, Reason.CARD_SERVICE_DOWN, Reason.MODULE_UNUSABLE,
     Reason.TOKEN_HIDDEN, Reason.TOKEN_UNREADABLE, Reason.CARD_PROCESS_LOST, Reason.CARD_TIMEOUT, Reason.MAPPER_FAILED,
-    Reason.ACCOUNT_LOOKUP_FAILED,
+    Reason.ACCOUNT_LOOKUP_FAILED, Reason.NO_CARD_LOGIN,
 })  # fmt: skip
 """What says nothing about the card's owner."""
 

@@ -202,9 +202,7 @@ PIN = Table(
         "pattern": Key(expected="a regular expression such as [0-9]+", parse=values.pattern),
         "pinpad": _BOOLEAN,
         "allow_no_pin": _BOOLEAN,
-        "wrong_max": Key(
-            expected=f"a number from 1 to {WRONG_PINS_MAX}", parse=values.between(1, WRONG_PINS_MAX)
-        ),
+        "wrong_max": Key(expected=f"a number from 1 to {WRONG_PINS_MAX}", parse=values.between(1, WRONG_PINS_MAX)),
     },
 )
 
@@ -222,9 +220,7 @@ CERTIFICATE = Table(
     keys={
         "select": _CERTIFICATE,
         "prefer": ListOf(item=_CERTIFICATE, distinct=True, expected='an array of tables such as { label = "..." }'),
-        "warn_days": Key(
-            expected=f"whole days from 0 to {WARN_MAX_DAYS}", parse=values.between(0, WARN_MAX_DAYS)
-        ),
+        "warn_days": Key(expected=f"whole days from 0 to {WARN_MAX_DAYS}", parse=values.between(0, WARN_MAX_DAYS)),
     },
 )
 

@@ -64,8 +64,14 @@ def _module(module: ModuleSettings) -> Iterator[str]:
 
 
 def _selector(select: TokenSelector) -> list[str]:
-    wanted = ((name, value) for name, value in vars(select).items() if name != "text" and value is not None)
-    return [f"{name.replace('_', ' ')} {value!r}" for name, value in wanted]
+    wanted = {name: value for name, value in vars(select).items() if name not in ("text", "certificate")}
+    if select.certificate is not None:
+        wanted |= {"certificate's id": select.certificate.object_id, "certificate's label": select.certificate.label}
+    return [f"{name.replace('_', ' ')} {_shown(value)}" for name, value in wanted.items() if value is not None]
+
+
+def _shown(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else repr(value)
 
 
 def certificate_in_words(certificate: CertificateSettings) -> Iterator[str]:

@@ -126,7 +126,9 @@ def await_unverified(piv: VirtualCard) -> None:
 
 
 def test_wrong_pins_are_told_and_the_last_one_locks(worker: str, daemon: Pcscd, piv: VirtualCard) -> None:
-    for tries, expected in ((2, CardFailure.PIN_WRONG), (1, CardFailure.PIN_WRONG), (0, CardFailure.PIN_WRONG_NOW_LOCKED)):
+    for tries, expected in (
+        (2, CardFailure.PIN_WRONG), (1, CardFailure.PIN_WRONG_ONE_LEFT), (0, CardFailure.PIN_WRONG_NOW_LOCKED),
+    ):
         with opensc(worker, daemon) as card:
             assert failure_of(card.sign(order_of(card), WRONG)) is expected
         assert piv.applet.tries == tries

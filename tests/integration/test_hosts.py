@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Real PAM applications log in with real PKCS#11 modules: OpenSC with a PIV card in a reader, and SoftHSM."""
+"""Real PKCS#11 modules behind a real PAM application: OpenSC with a PIV card in a reader, and SoftHSM.
+
+The applications themselves are tried in test_hosts_*.py, the modules in test_modules.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from dataclasses import dataclass
 import pexpect
 import pytest
 
-from tests.support.installation import PREFIX, module_in
+from tests.support.installation import module_in
 from tests.support.login_setup import LoginSetup, configuration
 from tests.support.pam_world import World
 from tests.support.pcscd import Pcscd, opensc_module
@@ -21,12 +24,6 @@ pytestmark = pytest.mark.root
 
 WRONG_PIN = "999999"
 VERIFY = 0x20
-PYTHON_HOST = """
-import pam, sys
-host = pam.pam()
-granted = host.authenticate("alice", sys.stdin.read(), service="test")
-print("granted" if granted else "refused")
-"""
 
 
 @dataclass(slots=True)
@@ -70,24 +67,8 @@ def pamtester_as_alice(world: World, pin: str) -> bool:
     return world.run(["pamtester", "test", "alice", "authenticate"], input=f"{pin}\n", user="alice").returncode == 0
 
 
-def su_from_bob(world: World, pin: str) -> bool:
-    return "<alice>" in converse(world.spawn(["su", "alice", "-c", 'echo "<$(id -un)>"'], user="bob"), pin)
-
-
 def sudo_from_alice(world: World, pin: str) -> bool:
     return "<root>" in converse(world.spawn(["sudo", "sh", "-c", 'echo "<$(id -un)>"'], user="alice"), pin)
-
-
-def python_pam(world: World, pin: str) -> bool:
-    return world.run([f"{PREFIX}/bin/python", "-I", "-c", PYTHON_HOST], input=pin).stdout == "granted\n"
-
-
-def pam_wrapper_as_alice(world: World, pin: str) -> bool:
-    world.put("/srv/pam.d/wrapped", f"auth required {module_in()}\n")
-    wrapper = {"LD_PRELOAD": "libpam_wrapper.so", "PAM_WRAPPER": "1", "PAM_WRAPPER_SERVICE_DIR": "/srv/pam.d",
-               "PAM_WRAPPER_USE_SYSLOG": "1"}
-    result = world.run(["pamtester", "wrapped", "alice", "authenticate"], input=f"{pin}\n", user="alice", env=wrapper)
-    return result.returncode == 0
 
 
 def converse(child: pexpect.spawn[str], pin: str) -> str:
@@ -100,40 +81,11 @@ def converse(child: pexpect.spawn[str], pin: str) -> str:
 
 
 Host = Callable[[World, str], bool]
-every_host = pytest.mark.parametrize("host", [
-    pamtester_as_root, pamtester_as_alice, su_from_bob, sudo_from_alice, python_pam, pam_wrapper_as_alice])
 
 
 def verifications(card: VirtualCard) -> int:
     """How often a PIN was sent to the card."""
     return sum(apdu.ins == VERIFY and apdu.data != b"" for apdu in card.applet.log)
-
-
-@every_host
-def test_the_right_pin_is_granted_and_sent_once(site: Site, host: Host) -> None:
-    card = site.insert(0x9A)
-    assert host(site.world, PIN)
-    assert site.reasons() == ["granted"]
-    assert verifications(card) == 1
-    assert card.applet.signatures == 1
-
-
-@every_host
-def test_a_wrong_pin_is_refused_and_costs_one_try(site: Site, host: Host) -> None:
-    site.world.put("/etc/sudoers", "Defaults !lecture, timestamp_timeout=0, passwd_tries=1\nalice ALL=(ALL:ALL) ALL\n",
-                   mode=0o440)
-    card = site.insert(0x9A)
-    assert not host(site.world, WRONG_PIN)
-    assert site.reasons() == ["pin-wrong"]
-    assert verifications(card) == 1
-    assert card.applet.tries == 2
-    assert card.applet.signatures == 0
-
-
-@every_host
-def test_without_a_card_nobody_is_asked_for_a_pin(site: Site, host: Host) -> None:
-    assert not host(site.world, PIN)
-    assert set(site.reasons()) == {"no-card"}
 
 
 def test_the_card_of_somebody_else_is_refused_and_no_pin_is_sent(site: Site) -> None:

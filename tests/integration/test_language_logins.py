@@ -47,6 +47,12 @@ def good(rig: Rig) -> str:
     return rig.setup.card("good", [rig.setup.authority.issue()])
 
 
+@pytest.fixture
+def fresh(rig: Rig, request: pytest.FixtureRequest) -> str:
+    """The configuration of a good card that nobody has tried yet: wrong PINs are counted for each card."""
+    return rig.setup.card(f"fresh-{abs(hash(request.node.name))}", [rig.setup.authority.issue()])
+
+
 def log_in(rig: Rig, config: str, language: str | None, *arguments: str, answers: Sequence[str] = (PIN,), flags: int = 0,
            env: Mapping[str, str] | None = None, caller: str | None = None) -> Outcome:
     """Log alice in through a host that has set this language."""
@@ -61,16 +67,17 @@ def test_a_german_host_asks_in_german(rig: Rig, good: str) -> None:
     assert prompts(outcome) == ("PIN für login: ",)
 
 
-def test_a_german_host_refuses_in_german(rig: Rig, good: str) -> None:
-    outcome = log_in(rig, good, GERMAN, answers=[WRONG])
-    assert (outcome.code, reason(outcome)) == (AUTH_ERR, "pin-wrong")
-    assert errors(outcome) == ("Falsche PIN",)
+def test_a_german_host_refuses_in_german(rig: Rig, fresh: str) -> None:
+    outcome = log_in(rig, fresh, GERMAN, answers=[WRONG])
+    assert (outcome.code, reason(outcome)) == (AUTH_ERR, "pin-wrong-few-left")
+    assert errors(outcome) == ("Falsche PIN; es bleiben nur noch wenige Versuche",)
+    assert prompts(log_in(rig, fresh, GERMAN)) == ("PIN für login (nur noch wenige Versuche): ",)
 
 
-def test_a_host_that_never_called_setlocale_reads_english(rig: Rig, good: str) -> None:
-    outcome = log_in(rig, good, None, answers=[WRONG])
-    assert (outcome.code, reason(outcome)) == (AUTH_ERR, "pin-wrong")
-    assert (prompts(outcome), errors(outcome)) == (("PIN for login: ",), ("Wrong PIN",))
+def test_a_host_that_never_called_setlocale_reads_english(rig: Rig, fresh: str) -> None:
+    outcome = log_in(rig, fresh, None, answers=[WRONG])
+    assert (outcome.code, reason(outcome)) == (AUTH_ERR, "pin-wrong-few-left")
+    assert (prompts(outcome), errors(outcome)) == (("PIN for login: ",), ("Wrong PIN; only a few tries are left",))
 
 
 def test_the_environment_of_a_host_is_no_language(rig: Rig, good: str) -> None:
@@ -110,10 +117,19 @@ def test_a_host_without_privilege_reads_german(rig: Rig, good: str) -> None:
     assert errors(outcome) == ("Keine Karte gefunden",)
 
 
+def test_the_words_of_the_configuration_are_shown_in_every_language(rig: Rig) -> None:
+    own = '[texts]\npin = "Badge {token}, number: "\npin-wrong-few-left = "Not its number"'
+    config = rig.setup.card("own", [rig.setup.authority.issue()], more=own)
+    english, german = log_in(rig, config, None), log_in(rig, config, GERMAN, answers=[WRONG])
+    assert prompts(english) == prompts(german) == ("Badge login, number: ",)
+    assert (errors(english), errors(german)) == ((), ("Not its number",))
+    assert reason(german) == "pin-wrong-few-left"
+
+
 @pytest.mark.parametrize(("arguments", "flags"), [(("quiet",), 0), ((), SILENT)], ids=["quiet", "PAM_SILENT"])
 def test_a_silent_login_asks_in_german_and_says_no_more(
-    rig: Rig, good: str, arguments: tuple[str, ...], flags: int
+    rig: Rig, fresh: str, arguments: tuple[str, ...], flags: int
 ) -> None:
-    outcome = log_in(rig, good, GERMAN, *arguments, answers=[WRONG], flags=flags)
-    assert (outcome.code, reason(outcome)) == (AUTH_ERR, "pin-wrong")
+    outcome = log_in(rig, fresh, GERMAN, *arguments, answers=[WRONG], flags=flags)
+    assert (outcome.code, reason(outcome)) == (AUTH_ERR, "pin-wrong-few-left")
     assert (prompts(outcome), errors(outcome)) == (("PIN für login: ",), ())

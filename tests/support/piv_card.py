@@ -219,6 +219,11 @@ class VirtualCard:
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_inserted(self) -> bool:
+        """Whether the card is in the reader."""
+        return self._socket is not None
+
     def insert(self) -> None:
         """Put the card in; returns when the reader gave it power."""
         self.powered.clear()

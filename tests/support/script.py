@@ -150,6 +150,8 @@ class Session:
         assert self.modules, "no token and no piv card in this script"
         rig = self.stage.rig
         rig.setup.revoke(*self.revoked)
+        for counted in rig.world.path("/run/pam_sc/tries").glob("*"):
+            counted.unlink()
         service = self.order.setdefault("service", "test")
         line = f"{{}} {module_in()} config={self.configuration()} {' '.join(self.arguments)}"
         below = self.stack or ["required pam_permit.so"]
@@ -368,6 +370,7 @@ def _insert(session: Session, _line: Line) -> None:
 def _remove(session: Session, _line: Line) -> None:
     assert session.card is not None
     session.card.remove()
+    session.stage.reader().await_removal()
 
 
 def _in_environment(session: Session, line: Line) -> None:

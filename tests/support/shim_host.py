@@ -103,6 +103,11 @@ class Outcome:
         """Messages and prompts: count, style, text."""
         return [line.removeprefix("says ") for line in self.lines if line.startswith("says ")]
 
+    @property
+    def variables(self) -> list[str]:
+        """The environment of the handle."""
+        return [line.removeprefix("variable ") for line in self.lines if line.startswith("variable ")]
+
     def word(self, name: str) -> str:
         """The rest of the only line that begins with `name`."""
         (rest,) = (line.split(" ", 1)[1] for line in self.lines if line.startswith(name + " "))
@@ -117,6 +122,8 @@ class Host:
     confdir: Path
     module: Path
     preload: str = ""
+    variables: tuple[tuple[str, str], ...] = ()
+    """More of the environment."""
 
     def service(self, *lines: str, name: str = "test") -> None:
         """Write a service file."""
@@ -135,7 +142,7 @@ class Host:
     def environment(self) -> dict[str, str]:
         """A short environment, with the sanitizer where there is one."""
         settings = {"LD_PRELOAD": self.preload, "ASAN_OPTIONS": "detect_leaks=1"} if self.preload else {}
-        return {"PATH": os.environ["PATH"], "TZ": "UTC", **settings}
+        return {"PATH": os.environ["PATH"], "TZ": "UTC", **settings, **dict(self.variables)}
 
     def run(self, *script: str, prefix: tuple[str, ...] = ()) -> Outcome:
         """Run the script to its end and return what it printed."""

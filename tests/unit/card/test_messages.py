@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pam_sc.card.messages import (
     Kind,
     ModuleSetup,
+    ProcessSetup,
     RunAs,
     Signature,
     failed_frame,
@@ -57,9 +58,10 @@ MODULES = (ModuleSetup("/a.so", {"A": "1", "B": ""}, ("fork",)), ModuleSetup("/b
 
 
 @pytest.mark.parametrize("run_as", [None, RunAs(1, 2, ()), RunAs(2**32 - 1, 5, (5, 6))])
-def test_a_setup_arrives_as_it_was_sent(run_as: RunAs | None) -> None:
-    setup, *modules = setup_frames(MODULES, run_as)
-    assert read_setup(setup) == (run_as, 2)
+@pytest.mark.parametrize("pinpad", [True, False])
+def test_a_setup_arrives_as_it_was_sent(run_as: RunAs | None, pinpad: bool) -> None:
+    setup, *modules = setup_frames(MODULES, run_as, pinpad=pinpad)
+    assert read_setup(setup) == ProcessSetup(run_as, 2, pinpad)
     assert tuple(map(read_module, modules)) == MODULES
 
 
@@ -124,8 +126,9 @@ def test_a_failure_to_set_up_arrives_as_it_was_sent() -> None:
 
 
 @pytest.mark.parametrize("fields", [
-    (b"", b"", b"\0"), (b"", b"", b"\x11"), (b"1234", b"", b"\1"), (b"", b"123", b"\1"), (b"", b"", b""), (b"", b""),
-    (b"", b"", b"\1", b""), (b"123456789", b"", b"\1"),
+    (b"", b"", b"\0", b"\0"), (b"", b"", b"\x11", b"\0"), (b"1234", b"", b"\1", b"\0"), (b"", b"123", b"\1", b"\0"),
+    (b"", b"", b"", b"\0"), (b"", b"", b"\1"), (b"", b"", b"\1", b"\2"), (b"", b"", b"\1", b""),
+    (b"", b"", b"\1", b"\0", b""), (b"123456789", b"", b"\1", b"\0"),
 ])
 def test_a_setup_that_differs_in_one_thing_is_refused(fields: tuple[bytes, ...]) -> None:
     with pytest.raises(ProtocolError):

@@ -88,6 +88,23 @@ def test_a_file_that_uses_no_cards_says_so(use: str) -> None:
     assert kinds(translated(), "pam_cert_auth") == []
 
 
+@pytest.mark.parametrize(("written", "wait"), [("60", 60), ("0", 0), ("170", 170), ("171", 170), ("600", 170)])
+def test_the_time_to_wait_for_a_card_is_kept_up_to_the_limit(written: str, wait: int) -> None:
+    found = translated(pam=f"p11_wait_for_card_timeout = {written}")
+    assert found.tree["wait"] == wait
+    assert kinds(found, "p11_wait_for_card_timeout") == [NoteKind.DIFFERENT]
+    ((text,),) = [[note.text for note in found.notes if note.key == "p11_wait_for_card_timeout"]]
+    assert ("(170 at most)" in text) is (int(written) > 170)
+    assert read_tree("/x", found.tree, str).whole.wait_s == wait
+
+
+@pytest.mark.parametrize("written", ["soon", "-1", "1.5", "9999999999"])
+def test_a_time_to_wait_that_is_none_is_an_error(written: str) -> None:
+    found = translated(pam=f"p11_wait_for_card_timeout = {written}")
+    assert [error.key for error in found.errors()] == ["p11_wait_for_card_timeout"]
+    assert "wait" not in found.tree
+
+
 # ---------------------------------------------------------------- the token
 
 

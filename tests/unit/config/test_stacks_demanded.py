@@ -19,7 +19,7 @@ PLAIN = Configuration(
     source=DEFAULT_PATH, token=TokenSettings(modules=()), trust=TrustSettings(anchors="/anchors"), mappers=()
 )
 REQUIRED = replace(PLAIN, card_required=True)
-ADMINS = replace(PLAIN, account=AccountSettings(must_use=Members(frozenset({"alice"}), frozenset({"admins"}))))
+ADMINS = replace(PLAIN, account=AccountSettings(must_use=Members(accounts=frozenset({"alice"}), groups=frozenset({"admins"}))))
 ACCOUNT = "account required pam_sc.so\n"
 COMMON = "auth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_permit.so\n"
 
