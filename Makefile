@@ -10,7 +10,7 @@ LOCKS := requirements/runtime.txt requirements/build.txt requirements/test.txt
 # Before make looks at any file of it.
 $(shell tools/drop_stale_venv $(VENV))
 
-.PHONY: build demo check lint bench fuzz install uninstall lock clean ready
+.PHONY: build demo check lint bench fuzz texts install uninstall lock clean ready
 
 build: $(VENV)/.built
 
@@ -40,6 +40,9 @@ bench: build
 
 fuzz: build
 	@tools/fuzz $(VENV) $(SECONDS)
+
+texts: build  # write anew what is made from the tables of texts: pages, template, translations
+	@tools/texts $(VENV)
 
 install: build
 	@tools/install $(VENV) $(PREFIX)

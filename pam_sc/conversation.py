@@ -63,6 +63,7 @@ class Option(enum.IntFlag):
 class PamFlag(enum.IntFlag):
     """The flags of a PAM call that change what the verifier does (security/_pam_types.h)."""
 
+    DISALLOW_NULL_AUTHTOK = 0x1
     CHANGE_EXPIRED = 0x20
     PRELIM_CHECK = 0x4000
     UPDATE = 0x2000
@@ -179,6 +180,7 @@ def read_request(channel: Channel, deadline: float) -> ShimRequest:
     if _number(version) != PROTOCOL_VERSION or len(nonce) != 32 or len(ids) != _IDS.size or len(secure) != 1:
         raise ProtocolError("the REQUEST is malformed: version, nonce, ids or at_secure")
     real, effective, saved, *_gids = _IDS.unpack(ids)
+    option, flag = Option(_known(options, Option)), PamFlag(_known(flags, PamFlag))
     return ShimRequest(
         request=Request(
             service=_text(service),
@@ -190,14 +192,17 @@ def read_request(channel: Channel, deadline: float) -> ShimRequest:
             effective_uid=effective,
             saved_uid=saved,
             at_secure=secure != b"\0",
+            try_first_pass=Option.TRY_FIRST_PASS in option,
+            use_first_pass=Option.USE_FIRST_PASS in option,
+            disallow_null=PamFlag.DISALLOW_NULL_AUTHTOK in flag,
         ),
         nonce=nonce,
         function=_function(function),
-        options=Option(_known(options, Option)),
+        options=option,
         config_path=_text(path),
         machine_time_s=_number(time_s),
         arguments=_arguments(words),
-        flags=PamFlag(_known(flags, PamFlag)),
+        flags=flag,
         language=_text(language),
         login_token=_text(login_token),
         extensions=Extension(_known(extensions, Extension)),
@@ -260,17 +265,6 @@ class Conversation:
         self._control = control
         self._asked = asked
         self._clock = clock
-
-    def ask_pin(self, prompt: str) -> Answer:
-        """Have the person (or the stacked password, where the administrator said so) answer for the card process."""
-        options = self._asked.options
-        if options & Option.USE_FIRST_PASS:
-            return self._prompt(Style.STACKED, "")
-        if options & Option.TRY_FIRST_PASS:
-            stacked = self._prompt(Style.STACKED, "")
-            if stacked is not Answer.NOT_STACKED:
-                return stacked
-        return self._prompt(Style.SECRET, prompt)
 
     def ask_secret(self, prompt: str) -> Answer:
         """Have the person type a secret for the card process; learn only how it went."""

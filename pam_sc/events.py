@@ -1,25 +1,29 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The log of a login: one line for each attempt, in a form that both people and programs read.
 
-A line is an event word and key=value pairs. It holds no personal data: no subject, serial, label or name of an account
-that does not exist (people type passwords at "login:"), and the certificate only as an HMAC under the machine's id. A
-detail that may name a certificate or its owner goes into a second line of severity DEBUG. Nothing a card, a certificate
-or an application says can break out of its value: control characters are escaped and lengths capped.
+Where the machine has a journal the line goes there, with a field for each value and a MESSAGE_ID (journal.py); else
+through the shim to syslog, facility authpriv. A line is an event word and key=value pairs. It holds no personal data: no
+subject, serial, label or name of an account that does not exist (people type passwords at "login:"), and certificate and
+token only as an HMAC under the machine's id. A detail that may name a certificate or its owner goes into a second line of
+severity DEBUG. Nothing a card, a certificate or an application says can break out of its value: control characters are
+escaped and lengths capped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from pam_sc.decision.card_report import CertificateRef
+from pam_sc.decision.card_report import CardReport, CertificateRef, TokenReport
 from pam_sc.decision.evidence import Account, CertificateFacts, Evidence, Purpose, Request, Situation
 from pam_sc.decision.policy import RevocationMode
 from pam_sc.decision.reasons import REASONS, Reason, Severity, Step
 from pam_sc.decision.verdict import Denied, Granted
+from pam_sc.journal import Event, Journal, Pairs
 
 LINE_MAX = 1024
 _VALUE_MAX = 64
 _DETAIL_MAX = 600
+_LONG = frozenset({"detail", "hint", "subject"})
 _IMPERSONAL_STEPS = frozenset({Step.START, Step.REQUEST, Step.TOKEN, Step.PROOF})
 _PERSONAL_REASONS = frozenset({Reason.TOKEN_UNREADABLE, Reason.ACCOUNT_LOOKUP_FAILED})
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@:+-")
@@ -67,32 +71,50 @@ _CURED_BY_A_COMMAND = (Reason.REVOCATION_NOT_AT_HAND, Reason.REVOCATION_STALE)
 
 
 class EventLog:
-    """Writes the lines of one login through `write`, which puts them where the system's log is."""
+    """Writes the lines of one attempt: to the journal with a field for each value, else through `write` to syslog."""
 
-    def __init__(self, write: Callable[[Severity, str], None], *, machine_id: str = "", personal: bool = False) -> None:
+    def __init__(
+        self,
+        write: Callable[[Severity, str], None],
+        *,
+        machine_id: str = "",
+        personal: bool = False,
+        journal: Journal | None = None,
+        elapsed_ms: Callable[[], int] | None = None,
+    ) -> None:
         self._write = write
         self._machine_id = machine_id
-        self._personal = personal
+        self.personal = personal
+        """Whether names of certificates and tokens may be said: `[log] identity`, known once the file is read."""
+        self._journal = journal
+        self._elapsed_ms = elapsed_ms
 
     def refused(self, request: Request, denied: Denied, evidence: Evidence | None = None) -> None:
         """Log a refusal at the severity of its reason; a detail that may be personal goes into a line for debugging."""
-        parts = [f"refused reason={denied.reason.value}", f"step={int(denied.step)}", *self._about(request)]
+        pairs = [("reason", denied.reason.value), ("step", str(int(denied.step))), *self._about(request)]
         if evidence is not None and isinstance(evidence.requested, Account):
-            parts.append(f"account={quoted(evidence.requested.name)}")
-        parts += self._certificate(denied.certificate, evidence)
-        detail = [f"detail={quoted(denied.detail, _DETAIL_MAX)}"] if denied.detail else []
-        open_to_all = self._personal or _is_impersonal(denied)
-        hint = [f"hint={quoted(REASONS[denied.reason].hint, _DETAIL_MAX)}"] if denied.reason in _CURED_BY_A_COMMAND else []
-        self._line(REASONS[denied.reason].severity, parts + (detail if open_to_all else []) + hint)
+            pairs.append(("account", evidence.requested.name))
+        pairs += self._certificate(denied.certificate, evidence)
+        detail = [("detail", denied.detail)] if denied.detail else []
+        open_to_all = self.personal or _is_impersonal(denied)
+        hint = [("hint", REASONS[denied.reason].hint)] if denied.reason in _CURED_BY_A_COMMAND else []
+        shown = [*pairs, *(detail if open_to_all else []), *hint, *self._duration()]
+        self._line(REASONS[denied.reason].severity, Event.REFUSED, shown)
         if detail and not open_to_all:
-            self._line(Severity.DEBUG, [f"detail reason={denied.reason.value}", *detail])
+            self._write(Severity.DEBUG, _text("detail", [("reason", denied.reason.value), *detail]))
 
     def granted(self, request: Request, granted: Granted, evidence: Evidence | None = None) -> None:
         """Log a grant; one with a certificate on its path that is not known to be good says so, and is louder."""
-        parts = ["granted", *self._about(request), f"account={quoted(granted.account)}"]
-        parts += self._certificate(granted.certificate, evidence)
+        pairs = [*self._about(request), ("account", granted.account), *self._certificate(granted.certificate, evidence)]
         doubts = [] if evidence is None else _revocation_doubts(granted.certificate, evidence)
-        self._line(Severity.NOTICE if doubts else Severity.INFO, parts + doubts)
+        severity = Severity.NOTICE if doubts else Severity.INFO
+        self._line(severity, Event.GRANTED, pairs + doubts + self._duration())
+
+    def changed(self, request: Request, account: str, token: TokenReport | None, what: str) -> None:
+        """Log that the PIN of a token was changed or unblocked (`what`)."""
+        pairs = [("what", what), *self._about(request), ("account", account)]
+        named = [] if token is None else self._token(token)
+        self._line(Severity.NOTICE, Event.PIN_CHANGED, pairs + named + self._duration())
 
     def problem(self, text: str) -> None:
         """Log something that is broken and that somebody should mend."""
@@ -102,41 +124,73 @@ class EventLog:
         """Log something worth knowing that stopped nothing."""
         self._write(Severity.NOTICE, clean(f"note: {text}"))
 
-    def _line(self, severity: Severity, parts: list[str]) -> None:
-        self._write(severity, " ".join(parts)[:LINE_MAX])
+    def _line(self, severity: Severity, event: Event, pairs: Pairs) -> None:
+        line = _text(event.value, pairs)
+        if self._journal is None or not self._journal.send(severity, event, line, pairs):
+            self._write(severity, line)
 
-    def _about(self, request: Request) -> list[str]:
-        purpose = [] if request.purpose is Purpose.LOGIN else [f"purpose={request.purpose.value}"]
-        return [f"service={quoted(request.service)}", *purpose]
+    def _about(self, request: Request) -> Pairs:
+        purpose = [] if request.purpose is Purpose.LOGIN else [("purpose", request.purpose.value)]
+        seat = [(name, value) for name, value in (("tty", request.tty), ("rhost", request.rhost)) if value]
+        return [("service", request.service), *purpose, *seat]
 
-    def _certificate(self, ref: CertificateRef | None, evidence: Evidence | None) -> list[str]:
-        facts = evidence.about(ref).facts if ref is not None and evidence is not None else None
-        if not isinstance(facts, CertificateFacts) or not self._machine_id:
+    def _certificate(self, ref: CertificateRef | None, evidence: Evidence | None) -> Pairs:
+        """What stands for the certificate and its token in this machine's log; with `personal`, their names too."""
+        if ref is None or evidence is None or not self._machine_id:
             return []
-        return [f"certificate={pseudonym(facts.sha256, self._machine_id)}"]
+        facts = evidence.about(ref).facts
+        known = isinstance(facts, CertificateFacts)
+        pairs = [("certificate", pseudonym(facts.sha256, self._machine_id))] if isinstance(facts, CertificateFacts) else []
+        if self.personal and isinstance(facts, CertificateFacts):
+            pairs += [("subject", facts.subject), ("serial", f"{facts.serial_number:x}")]
+        token = find_token(evidence, ref)
+        return pairs + (self._token(token) if known and token is not None else [])
+
+    def _token(self, token: TokenReport) -> Pairs:
+        if not self._machine_id:
+            return []
+        parts = (token.manufacturer, token.model, token.serial, token.label)
+        pairs = [("token", pseudonym("\0".join(parts).encode(), self._machine_id))]
+        return pairs + ([("label", token.label)] if self.personal else [])
+
+    def _duration(self) -> Pairs:
+        return [] if self._elapsed_ms is None else [("ms", str(self._elapsed_ms()))]
 
 
-def pseudonym(certificate_sha256: bytes, machine_id: str) -> str:
-    """Return what names a certificate in this machine's log: the same in every line, of no use on another machine."""
+def _text(word: str, pairs: Pairs) -> str:
+    """One line: the word, and the pairs as key=value that cannot be forged by a value."""
+    shown = [f"{key}={quoted(value, _DETAIL_MAX if key in _LONG else _VALUE_MAX)}" for key, value in pairs]
+    return " ".join([word, *shown])[:LINE_MAX]
+
+
+def find_token(evidence: Evidence, ref: CertificateRef) -> TokenReport | None:
+    """Return what was reported of the token that holds a certificate; None where nothing was."""
+    if not isinstance(evidence.card, CardReport):
+        return None
+    return next((token for _module, _slot, token in evidence.card.tokens() if token.ref == ref.token), None)
+
+
+def pseudonym(what: bytes, machine_id: str) -> str:
+    """Return what stands for a certificate or token in this machine's log: always the same, of no use on another machine."""
     from cryptography.hazmat.primitives import hashes, hmac  # a login has it by now
 
     code = hmac.HMAC(b"pam_sc-log-v1\0" + machine_id.encode(), hashes.SHA256())
-    code.update(certificate_sha256)
+    code.update(what)
     return code.finalize().hex()[:16]
 
 
-def _revocation_doubts(ref: CertificateRef, evidence: Evidence) -> list[str]:
+def _revocation_doubts(ref: CertificateRef, evidence: Evidence) -> Pairs:
     """What was accepted without being known to be good, and why it is not known; never of whom."""
     findings = evidence.about(ref).revocation
     if findings is None:
-        return ["revocation=unknown", "because=not-looked-up"]
+        return [("revocation", "unknown"), ("because", "not-looked-up")]
     if any(finding.mode is RevocationMode.OFF for finding in findings):
-        return ["revocation=unknown", "because=off"]
+        return [("revocation", "unknown"), ("because", "off")]
     found = {finding.situation for finding in findings if finding.situation is not Situation.GOOD}
     if Situation.REVOKED in found:
-        return ["revocation=revoked"]
+        return [("revocation", "revoked")]
     because = "+".join(situation.value.replace(" ", "-") for situation in Situation if situation in found)
-    return ["revocation=unknown", f"because={because}"] if found else []
+    return [("revocation", "unknown"), ("because", because)] if found else []
 
 
 def _is_impersonal(denied: Denied) -> bool:

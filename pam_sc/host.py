@@ -6,7 +6,9 @@ The environment is never asked: it belongs to whoever started the program.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import grp
 import os
 import pwd
 import time
@@ -40,7 +42,7 @@ class Accounts(Protocol):
 class PwdAccounts:
     """The account database through Python's pwd module, which cannot tell an NSS error from "no such account".
 
-    For the command line. A login uses NssAccounts.
+    For the command line, with all groups of an account. A login uses NssAccounts.
     """
 
     def by_name(self, name: str) -> AccountLookup:
@@ -51,7 +53,7 @@ class PwdAccounts:
             entry = pwd.getpwnam(name)
         except KeyError:
             return NoSuchAccount()
-        return Account(entry.pw_name, entry.pw_uid)
+        return Account(entry.pw_name, entry.pw_uid, _all_groups(entry))
 
     def by_uid(self, uid: int) -> AccountLookup:
         """Look an account up by number."""
@@ -59,29 +61,57 @@ class PwdAccounts:
             entry = pwd.getpwuid(uid)
         except KeyError:
             return NoSuchAccount()
-        return Account(entry.pw_name, entry.pw_uid)
+        return Account(entry.pw_name, entry.pw_uid, _all_groups(entry))
+
+
+def _all_groups(entry: pwd.struct_passwd) -> frozenset[str]:
+    names = set()
+    for gid in os.getgrouplist(entry.pw_name, entry.pw_gid):
+        with contextlib.suppress(KeyError):
+            names.add(grp.getgrgid(gid).gr_name)
+    return frozenset(names)
 
 
 class NssAccounts:
-    """The account database through getpwnam_r and getpwuid_r, as pam_sc_worker offers them in its module `_pam_sc`."""
+    """The account database through getpwnam_r and its kin, as pam_sc_worker offers them in its module `_pam_sc`.
+
+    Of the groups of an account only those in `groups` are looked for. An NSS error is not "no such group".
+    """
+
+    def __init__(self, groups: frozenset[str] = frozenset()) -> None:
+        self._groups = groups
 
     def by_name(self, name: str) -> AccountLookup:
         """Look an account up by name; an NSS error is LookupFailed."""
-        return _look_up("look_up_name", name) if may_be_account(name) else NoSuchAccount()
+        return self._look_up("look_up_name", name) if may_be_account(name) else NoSuchAccount()
 
     def by_uid(self, uid: int) -> AccountLookup:
         """Look an account up by number; an NSS error is LookupFailed."""
-        return _look_up("look_up_uid", uid)
+        return self._look_up("look_up_uid", uid)
 
+    def _look_up(self, function: str, key: str | int) -> AccountLookup:
+        import _pam_sc  # a builtin of pam_sc_worker: exists only there
 
-def _look_up(function: str, key: str | int) -> AccountLookup:
-    import _pam_sc  # a builtin of pam_sc_worker: exists only there
+        try:
+            found = getattr(_pam_sc, function)(key)
+            if found is None:
+                return NoSuchAccount()
+            return Account(found[0], found[1], self._groups_of(found[0]) if self._groups else frozenset())
+        except KeyError:
+            return LookupFailed("the name service knew the account, and then did not")
+        except OSError as error:
+            return LookupFailed(f"the name service gave an error: {error.strerror}")
 
-    try:
-        found = getattr(_pam_sc, function)(key)
-    except OSError as error:
-        return LookupFailed(f"the name service gave an error: {error.strerror}")
-    return NoSuchAccount() if found is None else Account(found[0], found[1])
+    def _groups_of(self, name: str) -> frozenset[str]:
+        """Those of the wanted groups that the account is in, by either of the two ways to say so.
+
+        OSError if one of them cannot be looked up: an account that a group keeps out must not come in meanwhile.
+        """
+        import _pam_sc
+
+        groups = [found for group in sorted(self._groups) if (found := _pam_sc.look_up_group(group)) is not None]
+        gids = os.getgrouplist(name, pwd.getpwnam(name).pw_gid)
+        return frozenset(group for group, gid, members in groups if gid in gids or name in members) & self._groups
 
 
 class PwdPeople:

@@ -13,21 +13,31 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pam_sc import host
-from pam_sc.card.client import Candidate, SignOrder
+from pam_sc.card.client import Candidate
 from pam_sc.config.model import Configuration
-from pam_sc.decision.card_report import CardReport, CertificateRef, CertificateReport, Failure, TokenRef, TokenReport
+from pam_sc.decision.card_report import (
+    CardReport,
+    CertificateRef,
+    CertificateReport,
+    Failure,
+    SessionCard,
+    TokenRef,
+    TokenReport,
+)
 from pam_sc.decision.certificate import read_facts
 from pam_sc.decision.challenge import NONCE_BYTES, ChallengeBinding, build_challenge, signing_choices
+from pam_sc.decision.choosing import Offer
 from pam_sc.decision.decide import decide
 from pam_sc.decision.evidence import (
+    Account,
     Answer,
-    Attempt,
-    CardFailure,
     CertificateFacts,
+    Chosen,
     Evidence,
     Locality,
-    NotSigned,
+    MappedAccounts,
     PathFinding,
+    Purpose,
     Request,
     RevocationFinding,
     Signed,
@@ -35,13 +45,18 @@ from pam_sc.decision.evidence import (
     ValidPath,
 )
 from pam_sc.decision.identity import read_subject
+from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason, Step
-from pam_sc.decision.verdict import Denied, Granted, Needs
+from pam_sc.decision.verdict import Denied, Granted, Needs, Verdict
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded
 from pam_sc.mapping import map_certificate
 from pam_sc.material import Material
-from pam_sc.record import record, replace
+from pam_sc.proving import Card as ProvingCard
+from pam_sc.proving import PinEntry, Prover, Tries, pin_rules
+from pam_sc.record import field, record, replace
+from pam_sc.texts import Text
 from pam_sc.transfer import Outcome
+from pam_sc.tries import UncountedTries
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate
 from pam_sc.trust.choosing import choose_path
 from pam_sc.trust.crl import Conditions
@@ -49,15 +64,20 @@ from pam_sc.trust.fetching import Wanted, plan_fetches, why_not_fetched, with_fe
 from pam_sc.trust.path import find_paths
 from pam_sc.trust.revocation import find_revocation
 
+Judge = Callable[[Evidence, Policy, datetime.datetime], Verdict]
+"""`decide`, or what stands in its place where something else than a login is asked for."""
+PathTime = Callable[[CertificateFacts, datetime.datetime], datetime.datetime]
+"""Gives the time at which the path of a certificate must be valid, from the time of the request."""
 
-class Card(Protocol):
+
+class Card(ProvingCard, Protocol):
     """What a login needs of the card process (pam_sc.card.client.CardClient)."""
 
     def report(self, deadline: float) -> CardReport:
         """Return what the card process could read."""
 
-    def sign(self, order: SignOrder, deadline: float) -> Signed | NotSigned:
-        """Have the card sign for one of the candidates, with the PIN that was sent to it."""
+    def report_again(self, deadline: float) -> CardReport:
+        """Return what it reads now, after something was waited for."""
 
 
 @record(kw_only=True)
@@ -65,14 +85,22 @@ class Surroundings:
     """Everything a login touches that is not its configuration. Tests put their own here; nothing is patched."""
 
     card: Card
-    ask_pin: Callable[[TokenReport], Answer]
-    """Have the person's answer sent to the card process; learn only how it went."""
+    pin: PinEntry
+    """How the PIN gets to the card process."""
     end_card: Callable[[], None]
     """End the card's verification: the card process is gone when this returns."""
     deadline: Callable[[], float]
     """The end of the machine's time, on CLOCK_MONOTONIC."""
     at: datetime.datetime
     accounts: host.Accounts
+    wait: Callable[[str], Answer] | None = None
+    """Have the person insert a card, that of this label if one is given: WAITED, or why not. None: nobody waits here."""
+    choose: Callable[[Text, Sequence[Offer]], tuple[Answer, str]] | None = None
+    """Have the person choose; the key of an offer, or "" for any other answer. None: nobody can be asked here."""
+    session_cards: Callable[[int], tuple[SessionCard, ...]] = lambda _uid: ()
+    """The cards that opened the sessions of the account with this uid."""
+    tries: Tries = field(default_factory=UncountedTries)
+    """Who counts wrong PINs where the token does not."""
     fetch: Callable[[Sequence[Wanted], float], Sequence[Outcome]] | None = None
     """Fetches what is wanted within a part of the time that is left; None: this login uses no network."""
     leave_requests: Callable[[ValidPath], None] = lambda _path: None
@@ -87,12 +115,20 @@ class Login:
     """One login: the evidence so far, and the loop that completes it."""
 
     def __init__(
-        self, request: Request, configuration: Configuration, material: Material, surroundings: Surroundings
+        self, request: Request, configuration: Configuration, material: Material, surroundings: Surroundings,
+        judge: Judge = decide, path_time: PathTime = lambda _facts, at: at,
     ) -> None:
-        self.evidence = Evidence(request=request)
-        self.policy = configuration.policy()
+        self._judge = judge
+        self._path_time = path_time
+        unlocks = request.purpose is Purpose.LOGIN and request.service in configuration.unlock.services
+        self.evidence = Evidence(request=replace(request, purpose=Purpose.UNLOCK) if unlocks else request)
+        self.policy = _possible(configuration.policy(), request, surroundings)
         self.material = material
         self._around = surroundings
+        self._card_in_use = False
+        self._prover = Prover(
+            surroundings.card, surroundings.pin, surroundings.tries, pin_rules(configuration.pin), surroundings.deadline
+        )
         self._other_paths: dict[CertificateRef, Iterator[PathFinding]] = {}
         self._parsed: dict[bytes, PathCertificate | Unparsable] = {}
         self._gatherers: dict[Step, Callable[[Needs], Evidence]] = {
@@ -102,6 +138,7 @@ class Login:
             Step.PATH: self._gather_path,
             Step.REVOCATION: self._gather_revocation,
             Step.MAPPING: self._gather_mapping,
+            Step.CANDIDATES: self._gather_choice,
             Step.PIN: self._gather_answer,
             Step.PROOF: self._gather_proof,
         }
@@ -109,13 +146,19 @@ class Login:
     def run(self, until: Step | None = None) -> Granted | Denied | Needs:
         """Gather and decide until there is a verdict; with `until`, stop where that step would have to be gathered.
 
-        Raises only errors that are no refusal: ProtocolError, TrustError and their kin.
+        Raises only errors that are no refusal: ProtocolError, TrustError and their kin. A card that was asked for
+        anything with a PIN is ended when this returns, however it does.
         """
-        while True:
-            verdict = decide(self.evidence, self.policy, self._around.at)
-            if not isinstance(verdict, Needs) or (until is not None and verdict.step >= until):
-                return verdict
-            self.evidence = self._gatherers[verdict.step](verdict)
+        try:
+            while True:
+                verdict = self._judge(self.evidence, self.policy, self._around.at)
+                if isinstance(verdict, Needs) and verdict.step is Step.PIN and self._finds_no_try_left(verdict):
+                    continue
+                if not isinstance(verdict, Needs) or (until is not None and verdict.step >= until):
+                    return verdict
+                self.evidence = self._gatherers[verdict.step](verdict)
+        finally:
+            self._end_card()
 
     # ---- 1. the request
 
@@ -130,17 +173,40 @@ class Login:
 
     # ---- 2. and 3. the card
 
-    def _gather_card(self, _needs: Needs) -> Evidence:
+    def _gather_card(self, needs: Needs) -> Evidence:
+        if needs.account is not None:
+            return replace(self.evidence, session_cards=self._around.session_cards(self._asked_uid()))
+        if needs.wait and self._around.wait is not None:
+            return self._wait(needs.wanted, self._around.wait)
+        return self._with_card(self._around.card.report)
+
+    def _wait(self, wanted: str, wait: Callable[[str], Answer]) -> Evidence:
+        try:
+            waited = wait(wanted)
+        except (DeadlineExceeded, CardProcessLost) as error:
+            return replace(self.evidence, waited=Answer.WAITED, card=_failure(error))
+        self.evidence = replace(self.evidence, waited=waited)
+        return self._with_card(self._around.card.report_again) if waited is Answer.WAITED else self.evidence
+
+    def read_card(self) -> Evidence:
+        """Read the card for a login that was refused before that."""
+        self.evidence = self._with_card(self._around.card.report)
+        return self.evidence
+
+    def _with_card(self, report: Callable[[float], CardReport]) -> Evidence:
+        """Read the card. What was known of certificates before is gone: references are those of one report."""
         card: CardReport | Failure
         try:
-            card = self._around.card.report(self._around.deadline())
-        except DeadlineExceeded as error:
-            card = Failure(Reason.CARD_TIMEOUT, str(error))
-        except CardIsolationFailed as error:
-            card = Failure(Reason.ISOLATION_FAILED, str(error))
-        except CardProcessLost as error:
-            card = Failure(Reason.CARD_PROCESS_LOST, str(error))
-        return replace(self.evidence, card=card)
+            card = report(self._around.deadline())
+        except (DeadlineExceeded, CardProcessLost) as error:
+            card = _failure(error)
+        self._other_paths.clear()
+        return replace(self.evidence, card=card, certificates={})
+
+    def _asked_uid(self) -> int:
+        if not isinstance(self.evidence.requested, Account):
+            raise ValueError("the sessions of an account were asked for that was not looked up")
+        return self.evidence.requested.uid
 
     # ---- 4. to 7. one certificate
 
@@ -159,8 +225,9 @@ class Login:
 
     def _gather_path(self, needs: Needs) -> Evidence:
         ref, report = self._certificate(needs)
+        at = self._path_time(self._facts(ref), self._around.at)
         paths = find_paths(
-            report.der, self._from_card(ref), self.material.trust, self.policy, self._around.at, self._require_time
+            report.der, self._from_card(ref), self.material.trust, self.policy, at, self._require_time
         )
         self._other_paths[ref] = paths
         return self.evidence.with_certificate(ref, path=next(paths))
@@ -209,33 +276,60 @@ class Login:
             ref, mapping=map_certificate(self.material.mappers, read_subject(report.der), name)
         )
 
-    # ---- 9. the PIN, 10. the proof
+    # ---- 8. the candidates
 
-    def _gather_answer(self, needs: Needs) -> Evidence:
-        token = self._token(needs.candidates[0].token)
-        return replace(
-            self.evidence, attempts=(*self.evidence.attempts, Attempt(token.ref, self._around.ask_pin(token)))
+    def _gather_choice(self, needs: Needs) -> Evidence:
+        """Have the person choose between accounts or tokens; of an answer that is no entry only that is kept."""
+        if self._around.choose is None:
+            raise ValueError("a choice was asked for where nobody can be asked")
+        if needs.accounts:
+            offers = [Offer(key=name, name=name) for name in needs.accounts]
+            answer, key = self._around.choose(Text.CHOOSE_ACCOUNT, offers)
+            return replace(self.evidence, chosen_account=Chosen(answer, account=key or None))
+        by_key = {str(number): ref for number, ref in enumerate(needs.tokens, 1)}
+        answer, key = self._around.choose(
+            Text.CHOOSE_TOKEN, [self._offer(key, self._token(ref)) for key, ref in by_key.items()]
+        )
+        return replace(self.evidence, chosen_token=Chosen(answer, token=by_key.get(key)))
+
+    def _offer(self, key: str, token: TokenReport) -> Offer:
+        """Describe a token by the first of its certificates that was accepted."""
+        known = [self.evidence.about(report.ref) for report in token.certificates]
+        accepted = (each.facts for each in known if isinstance(each.mapping, MappedAccounts) and each.mapping.accounts)
+        facts = next((each for each in accepted if isinstance(each, CertificateFacts)), None)
+        if facts is None:
+            return Offer(key=key, name=token.label)
+        return Offer(
+            key=key, name=token.label, subject=facts.subject, issuer=facts.issuer, date=f"{facts.not_after:%Y-%m-%d}"
         )
 
-    def _gather_proof(self, needs: Needs) -> Evidence:
-        token = self._token(needs.candidates[0].token)
-        challenges = {ref: self._challenge(ref, needs.account or "") for ref in needs.candidates}
-        order = SignOrder(token=token, candidates=tuple(self._candidate(ref, challenges[ref], token) for ref in challenges))
-        outcome = self._sign(order)
-        attempt = replace(self.evidence.attempts[-1], outcome=outcome)
-        return replace(self.evidence, attempts=(*self.evidence.attempts[:-1], attempt), challenges=challenges)
+    # ---- 9. the PIN, 10. the proof
 
-    def _sign(self, order: SignOrder) -> Signed | NotSigned:
-        """Have the card sign, and end its verification whatever came of it."""
-        try:
-            return self._around.card.sign(order, self._around.deadline())
-        except DeadlineExceeded as error:
-            sent = getattr(error, "pin_sent", True)
-            return NotSigned(CardFailure.TIMEOUT_AFTER_PIN if sent else CardFailure.TIMEOUT, str(error))
-        except CardProcessLost as error:
-            sent = getattr(error, "pin_sent", True)
-            return NotSigned(CardFailure.PROCESS_LOST_AFTER_PIN if sent else CardFailure.PROCESS_LOST, str(error))
-        finally:
+    def _finds_no_try_left(self, needs: Needs) -> bool:
+        """Look at the wrong PINs that were counted before anybody is asked; it costs nothing."""
+        before = self.evidence
+        self.evidence = self._prover.look(before, needs, self._token(needs.token))
+        return self.evidence is not before
+
+    def _gather_answer(self, needs: Needs) -> Evidence:
+        return self._prover.get_pin(self.evidence, needs, self._token(needs.token))
+
+    def _gather_proof(self, needs: Needs) -> Evidence:
+        token = self._token(needs.token)
+        self._card_in_use = True
+        if not needs.candidates:
+            return self._prover.open(self.evidence, needs, token)
+        challenges = {ref: self._challenge(ref, needs.account or "") for ref in needs.candidates}
+        candidates = tuple(self._candidate(ref, challenges[ref], token) for ref in challenges)
+        evidence = self._prover.sign(self.evidence, needs, token, candidates)
+        if isinstance(evidence.attempts[-1].outcome, Signed):
+            self._end_card()  # before the signature is checked: nobody else is to find the card open
+        return replace(evidence, challenges=challenges)
+
+    def _end_card(self) -> None:
+        """End the card's verification and the card process, once, if it was asked for anything with a PIN."""
+        if self._card_in_use:
+            self._card_in_use = False
             self._around.end_card()
 
     def _challenge(self, ref: CertificateRef, account: str) -> bytes:
@@ -299,3 +393,20 @@ class Login:
                 if token.ref == ref:
                     return token
         raise ValueError("a step was asked about a token that was never reported")
+
+
+def _possible(policy: Policy, request: Request, around: Surroundings) -> Policy:
+    """The policy without what cannot be done here: waiting, asking."""
+    wait_s = policy.wait_s if around.wait is not None else 0
+    return replace(policy, wait_s=wait_s, choose=policy.choose and around.choose is not None and not request.use_first_pass)
+
+
+def _failure(error: DeadlineExceeded | CardProcessLost) -> Failure:
+    """Say why nothing is known of the card."""
+    match error:
+        case CardIsolationFailed():
+            return Failure(Reason.ISOLATION_FAILED, str(error))
+        case DeadlineExceeded():
+            return Failure(Reason.CARD_TIMEOUT, str(error))
+        case _:
+            return Failure(Reason.CARD_PROCESS_LOST, str(error))

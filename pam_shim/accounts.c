@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The account database for the verifier: getpwnam_r(3) and getpwuid_r(3), with "there is no such account" (None) told
- * apart from "the name service failed" (OSError), and getpwent_r(3) for a bounded number of accounts. Python's own pwd
- * module says KeyError to both, takes an error for the end of the list, and fails at a name or GECOS that is not UTF-8:
+ * The account database for the verifier: getpwnam_r(3), getpwuid_r(3) and getgrnam_r(3), with "there is no such account"
+ * (None) told apart from "the name service failed" (OSError), and getpwent_r(3) for a bounded number of accounts. Python's
+ * own pwd module says KeyError to both, takes an error for the end of the list, and fails at a name that is not UTF-8:
  * here such a byte becomes a surrogate, which no usable text holds.
  */
 #include "accounts.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <pwd.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
 
-enum { FIRST_SIZE = 4096, LAST_SIZE = 1024 * 1024 };
+enum { FIRST_SIZE = 4096, LAST_SIZE = 1024 * 1024, LAST_GROUP_SIZE = 64 * 1024 * 1024 };
 
 struct key {
     const char *name; /* NULL: by uid */
@@ -96,6 +97,55 @@ PyObject *pam_sc_look_up_uid(PyObject *self, PyObject *uid)
     }
     struct key key = {.name = NULL, .uid = (uid_t)number};
     return look_up(&key);
+}
+
+static PyObject *group(const struct group *entry)
+{
+    PyObject *members = PyList_New(0);
+
+    for (char **member = entry->gr_mem; members != NULL && *member != NULL; member++) {
+        PyObject *name = text(*member);
+        if (name == NULL || PyList_Append(members, name) < 0)
+            Py_CLEAR(members);
+        Py_XDECREF(name);
+    }
+    return members == NULL ? NULL : Py_BuildValue("(NkN)", text(entry->gr_name), (unsigned long)entry->gr_gid, members);
+}
+
+PyObject *pam_sc_look_up_group(PyObject *self, PyObject *argument)
+{
+    (void)self;
+    PyObject *result = NULL;
+    char *buffer = NULL;
+    int error = ERANGE;
+    const char *name = PyUnicode_AsUTF8(argument);
+
+    if (name == NULL)
+        return NULL;
+    for (size_t size = FIRST_SIZE; error == ERANGE && size <= LAST_GROUP_SIZE; size *= 4) {
+        struct group entry;
+        struct group *found = NULL;
+        char *larger = realloc(buffer, size);
+        if (larger == NULL) {
+            PyErr_NoMemory();
+            goto out;
+        }
+        buffer = larger;
+        error = getgrnam_r(name, &entry, buffer, size, &found);
+        if (error == 0 && found != NULL) {
+            result = group(&entry);
+            goto out;
+        }
+    }
+    if (means_not_found(error)) {
+        result = Py_NewRef(Py_None);
+    } else {
+        errno = error;
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+out:
+    free(buffer);
+    return result;
 }
 
 /* Add the next account to the list, in a buffer that grows. 1 if one was added, 0 at the end, -1 with an exception set. */

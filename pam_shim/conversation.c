@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The one place that speaks to a person. One message a call, because hosts disagree about more; texts are cleaned before
+/* The one place that speaks to a person. One message a call, because hosts disagree about more
+ * (a list, which is no text, comes from choice.c); texts are cleaned before
  * they are shown, and whatever a host hands back is wiped over its whole length and freed, on every path. Time is not
  * kept here: a host may take for ever, and only the caller knows what that means. */
 
@@ -52,21 +53,25 @@ static void wipe_response(struct pam_response *response)
     free(response);
 }
 
-/* Send one message. The caller wipes *response, which is NULL where there is none. */
-static int converse(const pam_handle_t *pamh, int pam_style, struct span text, struct pam_response **response)
+int conversation_send(const pam_handle_t *pamh, const struct pam_message *message, struct pam_response **response)
 {
     const void *item = NULL;
-    char line[PAM_MAX_MSG_SIZE];
     *response = NULL;
     if (pam_get_item(pamh, PAM_CONV, &item) != PAM_SUCCESS || item == NULL)
         return PAM_CONV_ERR;
     const struct pam_conv *conversation = item;
     if (conversation->conv == NULL)
         return PAM_CONV_ERR;
+    return conversation->conv(1, &message, response, conversation->appdata_ptr);
+}
+
+/* Send a text. The caller wipes *response, which is NULL where there is none. */
+static int converse(const pam_handle_t *pamh, int pam_style, struct span text, struct pam_response **response)
+{
+    char line[PAM_MAX_MSG_SIZE];
     text_clean(text, line, sizeof line);
     const struct pam_message message = {.msg_style = pam_style, .msg = line};
-    const struct pam_message *messages = &message;
-    return conversation->conv(1, &messages, response, conversation->appdata_ptr);
+    return conversation_send(pamh, &message, response);
 }
 
 void conversation_ask(const pam_handle_t *pamh, int pam_style, struct span text, struct answer *answer)

@@ -17,6 +17,7 @@ enum answer_status {
     ANSWER_AGAIN = 5,
     ANSWER_TOO_LONG = 6,
     ANSWER_NOT_STACKED = 7,
+    ANSWER_WAITED = 8, /* a WAIT is over */
 };
 
 /* What came back. Whoever declares one wipes it. */
@@ -25,6 +26,9 @@ struct answer {
     size_t length; /* 1 to ANSWER_MAX where status is ANSWER_ANSWERED, else 0 */
     uint8_t bytes[ANSWER_MAX];
 };
+
+/* Send one message as it stands. The caller frees *response, which is NULL where there is none. */
+int conversation_send(const pam_handle_t *pamh, const struct pam_message *message, struct pam_response **response);
 
 /* Ask the person. `pam_style` is PAM_PROMPT_ECHO_OFF or PAM_PROMPT_ECHO_ON. */
 void conversation_ask(const pam_handle_t *pamh, int pam_style, struct span text, struct answer *answer);

@@ -1,199 +1,35 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Speaks with the verifier (docs/protocol.md): sends the request, asks the person what the verifier asks for, hands secrets
  * to the card process alone, and believes one thing, a whole verdict for this very request with nothing after it. It never
- * waits longer than the time that is left, and never puts more questions than a login can need.
+ * puts more questions than a login can need. Frames and time are link.c's.
  *
  *     what comes                          what is done                                            then
  *     PROMPT, up to 3 for a secret        ask; secret to the card process; ANSWER                 wait on
+ *     CHOICE, where the host shows lists  ask; ANSWER                                             wait on
+ *     WAIT                                tell the person; the time is theirs, a signal cancels   wait on
+ *     WAITED after WAIT                   ANSWER, unless it was cancelled; machine time           wait on
  *     MESSAGE                             tell the person, unless silent or quiet                 wait on
  *     LOG                                 write it down (debug only if asked for)                 wait on
+ *     FACT, up to 16                      keep it; of use only if granted                         wait on
  *     VERDICT for this nonce, function    keep it; only end of file may follow                    granted or its code
- *     end of file without VERDICT         the supervisor's complaint, if there is one             its code, or SYSTEM_ERR
- *     a byte in the lifeline              the supervisor cannot do its work                       its code
- *     end of the lifeline                 what is on its way in the frames channel counts         SYSTEM_ERR
- *     no time left, and nothing there     see refuse_for_time                                     AUTHINFO_UNAVAIL, AUTH_ERR
  *     anything else                                                                               SYSTEM_ERR
+ *
+ * In a WAIT nothing is asked and nothing granted. The first pass of chauthtok asks nothing, and chauthtok leaves no FACT.
  */
 
 #include "dialogue.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <security/pam_ext.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <syslog.h>
-#include <time.h>
 
-#include "conversation.h"
+#include "choice.h"
+#include "link.h"
 
-/* Limits of human time; the tests of the limits build with shorter ones. */
-#ifndef PAM_SC_PROMPT_S
-#define PAM_SC_PROMPT_S 120
-#endif
-#ifndef PAM_SC_REQUEST_S
-#define PAM_SC_REQUEST_S 300
-#endif
-
-enum { SECRET_PROMPTS_MAX = 3, FRAMES_TOTAL_MAX = 64, LOG_LINE_SIZE = 1024, MS_PER_S = 1000, LAST_WORDS_MS = 200 };
-
-struct dialogue {
-    pam_handle_t *pamh;
-    const struct request *request;
-    const struct supervisor *supervisor;
-    struct ending *ending;
-    int64_t machine_left_ms;
-    int64_t request_end_ms;
-    unsigned frames;
-    unsigned secret_prompts;
-    bool lifeline_ended;
-};
-
-/* What waiting for the verifier led to. */
-enum event { EVENT_BYTES, EVENT_FRAME, EVENT_END, EVENT_REFUSED };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * MS_PER_S + now.tv_nsec / 1000000;
-}
-
-static enum event refuse(struct dialogue *dialogue, int code, const char *why)
-{
-    dialogue->ending->granted = false;
-    dialogue->ending->refusal = code;
-    pam_syslog(dialogue->pamh, LOG_ERR, "refused: %s", why);
-    return EVENT_REFUSED;
-}
-
-/* The verifier ends before this and says why. Who can keep it from running (a control group of the caller's, frozen)
- * must not get "unavailable" for it where a card is required, which only the verifier knows. */
-static enum event refuse_for_time(struct dialogue *dialogue)
-{
-    return refuse(dialogue, dialogue->ending->secret_sent ? PAM_AUTH_ERR : PAM_SYSTEM_ERR,
-                  "the card and its checks took too long; raise timeout= if that is usual for this card");
-}
-
-/* Read what the supervisor says on the lifeline: one byte of docs/protocol.md, or its end. */
-static enum event hear_supervisor(struct dialogue *dialogue)
-{
-    uint8_t complaint[2];
-    const ssize_t length = recv(dialogue->supervisor->lifeline, complaint, sizeof complaint, MSG_DONTWAIT);
-    if (length < 0 && (errno == EAGAIN || errno == EINTR))
-        return EVENT_BYTES;
-    if (length == 0) {
-        dialogue->lifeline_ended = true;
-        return EVENT_BYTES;
-    }
-    switch (length == 1 ? complaint[0] : 0) {
-    case 1:
-        return refuse(dialogue, PAM_SYSTEM_ERR, "a system call of the supervisor failed");
-    case 2:
-        return refuse(dialogue, PAM_SERVICE_ERR, "the supervisor got no privilege, or could not set its limits");
-    case 3:
-        return refuse_for_time(dialogue);
-    case 4:
-        return refuse(dialogue, PAM_SYSTEM_ERR, "the verifier crashed");
-    case 5:
-        return refuse(dialogue, PAM_SERVICE_ERR,
-                      "unsafe owner or mode of the worker, libpython or a search directory; run pam-sc check-config");
-    default:
-        return refuse(dialogue, PAM_SYSTEM_ERR, "the supervisor broke the protocol");
-    }
-}
-
-static int64_t time_left(const struct dialogue *dialogue)
-{
-    const int64_t request_left = dialogue->request_end_ms - now_ms();
-    return request_left < dialogue->machine_left_ms ? request_left : dialogue->machine_left_ms;
-}
-
-/* Wait until the frames channel is ready for `events`. This alone is machine time. EVENT_BYTES: look, there may be
- * something. What is there already is looked at even when the time is over: whoever stops this very process, or lets a
- * prompt stand, must not turn a refusal that was said in time into one for the time. */
-static enum event await(struct dialogue *dialogue, short events)
-{
-    struct pollfd fds[] = {
-        {.fd = dialogue->supervisor->frames, .events = events},
-        {.fd = dialogue->lifeline_ended ? -1 : dialogue->supervisor->lifeline, .events = POLLIN},
-    };
-    const int64_t start = now_ms();
-    const int64_t left = time_left(dialogue);
-    const int64_t limit = dialogue->lifeline_ended && left > LAST_WORDS_MS ? LAST_WORDS_MS : left;
-    const int found = poll(fds, 2, limit > 0 ? (int)limit : 0);
-    dialogue->machine_left_ms -= now_ms() - start;
-    if (found < 0)
-        return errno == EINTR ? EVENT_BYTES : refuse(dialogue, PAM_SYSTEM_ERR, "cannot wait for the verifier");
-    if (fds[0].revents != 0)
-        return EVENT_BYTES;
-    if (fds[1].revents != 0)
-        return hear_supervisor(dialogue);
-    if (dialogue->lifeline_ended)
-        return refuse(dialogue, PAM_SYSTEM_ERR, "the supervisor ended without a verdict");
-    return left > 0 ? EVENT_BYTES : refuse_for_time(dialogue);
-}
-
-/* The frames channel is closed, and that is all it says; the supervisor may have said why. */
-static enum event refuse_for_end(struct dialogue *dialogue)
-{
-    if (hear_supervisor(dialogue) == EVENT_REFUSED)
-        return EVENT_REFUSED;
-    return refuse(dialogue, PAM_SYSTEM_ERR, "the verifier ended without a verdict");
-}
-
-/* Read at most `wanted` bytes; *got is 0 if there was nothing after all. EVENT_END at end of file. */
-static enum event receive(struct dialogue *dialogue, uint8_t *bytes, size_t wanted, size_t *got)
-{
-    *got = 0;
-    const enum event event = await(dialogue, POLLIN);
-    if (event != EVENT_BYTES)
-        return event;
-    const ssize_t length = recv(dialogue->supervisor->frames, bytes, wanted, MSG_DONTWAIT);
-    if (length < 0 && errno != EAGAIN && errno != EINTR)
-        return refuse_for_end(dialogue);
-    *got = length > 0 ? (size_t)length : 0;
-    return length == 0 ? EVENT_END : EVENT_BYTES;
-}
-
-static enum event receive_frame(struct dialogue *dialogue, uint8_t bytes[FRAME_MAX], struct incoming *frame)
-{
-    size_t length = 0;
-    size_t missing;
-    while (frame_progress(bytes, length, &missing) == FRAME_MORE) {
-        size_t got;
-        const enum event event = receive(dialogue, bytes + length, missing, &got);
-        if (event == EVENT_END)
-            return refuse_for_end(dialogue);
-        if (event == EVENT_REFUSED)
-            return event;
-        length += got;
-    }
-    if (!frame_parse(bytes, length, frame) || ++dialogue->frames > FRAMES_TOTAL_MAX)
-        return refuse(dialogue, PAM_SYSTEM_ERR, "the verifier broke the protocol");
-    return EVENT_FRAME;
-}
-
-/* A verifier that reads no more may have said why before: while a person typed, its time was over. So that is no error
- * here, nor is our own time; whoever reads next finds its verdict, or the end. */
-static enum event send_frame(struct dialogue *dialogue, const struct outgoing *frame)
-{
-    size_t sent = 0;
-    while (sent < frame->length && time_left(dialogue) > 0) {
-        const enum event event = await(dialogue, POLLOUT);
-        if (event == EVENT_REFUSED)
-            return event;
-        const ssize_t length = send(dialogue->supervisor->frames, frame->bytes + sent, frame->length - sent,
-                                    MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (length < 0 && (errno == EPIPE || errno == ECONNRESET))
-            return EVENT_FRAME;
-        if (length < 0 && errno != EAGAIN && errno != EINTR)
-            return refuse_for_end(dialogue);
-        sent += length > 0 ? (size_t)length : 0;
-    }
-    return EVENT_FRAME;
-}
+enum { SECRET_PROMPTS_MAX = 3, LOG_LINE_SIZE = 1024 };
 
 /* Hand a secret to the card process, without another copy of it. If that is gone the verifier will hear of it from its
  * own channel and knows the reason to give, so that is no error here. */
@@ -211,34 +47,51 @@ static enum event send_secret(struct dialogue *dialogue, struct answer *answer)
         dialogue->ending->secret_sent = true;
     if (length == (ssize_t)(sizeof prefix + answer->length) || (length < 0 && (errno == EPIPE || errno == ECONNRESET)))
         return EVENT_FRAME;
-    return refuse(dialogue, PAM_SYSTEM_ERR, "cannot hand the answer to the card process");
+    return link_refuse(dialogue, PAM_SYSTEM_ERR, "cannot hand the answer to the card process");
 }
 
-static enum event send_answer(struct dialogue *dialogue, enum prompt_style style, struct answer *answer)
+/* Keep what was answered for a later grant. Bytewise and through volatile, as in conversation.c. */
+static void keep_pin(struct ending *ending, const struct answer *answer)
 {
-    struct outgoing frame;
-    const bool echoed = style == PROMPT_ECHOED;
-    if (!echoed && answer->status == ANSWER_ANSWERED && send_secret(dialogue, answer) == EVENT_REFUSED)
-        return EVENT_REFUSED;
-    frame_begin(&frame, FRAME_ANSWER);
-    frame_put_u8(&frame, (uint8_t)answer->status);
-    frame_put(&frame, answer->bytes, echoed ? answer->length : 0);
-    (void)frame_end(&frame); /* an answer is always shorter than a frame */
-    const enum event event = send_frame(dialogue, &frame);
-    explicit_bzero(frame.bytes, frame.length); /* people type secrets where they can be seen */
-    return event;
+    volatile char *const kept = ending->pin;
+    for (size_t i = 0; i < answer->length; i++)
+        kept[i] = (char)((const volatile uint8_t *)answer->bytes)[i];
+    kept[answer->length] = '\0';
+}
+
+static enum event send_answer(struct dialogue *dialogue, bool visible, struct answer *answer)
+{
+    if (!visible && answer->status == ANSWER_ANSWERED) {
+        if (send_secret(dialogue, answer) == EVENT_REFUSED)
+            return EVENT_REFUSED;
+        if ((dialogue->request->options->flags & OPTION_FORWARD_PIN) != 0)
+            keep_pin(dialogue->ending, answer);
+    }
+    return link_send_answer(dialogue, (uint8_t)answer->status,
+                            (struct span){answer->bytes, visible ? answer->length : 0});
 }
 
 /* An answer that came too late, or is no text where a text goes, counts as none. */
-static void drop_useless_answer(const struct dialogue *dialogue, enum prompt_style style, int64_t asked_ms,
-                                struct answer *answer)
+static void drop_useless_answer(const struct dialogue *dialogue, bool visible, int64_t asked_ms, struct answer *answer)
 {
     const bool late = now_ms() - asked_ms > PAM_SC_PROMPT_S * MS_PER_S || now_ms() > dialogue->request_end_ms;
-    const bool garbled = style == PROMPT_ECHOED && !text_is_plain((struct span){answer->bytes, answer->length});
+    const bool garbled = visible && !text_is_plain((struct span){answer->bytes, answer->length});
     if (late || garbled) {
         explicit_bzero(answer, sizeof *answer);
         answer->status = ANSWER_NOT_GIVEN;
     }
+}
+
+/* A person can be asked now at all. */
+static enum event require_a_person(struct dialogue *dialogue)
+{
+    const struct request *const request = dialogue->request;
+    if (link_time_left(dialogue) <= 0)
+        return link_refuse_for_time(dialogue);
+    if (dialogue->wait != NO_WAIT ||
+        (request->function == FUNCTION_CHAUTHTOK && ((unsigned)request->pam_flags & PAM_PRELIM_CHECK) != 0))
+        return link_refuse_for_protocol(dialogue);
+    return EVENT_FRAME;
 }
 
 static enum event serve_prompt(struct dialogue *dialogue, const struct incoming *prompt)
@@ -247,10 +100,10 @@ static enum event serve_prompt(struct dialogue *dialogue, const struct incoming 
     const unsigned stacked = OPTION_TRY_FIRST_PASS | OPTION_USE_FIRST_PASS;
     const int64_t asked_ms = now_ms();
     struct answer answer = {.status = ANSWER_NOT_STACKED};
-    if (time_left(dialogue) <= 0)
-        return refuse_for_time(dialogue);
+    if (require_a_person(dialogue) == EVENT_REFUSED)
+        return EVENT_REFUSED;
     if (style != PROMPT_ECHOED && ++dialogue->secret_prompts > SECRET_PROMPTS_MAX)
-        return refuse(dialogue, PAM_SYSTEM_ERR, "the verifier asks for more secrets than a login needs");
+        return link_refuse(dialogue, PAM_SYSTEM_ERR, "the verifier asks for more secrets than a login needs");
     switch (style) {
     case PROMPT_SECRET:
         conversation_ask(dialogue->pamh, PAM_PROMPT_ECHO_OFF, prompt->text, &answer);
@@ -263,19 +116,74 @@ static enum event serve_prompt(struct dialogue *dialogue, const struct incoming 
             conversation_stacked(dialogue->pamh, &answer);
         break;
     }
-    drop_useless_answer(dialogue, style, asked_ms, &answer);
-    const enum event event = send_answer(dialogue, style, &answer);
+    drop_useless_answer(dialogue, style == PROMPT_ECHOED, asked_ms, &answer);
+    const enum event event = send_answer(dialogue, style == PROMPT_ECHOED, &answer);
     explicit_bzero(&answer, sizeof answer);
     return event;
 }
 
-static void serve_message(const struct dialogue *dialogue, const struct incoming *message)
+static enum event serve_choice(struct dialogue *dialogue, const struct incoming *choice)
+{
+    const int64_t asked_ms = now_ms();
+    struct answer answer;
+    if (require_a_person(dialogue) == EVENT_REFUSED)
+        return EVENT_REFUSED;
+    if (dialogue->request->choice_list < 0)
+        return link_refuse_for_protocol(dialogue);
+    choice_ask(dialogue->pamh, dialogue->request->choice_list, choice, &answer);
+    drop_useless_answer(dialogue, true, asked_ms, &answer);
+    return send_answer(dialogue, true, &answer);
+}
+
+static void tell(const struct dialogue *dialogue, int pam_style, struct span text)
 {
     const bool silent = ((unsigned)dialogue->request->pam_flags & PAM_SILENT) != 0 ||
                         (dialogue->request->options->flags & OPTION_QUIET) != 0;
     if (!silent)
-        conversation_tell(dialogue->pamh, message->value == MESSAGE_ERROR ? PAM_ERROR_MSG : PAM_TEXT_INFO,
-                          message->text);
+        conversation_tell(dialogue->pamh, pam_style, text);
+}
+
+/* What was typed before is not what opens the card after a WAIT: that may be a pinpad, whose PIN nobody forwards. */
+static enum event serve_wait(struct dialogue *dialogue, const struct incoming *wait)
+{
+    if (dialogue->wait != NO_WAIT)
+        return link_refuse_for_protocol(dialogue);
+    if (link_time_left(dialogue) <= 0)
+        return link_refuse_for_time(dialogue);
+    explicit_bzero(dialogue->ending->pin, sizeof dialogue->ending->pin);
+    tell(dialogue, PAM_TEXT_INFO, wait->text);
+    dialogue->wait = WAIT_RUNS;
+    return EVENT_FRAME;
+}
+
+static enum event serve_waited(struct dialogue *dialogue)
+{
+    const enum wait_state before = dialogue->wait;
+    dialogue->wait = NO_WAIT;
+    switch (before) {
+    case WAIT_RUNS:
+        return link_send_answer(dialogue, ANSWER_WAITED, (struct span){NULL, 0});
+    case WAIT_CANCELLED: /* it has had its answer */
+        return EVENT_FRAME;
+    case NO_WAIT:
+        break;
+    }
+    return link_refuse_for_protocol(dialogue);
+}
+
+static enum event serve_fact(struct dialogue *dialogue, const struct incoming *fact)
+{
+    if (dialogue->request->function != FUNCTION_AUTHENTICATE)
+        return link_refuse_for_protocol(dialogue);
+    switch (facts_keep(&dialogue->ending->facts, fact)) {
+    case FACT_KEPT:
+        return EVENT_FRAME;
+    case FACT_NO_MEMORY:
+        return link_refuse(dialogue, PAM_BUF_ERR, "out of memory for what the verdict would leave");
+    case FACT_NOT_ALLOWED:
+        break;
+    }
+    return link_refuse_for_protocol(dialogue);
 }
 
 static void serve_log(const struct dialogue *dialogue, const struct incoming *log)
@@ -300,8 +208,10 @@ static bool is_refusal(enum pam_function function, uint8_t code)
     case PAM_MAXTRIES:
     case PAM_CONV_ERR:
     case PAM_INCOMPLETE:
+    case PAM_IGNORE: /* only where the administrator asked for it, which the verifier knows */
         return true;
     case PAM_AUTHTOK_ERR:
+    case PAM_AUTHTOK_RECOVERY_ERR:
     case PAM_TRY_AGAIN:
         return function == FUNCTION_CHAUTHTOK;
     default:
@@ -318,26 +228,59 @@ static void conclude(struct dialogue *dialogue, const struct incoming *verdict)
     enum event event = EVENT_BYTES;
     if (memcmp(verdict->nonce, request->nonce, NONCE_LENGTH) != 0 || verdict->function != request->function ||
         !(grants || is_refusal(request->function, verdict->value))) {
-        (void)refuse(dialogue, PAM_SYSTEM_ERR, "the verdict is none for this request");
+        (void)link_refuse(dialogue, PAM_SYSTEM_ERR, "the verdict is none for this request");
         return;
     }
+    if (grants && dialogue->wait != NO_WAIT) {
+        (void)link_refuse_for_protocol(dialogue);
+        return;
+    }
+    dialogue->wait = NO_WAIT; /* whose card was lost meanwhile, say: the rest is the machine's time */
     while (event == EVENT_BYTES) {
         uint8_t more;
         size_t got;
-        event = receive(dialogue, &more, sizeof more, &got);
+        event = link_receive(dialogue, &more, sizeof more, &got);
         if (got > 0)
-            event = refuse(dialogue, PAM_SYSTEM_ERR, "the verifier went on after its verdict");
+            event = link_refuse(dialogue, PAM_SYSTEM_ERR, "the verifier went on after its verdict");
     }
     if (event != EVENT_END) {
         dialogue->ending->refusal = PAM_SYSTEM_ERR; /* whatever else was wrong: a verdict without its end */
-    } else if (grants && time_left(dialogue) <= 0) {
-        (void)refuse_for_time(dialogue);
+    } else if (grants && link_time_left(dialogue) <= 0) {
+        (void)link_refuse_for_time(dialogue);
     } else if (grants) {
         memcpy(dialogue->ending->account, verdict->text.bytes, verdict->text.length);
         dialogue->ending->granted = true;
     } else {
         dialogue->ending->refusal = verdict->value;
     }
+}
+
+/* Every frame but VERDICT. */
+static enum event serve(struct dialogue *dialogue, const struct incoming *frame)
+{
+    switch (frame->type) {
+    case FRAME_PROMPT:
+        return serve_prompt(dialogue, frame);
+    case FRAME_CHOICE:
+        return serve_choice(dialogue, frame);
+    case FRAME_WAIT:
+        return serve_wait(dialogue, frame);
+    case FRAME_WAITED:
+        return serve_waited(dialogue);
+    case FRAME_FACT:
+        return serve_fact(dialogue, frame);
+    case FRAME_MESSAGE:
+        tell(dialogue, frame->value == MESSAGE_ERROR ? PAM_ERROR_MSG : PAM_TEXT_INFO, frame->text);
+        return EVENT_FRAME;
+    case FRAME_LOG:
+        serve_log(dialogue, frame);
+        return EVENT_FRAME;
+    case FRAME_VERDICT:
+    case FRAME_REQUEST:
+    case FRAME_ANSWER:
+        break;
+    }
+    return link_refuse_for_protocol(dialogue);
 }
 
 void dialogue_conduct(pam_handle_t *pamh, const struct request *request, const struct outgoing *frame,
@@ -354,20 +297,20 @@ void dialogue_conduct(pam_handle_t *pamh, const struct request *request, const s
         .request_end_ms = now_ms() + PAM_SC_REQUEST_S * MS_PER_S,
     };
     *ending = (struct ending){.granted = false, .refusal = PAM_SYSTEM_ERR};
-    enum event event = send_frame(&dialogue, frame);
+    enum event event = link_send_frame(&dialogue, frame);
     while (event == EVENT_FRAME) {
-        event = receive_frame(&dialogue, bytes, &incoming);
-        if (event != EVENT_FRAME)
-            break;
-        if (incoming.type == FRAME_VERDICT) {
+        event = link_receive_frame(&dialogue, bytes, &incoming);
+        if (event == EVENT_FRAME && incoming.type == FRAME_VERDICT) {
             conclude(&dialogue, &incoming);
             break;
         }
-        if (incoming.type == FRAME_PROMPT)
-            event = serve_prompt(&dialogue, &incoming);
-        else if (incoming.type == FRAME_MESSAGE)
-            serve_message(&dialogue, &incoming);
-        else
-            serve_log(&dialogue, &incoming);
+        if (event == EVENT_FRAME)
+            event = serve(&dialogue, &incoming);
     }
+}
+
+void dialogue_forget(struct ending *ending)
+{
+    explicit_bzero(ending->pin, sizeof ending->pin);
+    facts_free(&ending->facts);
 }

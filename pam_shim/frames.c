@@ -27,7 +27,7 @@ enum frame_progress frame_progress(const uint8_t *bytes, size_t length, size_t *
         return FRAME_MORE;
     }
     const uint32_t payload = read_u32(bytes + 4);
-    if (bytes[0] < FRAME_PROMPT || bytes[0] > FRAME_VERDICT || bytes[1] != 0 || bytes[2] != 0 || bytes[3] != 0 ||
+    if (bytes[0] < FRAME_PROMPT || bytes[0] > FRAME_FACT || bytes[1] != 0 || bytes[2] != 0 || bytes[3] != 0 ||
         payload > FRAME_PAYLOAD_MAX || length > FRAME_HEADER + payload)
         return FRAME_MALFORMED;
     *missing = FRAME_HEADER + payload - length;
@@ -77,6 +77,44 @@ static bool take_value_and_text(struct span *rest, struct incoming *frame, uint8
            take_text(rest, &frame->text) && rest->length == 0;
 }
 
+bool frame_next_choice(struct span *list, struct span *key, struct span *text)
+{
+    return take_text(list, key) && key->length > 0 && text_is_plain(*key) && take_text(list, text);
+}
+
+/* A list that is whole: each pair of it, and nothing behind the last. */
+static bool take_choices(struct span *rest, struct span *list)
+{
+    struct span left, key, text;
+    unsigned count = 0;
+    if (!take_field(rest, list))
+        return false;
+    left = *list;
+    while (left.length > 0) {
+        if (!frame_next_choice(&left, &key, &text) || ++count > CHOICES_MAX)
+            return false;
+    }
+    return count > 0;
+}
+
+/* Which fields a fact has depends on its kind; what a name may be is for facts.c. */
+static bool take_fact(struct span *rest, struct incoming *frame)
+{
+    if (!take_u8(rest, &frame->value) || !take_text(rest, &frame->name) || !take_text(rest, &frame->text) ||
+        rest->length > 0 || frame->text.length > FACT_VALUE_MAX)
+        return false;
+    switch (frame->value) {
+    case FACT_VARIABLE:
+        return frame->name.length > 0 && text_is_plain(frame->text);
+    case FACT_SESSION_CARD:
+        return frame->name.length == 0 && frame->text.length > 0;
+    case FACT_PIN_TO_BE_CHANGED:
+        return frame->name.length == 0 && frame->text.length == 0;
+    default:
+        return false;
+    }
+}
+
 bool frame_parse(const uint8_t *bytes, size_t length, struct incoming *frame)
 {
     size_t missing;
@@ -95,6 +133,14 @@ bool frame_parse(const uint8_t *bytes, size_t length, struct incoming *frame)
     case FRAME_VERDICT:
         return take_nonce(&rest, &frame->nonce) && take_u8(&rest, &frame->function) && take_text(&rest, &frame->text) &&
                take_u8(&rest, &frame->value) && rest.length == 0;
+    case FRAME_CHOICE:
+        return take_text(&rest, &frame->text) && take_choices(&rest, &frame->list) && rest.length == 0;
+    case FRAME_WAIT:
+        return take_text(&rest, &frame->text) && rest.length == 0;
+    case FRAME_WAITED:
+        return rest.length == 0;
+    case FRAME_FACT:
+        return take_fact(&rest, frame);
     case FRAME_REQUEST:
     case FRAME_ANSWER:
         break;

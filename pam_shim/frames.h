@@ -13,18 +13,26 @@ enum frame_type {
     FRAME_MESSAGE = 0x11,
     FRAME_LOG = 0x12,
     FRAME_VERDICT = 0x13,
+    FRAME_CHOICE = 0x14,
+    FRAME_WAIT = 0x15,
+    FRAME_WAITED = 0x16,
+    FRAME_FACT = 0x17,
 };
 
 enum prompt_style { PROMPT_SECRET = 1, PROMPT_ECHOED = 2, PROMPT_STACKED = 3 };
 enum message_kind { MESSAGE_INFORMATION = 1, MESSAGE_ERROR = 2 };
+enum fact_kind { FACT_VARIABLE = 1, FACT_SESSION_CARD = 2, FACT_PIN_TO_BE_CHANGED = 3 };
+enum { CHOICES_MAX = 32, FACT_VALUE_MAX = 4096 };
 
 /* A frame from the verifier. Its texts point into the bytes it was read from. */
 struct incoming {
     enum frame_type type;
-    uint8_t value;        /* PROMPT: style; MESSAGE: kind; LOG: severity; VERDICT: PAM code */
+    uint8_t value;        /* PROMPT: style; MESSAGE, FACT: kind; LOG: severity; VERDICT: PAM code */
     uint8_t function;     /* VERDICT */
     const uint8_t *nonce; /* VERDICT: NONCE_LENGTH bytes */
-    struct span text;     /* PROMPT, MESSAGE, LOG: the text; VERDICT: the account */
+    struct span text;     /* PROMPT, MESSAGE, LOG, CHOICE, WAIT: the text; VERDICT: the account; FACT: the value */
+    struct span name;     /* FACT */
+    struct span list;     /* CHOICE: 1 to CHOICES_MAX pairs, for frame_next_choice */
 };
 
 /* A frame to the verifier while it is being written. */
@@ -42,6 +50,9 @@ enum frame_progress frame_progress(const uint8_t *bytes, size_t length, size_t *
 
 /* Take a whole frame apart; false if a field is missing, too many, or out of its range. */
 bool frame_parse(const uint8_t *bytes, size_t length, struct incoming *frame);
+
+/* Split the first pair off the list of a CHOICE; false at its end. Each key is plain text and not empty. */
+bool frame_next_choice(struct span *list, struct span *key, struct span *text);
 
 void frame_begin(struct outgoing *frame, enum frame_type type);
 void frame_put(struct outgoing *frame, const void *bytes, size_t length);

@@ -93,7 +93,7 @@ static int let_rename(int ruleset)
 }
 
 /*
- * Regular files beneath the folder of the order may be made, written, renamed within their folder and removed. A folder
+ * Regular files beneath a folder of the order may be made, written, renamed within their folder and removed. A folder
  * that is not there, or that the modes of its parents keep from this process, needs no rule.
  */
 static int let_write(int ruleset, const char *path, long abi)
@@ -130,8 +130,8 @@ int enter_landlock(const struct sandbox_order *order)
         return -1;
     if ((rules.fs & FS_REFER) != 0)
         result = let_rename(ruleset);
-    if (result == 0 && order->writable != NULL)
-        result = let_write(ruleset, order->writable, abi);
+    for (size_t i = 0; result == 0 && i < order->writable_count; i++)
+        result = let_write(ruleset, order->writable[i], abi);
     if (result == 0)
         result = (int)syscall(SYS_landlock_restrict_self, ruleset, 0);
     (void)close(ruleset);

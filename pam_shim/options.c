@@ -25,6 +25,7 @@ static const struct {
     {"quiet", OPTION_QUIET},
     {"try_first_pass", OPTION_TRY_FIRST_PASS},
     {"use_first_pass", OPTION_USE_FIRST_PASS},
+    {"forward_pin", OPTION_FORWARD_PIN},
 };
 
 /* Those of pam_pkcs11, relayed as they stand: what they mean, and whether they may stand here, is the verifier's to say.
@@ -96,6 +97,10 @@ static const char *take_argument(const char *argument, struct options *options)
             options->flags |= FLAGS[i].flag;
             return NULL;
         }
+    }
+    if (strcmp(argument, "nodelay") == 0) {
+        options->nodelay = true;
+        return NULL;
     }
     if (is_relayed(argument)) {
         if (strcmp(argument, "nodebug") == 0)

@@ -6,7 +6,13 @@
 #include <stdbool.h>
 
 /* As they stand in REQUEST. */
-enum { OPTION_DEBUG = 1, OPTION_QUIET = 2, OPTION_TRY_FIRST_PASS = 4, OPTION_USE_FIRST_PASS = 8 };
+enum {
+    OPTION_DEBUG = 1,
+    OPTION_QUIET = 2,
+    OPTION_TRY_FIRST_PASS = 4,
+    OPTION_USE_FIRST_PASS = 8,
+    OPTION_FORWARD_PIN = 16,
+};
 
 /* Bytes of the arguments that are relayed. With them a REQUEST of the longest other fields still fits into its frame. */
 enum { RELAYED_MAX = 768 };
@@ -16,6 +22,7 @@ struct options {
     const char *config; /* "" where the default holds */
     const char *worker;
     unsigned machine_s;
+    bool nodelay;                  /* no matter of the verifier's */
     char relayed[RELAYED_MAX + 1]; /* arguments of pam_pkcs11, with '\n' between them */
 };
 

@@ -11,7 +11,9 @@
 #include <sys/random.h>
 #include <syslog.h>
 
-enum { PROTOCOL_VERSION = 3, SURROUNDING_MAX = 128 };
+#include "choice.h"
+
+enum { PROTOCOL_VERSION = 3, SURROUNDING_MAX = 128, EXTENSION_CHOICE_LIST = 1 };
 
 /* In the order of REQUEST. What a text that is none means differs: there is no account of such a name. */
 static const struct {
@@ -56,7 +58,7 @@ static int put_items(const pam_handle_t *pamh, struct request *request, struct o
 
 /* What the host says beside PAM's items: its language, the token of the login, the extensions that it understands. What is
  * no plain text counts as not said: none of it is needed. */
-static void put_surroundings(pam_handle_t *pamh, struct outgoing *frame)
+static void put_surroundings(pam_handle_t *pamh, const struct request *request, struct outgoing *frame)
 {
     const char *const said[] = {setlocale(LC_MESSAGES, NULL), pam_getenv(pamh, "PKCS11_LOGIN_TOKEN_NAME")};
     for (size_t i = 0; i < sizeof said / sizeof said[0]; i++) {
@@ -65,7 +67,7 @@ static void put_surroundings(pam_handle_t *pamh, struct outgoing *frame)
         const bool usable = length <= SURROUNDING_MAX && text_is_plain((struct span){(const uint8_t *)text, length});
         frame_put(frame, text, usable ? length : 0);
     }
-    frame_put_u32(frame, 0);
+    frame_put_u32(frame, request->choice_list >= 0 ? EXTENSION_CHOICE_LIST : 0);
 }
 
 /* Real, effective and saved uid, then the same of the gid: 24 bytes. */
@@ -94,6 +96,7 @@ int request_prepare(pam_handle_t *pamh, enum pam_function function, int pam_flag
         pam_syslog(pamh, LOG_CRIT, "refused: the kernel gave no user ids or no random bytes: %m");
         return PAM_SYSTEM_ERR;
     }
+    request->choice_list = choice_find_type(&request->caller);
     frame_begin(frame, FRAME_REQUEST);
     frame_put_u32(frame, PROTOCOL_VERSION);
     frame_put(frame, request->nonce, NONCE_LENGTH);
@@ -109,7 +112,7 @@ int request_prepare(pam_handle_t *pamh, enum pam_function function, int pam_flag
     frame_put(frame, options->config, strlen(options->config));
     frame_put_u32(frame, options->machine_s);
     frame_put(frame, options->relayed, strlen(options->relayed));
-    put_surroundings(pamh, frame);
+    put_surroundings(pamh, request, frame);
     write_order(request, order);
     if (!frame_end(frame) || !text_is_plain((struct span){(const uint8_t *)options->config, strlen(options->config)})) {
         pam_syslog(pamh, LOG_ERR, "refused: the argument config= is no plain text or too long; correct it");

@@ -15,6 +15,7 @@ struct request {
     struct caller caller;
     enum pam_function function;
     int pam_flags;
+    int choice_list; /* the type of GDM's choice list, or -1 where the host shows none */
     uint8_t nonce[NONCE_LENGTH];
     char account[ITEM_MAX + 1]; /* a copy: a conversation may change PAM_USER. "" where it is not set */
 };

@@ -77,8 +77,13 @@ static int check_allowed_names(const struct sandbox_order *order)
 
 static int check_writable(const struct sandbox_order *order)
 {
-    errno = EINVAL;
-    return order->writable == NULL || (order->kind == SANDBOX_VERIFIER && order->writable[0] == '/') ? 0 : -1;
+    for (size_t i = 0; i < order->writable_count; i++) {
+        if (order->kind != SANDBOX_VERIFIER || order->writable[i][0] != '/') {
+            errno = EINVAL;
+            return -1;
+        }
+    }
+    return 0;
 }
 
 static bool is_listed(gid_t group, const gid_t *groups, size_t count)

@@ -16,7 +16,8 @@ struct sandbox_order {
     size_t group_count;
     const char *const *allow; /* names of system calls that the filter lets through all the same */
     size_t allow_count;
-    const char *writable; /* absolute path of the one folder beneath which files may be written, or NULL for none */
+    const char *const *writable; /* absolute paths of the folders beneath which files may be written */
+    size_t writable_count;
 };
 
 /*

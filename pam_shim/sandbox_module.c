@@ -86,22 +86,18 @@ static const char **read_names(PyObject *list)
     return names;
 }
 
-/* `names`: the system calls to allow for the card process; at most one folder to write in for the verifier. */
-static int take_names(struct sandbox_order *order, PyObject *list, const char *const *names)
+/* `names`: the system calls to allow for the card process; the folders to write in for the verifier. */
+static void take_names(struct sandbox_order *order, PyObject *list, const char *const *names)
 {
     size_t count = (size_t)PyList_GET_SIZE(list);
 
     if (order->kind == SANDBOX_CARD) {
         order->allow = names;
         order->allow_count = count;
-        return 0;
+    } else {
+        order->writable = names;
+        order->writable_count = count;
     }
-    if (count > 1) {
-        PyErr_SetString(PyExc_ValueError, "cannot enter the sandbox: more than one folder to write in");
-        return -1;
-    }
-    order->writable = count == 1 ? names[0] : NULL;
-    return 0;
 }
 
 static PyObject *enter(enum sandbox_kind kind, PyObject *uid, PyObject *gid, PyObject *groups, PyObject *names)
@@ -118,8 +114,9 @@ static PyObject *enter(enum sandbox_kind kind, PyObject *uid, PyObject *gid, PyO
     order.group_count = (size_t)PyList_GET_SIZE(groups);
     if (names != NULL) {
         name_array = read_names(names);
-        if (name_array == NULL || take_names(&order, names, name_array) < 0)
+        if (name_array == NULL)
             goto out;
+        take_names(&order, names, name_array);
     }
     failed = enter_sandbox(&order);
     result = failed == NULL ? Py_NewRef(Py_None) : raise_step(failed);
@@ -191,6 +188,8 @@ static PyMethodDef methods[] = {
     {"look_up_name", pam_sc_look_up_name, METH_O,
      "look_up_name(name): (name, uid, GECOS) of the account, None if there is none; OSError if that cannot be said."},
     {"look_up_uid", pam_sc_look_up_uid, METH_O, "look_up_uid(uid): the same by number."},
+    {"look_up_group", pam_sc_look_up_group, METH_O,
+     "look_up_group(name): (name, gid, [member]) of the group, None if there is none; OSError if that cannot be said."},
     {"list_accounts", pam_sc_list_accounts, METH_O,
      "list_accounts(most): [(name, uid, GECOS)] of all accounts; OSError if there are more, or that cannot be said."},
     {NULL, NULL, 0, NULL},

@@ -5,11 +5,13 @@
  * everything when the host is gone, the time is over or the verifier has ended. It holds neither frames nor secrets once
  * they run, runs no Python, and never grants anything: what it says to the shim are failures.
  *
- *   state      H        M        K                          N, R, P or D                  else from the verifier
- *   machine    human    ends     the card process is dead   that process is started;      ends
- *                                                           the same again: ends
- *   human      ends     machine  the card process is dead   ends                          ends
+ *   state      H      W      M        K                          N, R, P or D               else from the verifier
+ *   machine    human  wait   ends     the card process is dead   that process is started;   ends
+ *                                                                the same again: ends
+ *   human      ends   ends   machine  the card process is dead   ends                       ends
+ *   wait       ends   ends   machine  the card process is dead   ends                       ends
  *
+ * Time of the states: machine, that of the order in all; human, 120 s for each, and wait, both within 300 s in all.
  * Lifeline or host closed: ends. Time of the state over: ends, report 3. Verifier over: ends, report 4 unless exit(0).
  * Card process or an optional process over: goes on; the verifier sees the end of its channel.
  */
@@ -54,7 +56,7 @@ struct login {
     const char *path;
     int control;
     int ends[OPTIONALS]; /* each kept for the optional process until it is started, then -1 */
-    bool human;
+    bool human;          /* the states human and wait, which differ in prompt_left alone */
     int64_t since;
     int64_t machine_left;
     int64_t human_left;
@@ -234,10 +236,10 @@ static int hear_verifier(struct login *login)
         return end_card(login);
     if (find_optional(message[0]) < OPTIONALS)
         return start_optional(login, find_optional(message[0]));
-    if (message[0] != (login->human ? 'M' : 'H'))
+    if (login->human ? message[0] != 'M' : message[0] != 'H' && message[0] != 'W')
         return REPORT_VERIFIER_FAILED;
     login->human = !login->human;
-    login->prompt_left = PROMPT_MS;
+    login->prompt_left = message[0] == 'W' ? HUMAN_MS : PROMPT_MS; /* nobody is asked while a card is waited for */
     return GOES_ON;
 }
 

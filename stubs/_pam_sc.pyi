@@ -29,5 +29,8 @@ def look_up_name(name: str) -> tuple[str, int, str] | None:
 def look_up_uid(uid: int) -> tuple[str, int, str] | None:
     """Return the same by number."""
 
+def look_up_group(name: str) -> tuple[str, int, list[str]] | None:
+    """Return (name, gid, members) of the group, None if there is none; OSError if that cannot be said."""
+
 def list_accounts(most: int) -> list[tuple[str, int, str]]:
     """Return the same of all accounts; OSError if the name service failed, E2BIG if there are more."""

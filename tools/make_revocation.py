@@ -17,7 +17,7 @@ _HEAD = """# Revocation: modes and situations
 What a login makes of what is known about each certificate on the path but the trust anchor. The mode is `mode` of
 `[revocation]`, or of the `[[revocation.ca]]` for whatever that CA issued. Every certificate on the path must be
 accepted; one that is revoked is named before one that is not known, and the leaf before its issuers.
-[trust.md](trust.md) says how to set it up, [verdicts.md](verdicts.md) has every reason. This page is generated from
+[trust.md](trust.md) says how to set it up, [messages.md](messages.md) has every reason. This page is generated from
 `pam_sc/decision/revocation.py` by `tools/make_revocation.py`.
 """
 _ABSENT = f"PAM_{PamCode.AUTHINFO_UNAVAIL.name}"

@@ -9,33 +9,33 @@ command line, where no supervisor does it, starts a card process here and hands 
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
+from pam_sc.card.asking import Candidate, Changed, ChangeOrder, OpenOrder, SignOrder, sign_command, target_of
 from pam_sc.card.constants import MAX_MODULES, MAX_SECRET
 from pam_sc.card.messages import (
-    MAX_CANDIDATES,
-    CandidateCommand,
     Kind,
     ModuleSetup,
     RunAs,
     Signature,
-    SignCommand,
     merged_environment,
     plain,
     read_failed,
+    read_not_signed,
     read_outcome,
     require_plain,
     setup_frames,
-    sign_frame,
 )
-from pam_sc.card.report_messages import ReportBuilder
+from pam_sc.card.orders import ChangeCommand, ChangeKind, PinRules, change_frame, open_frame, sign_frame, wait_frame
+from pam_sc.card.report_messages import OpenedBuilder, ReportBuilder
 from pam_sc.card.sentences import closed
 from pam_sc.children import StartedChild, start_child
-from pam_sc.decision.card_report import CardReport, CertificateReport, TokenReport
-from pam_sc.decision.challenge import SigningChoice
-from pam_sc.decision.digest import sha256
-from pam_sc.decision.evidence import NotSigned, Signed
+from pam_sc.decision.card_report import CardReport, TokenReport
+from pam_sc.decision.evidence import CardFailure, NotSigned, PinWay, Signed
 from pam_sc.errors import (
     CardIsolationFailed,
     CardProcessLost,
@@ -45,30 +45,13 @@ from pam_sc.errors import (
     ProtocolError,
 )
 from pam_sc.frames import CARD_PAYLOAD_MAX, Channel, Frame
-from pam_sc.record import record
 
-__all__ = ["Candidate", "CardClient", "ModuleSetup", "RunAs", "SignOrder", "StartedCardProcess", "start_card_process"]
+__all__ = [
+    "Candidate", "CardClient", "ChangeKind", "ChangeOrder", "Changed", "ModuleSetup", "OpenOrder", "PinRules", "RunAs",
+    "SignOrder", "StartedCardProcess", "start_card_process",
+]
 
-
-@record(kw_only=True)
-class Candidate:
-    """A certificate whose key may sign. `choices` are tried in order until C_SignInit takes one.
-
-    `context_login`: the certificate has digitalSignature, so a key that wants a PIN for each signature may get it.
-    """
-
-    certificate: CertificateReport
-    public_key_der: bytes
-    choices: tuple[SigningChoice, ...]
-    context_login: bool
-
-
-@record(kw_only=True)
-class SignOrder:
-    """One login to a token, after which the first candidate with a usable key signs. The first 8 candidates count."""
-
-    token: TokenReport
-    candidates: tuple[Candidate, ...]
+T = TypeVar("T")
 
 
 class CardClient:
@@ -78,8 +61,11 @@ class CardClient:
         self._channel = Channel(sock, CARD_PAYLOAD_MAX)
         self._paths: tuple[str, ...] = ()
 
-    def set_up(self, modules: Sequence[ModuleSetup], run_as: RunAs | None, deadline: float) -> None:
+    def set_up(self, modules: Sequence[ModuleSetup], run_as: RunAs | None, deadline: float, *,
+               pinpad: bool = False) -> None:
         """Have the card process become the account, enter its sandbox, load the modules and read what they show.
+
+        `pinpad`: OpenSC may let PINs be typed on the reader. Then a reader with a keypad takes them nowhere else.
 
         Does not wait for it: `report` does, so the caller has other work done meanwhile. ConfigError if the modules'
         settings contradict each other.
@@ -90,40 +76,67 @@ class CardClient:
         self._paths = tuple(module.path for module in modules)
         # a process that has ended already may have said why; `report` reads that
         with _no_pin_sent(), _lost(), contextlib.suppress(ChannelClosed):
-            for frame in (*setup_frames(modules, run_as), plain(Kind.REPORT)):
+            for frame in (*setup_frames(modules, run_as, pinpad=pinpad), plain(Kind.REPORT)):
                 self._channel.send(frame, deadline)
 
     def report(self, deadline: float) -> CardReport:
         """Return all that the modules show without a login. CardIsolationFailed if the sandbox could not be set."""
-        builder = ReportBuilder(self._paths)
         with _no_pin_sent(), _lost():
             frame = self._channel.receive(deadline)
             if frame.type == Kind.FAILED:
                 raise _failed(frame)
             _require(frame, Kind.READY)
-            while (report := builder.add(self._channel.receive(deadline))) is None:
-                pass
-            return report
+            return self._read_report(deadline)
 
-    def sign(self, order: SignOrder, deadline: float) -> Signed | NotSigned:
-        """Have the token sign. The PIN must lie in the secrets channel already; this order uses it up.
+    def report_again(self, deadline: float) -> CardReport:
+        """Read everything once more. What an earlier order had opened is ended before."""
+        with _no_pin_sent(), _lost():
+            self._channel.send(plain(Kind.REPORT), deadline)
+            return self._read_report(deadline)
 
-        CardProcessLost and DeadlineExceeded carry `pin_sent`: whether the card process had said that the PIN goes to
-        the token now.
+    def sign(self, order: SignOrder, deadline: float, cancel_fd: int | None = None) -> Signed | NotSigned:
+        """Have the token sign. A typed or stacked PIN must lie in the secrets channel already; this order uses it up.
+
+        May be asked again after a wrong PIN: one that the token has refused is not sent twice. CardProcessLost and
+        DeadlineExceeded carry `pin_sent`: whether the card process had said that the PIN goes to the token now. Where
+        nobody types on the reader until the deadline, the answer is PINPAD_TIMEOUT and the card process of no more use;
+        so it is with PINPAD_CANCELLED, when `cancel_fd` can be read first.
         """
-        pin_sent = False
-        try:
-            with _lost():
-                self._channel.send(sign_frame(_command(order)), deadline)
-                frame = self._channel.receive(deadline)
-                if frame.type == Kind.PIN_SENT:
-                    require_plain(frame)
-                    pin_sent = True
-                    frame = self._channel.receive(deadline)
-                return _allowed(read_outcome(frame), order)
-        except (CardProcessLost, DeadlineExceeded) as error:
-            error.pin_sent = pin_sent
-            raise
+        return self._carried_out(sign_frame(sign_command(order)), order.way, deadline,
+                                 lambda answer: _allowed(read_outcome(answer), order), cancel_fd)
+
+    def open(self, order: OpenOrder, deadline: float, cancel_fd: int | None = None) -> TokenReport | NotSigned:
+        """Log in, and read the token's certificates again: some show themselves only now. Secrets and errors as in `sign`.
+
+        The token stays open for one `sign` with PinWay.OPENED; whatever else is asked ends that.
+        """
+        return self._carried_out(open_frame(target_of(order)), order.way, deadline,
+                                 lambda answer: self._read_opened(answer, order, deadline), cancel_fd)
+
+    def change_pin(self, order: ChangeOrder, deadline: float, cancel_fd: int | None = None) -> Changed | NotSigned:
+        """Give the token a new PIN. Errors as in `sign`; the card's verification is ended when this returns.
+
+        Three secrets must lie in the channel: the current PIN or the PUK, the new PIN, the new PIN again. None with
+        PinWay.PINPAD: there the reader asks for all of them.
+        """
+        frame = change_frame(ChangeCommand(target_of(order), order.kind))
+        return self._carried_out(frame, order.way, deadline, _changed, cancel_fd)
+
+    def wait(self, present: bool, deadline: float, cancel_fd: int) -> bool:  # noqa: FBT001 - the contract of all waits
+        """Wait until a token comes that was not reported last (`present`), or until all that were reported are gone.
+
+        False at the deadline, or when `cancel_fd` can be read: then the card process is of no use any more.
+        """
+        with _no_pin_sent(), _lost():
+            try:
+                self._channel.send(wait_frame(present=present), deadline)
+                if self._answered_first(deadline, cancel_fd):
+                    _require(self._channel.receive(deadline), Kind.CAME)
+                    return True
+            except DeadlineExceeded:
+                pass  # the person has taken the time that there is
+            self._channel.shutdown()
+            return False
 
     def end(self, deadline: float) -> None:
         """Have the card's verification ended, as far as the module can. Then kill the process, whatever came of it."""
@@ -139,34 +152,77 @@ class CardClient:
         """Close the channel, which ends a card process that is still able to listen."""
         self._channel.close()
 
+    def _read_report(self, deadline: float) -> CardReport:
+        builder = ReportBuilder(self._paths)
+        while (report := builder.add(self._channel.receive(deadline))) is None:
+            pass
+        return report
 
-def _command(order: SignOrder) -> SignCommand:
-    token = order.token
-    return SignCommand(
-        module=token.ref.module, slot_id=token.ref.slot_id, label=token.label, manufacturer=token.manufacturer,
-        model=token.model, serial=token.serial, pin_state=token.pin_state,
-        candidates=tuple(_candidate_command(candidate) for candidate in order.candidates[:MAX_CANDIDATES]),
-    )
+    def _read_opened(self, frame: Frame, order: OpenOrder, deadline: float) -> TokenReport | NotSigned:
+        if frame.type == Kind.NOT_SIGNED:
+            return _closed(read_not_signed(frame))
+        builder = OpenedBuilder(order.token)
+        while (token := builder.add(frame)) is None:
+            frame = self._channel.receive(deadline)
+        return token
 
+    def _carried_out(
+        self, order: Frame, way: PinWay, deadline: float, read: Callable[[Frame], T], cancel_fd: int | None = None
+    ) -> T | NotSigned:
+        """What `read` makes of the answer to an order that may send a PIN."""
+        pin_sent = way is PinWay.OPENED
+        try:
+            with _lost():
+                self._channel.send(order, deadline)
+                frame = self._answer(deadline, cancel_fd)
+                if frame is not None and frame.type == Kind.PIN_SENT:
+                    require_plain(frame)
+                    pin_sent = True
+                    frame = self._answer(deadline, cancel_fd)
+                return read(frame) if frame is not None else NotSigned(CardFailure.PINPAD_CANCELLED)
+        except (CardProcessLost, DeadlineExceeded) as error:
+            if way is PinWay.PINPAD and pin_sent and isinstance(error, DeadlineExceeded):
+                self._channel.shutdown()
+                return NotSigned(CardFailure.PINPAD_TIMEOUT)
+            error.pin_sent = pin_sent
+            raise
 
-def _candidate_command(candidate: Candidate) -> CandidateCommand:
-    return CandidateCommand(
-        certificate_sha256=sha256(candidate.certificate.der),
-        object_id=candidate.certificate.object_id, public_key_der=candidate.public_key_der,
-        context_login=candidate.context_login,
-        choices=tuple((choice.mechanism, choice.data) for choice in candidate.choices),
-    )
+    def _answer(self, deadline: float, cancel_fd: int | None) -> Frame | None:
+        """The next frame; None where somebody cancels first, and then the card process is of no more use."""
+        if cancel_fd is None or self._answered_first(deadline, cancel_fd) or time.monotonic() >= deadline:
+            return self._channel.receive(deadline)
+        self._channel.shutdown()
+        return None
+
+    def _answered_first(self, deadline: float, cancel_fd: int) -> bool:
+        """Whether the card process says something before the deadline and before somebody cancels."""
+        poller = select.poll()
+        poller.register(self._channel, select.POLLIN)
+        poller.register(cancel_fd, select.POLLIN)
+        ready = {descriptor for descriptor, _events in poller.poll(max(0.0, deadline - time.monotonic()) * 1000)}
+        return cancel_fd not in ready and self._channel.fileno() in ready
 
 
 def _allowed(outcome: Signature | NotSigned, order: SignOrder) -> Signed | NotSigned:
     if isinstance(outcome, NotSigned):
-        return NotSigned(outcome.failure, closed(outcome.detail))
+        return _closed(outcome)
     if outcome.candidate >= len(order.candidates):
         raise ProtocolError(f"card message is malformed: signed for candidate {outcome.candidate}, which nobody named")
     candidate = order.candidates[outcome.candidate]
     if all(outcome.mechanism != choice.mechanism for choice in candidate.choices):
         raise ProtocolError(f"card message is malformed: signed with {outcome.mechanism}, which nobody named")
     return Signed(candidate.certificate.ref, outcome.mechanism, outcome.signature)
+
+
+def _changed(frame: Frame) -> Changed | NotSigned:
+    if frame.type == Kind.NOT_SIGNED:
+        return _closed(read_not_signed(frame))
+    _require(frame, Kind.CHANGED)
+    return Changed()
+
+
+def _closed(outcome: NotSigned) -> NotSigned:
+    return NotSigned(outcome.failure, closed(outcome.detail))
 
 
 def _require(frame: Frame, kind: Kind) -> None:

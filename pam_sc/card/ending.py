@@ -13,8 +13,13 @@ import contextlib
 import importlib
 from typing import Any
 
+from pam_sc.card import sentences
 from pam_sc.card.ckr import TokenError
-from pam_sc.card.module import Module, Session
+from pam_sc.card.constants import CKF_HW_SLOT, CKF_REMOVABLE_DEVICE
+from pam_sc.card.module import Module
+from pam_sc.card.pin import NotPossibleError
+from pam_sc.card.session import Session
+from pam_sc.decision.evidence import CardFailure
 
 
 def is_opensc(module: Module) -> bool:
@@ -44,6 +49,26 @@ def end_verification(module: Module, session: Session, slot: int) -> None:
     session.close()
     with contextlib.suppress(TokenError, ImportError, OSError):
         reset_card(module.slot_info(slot).description.rstrip(b" \0").decode("utf-8", "replace"))
+
+
+def forget_verification(module: Module, slot: int) -> None:
+    """Have the card forget who verified a PIN before, or NotPossibleError: only then may its reader ask for one.
+
+    Where no PIN is given to the module, a card that somebody has verified already would do without one. OpenSC resets the
+    card when it lets go of it; for every other module PC/SC does, and where that cannot be done a slot of hardware is
+    refused. The module is initialized anew, and what is known of its slots has to be read again.
+    """
+    opensc, info = is_opensc(module), module.slot_info(slot)
+    module.finalize()
+    done = opensc or not info.flags & (CKF_HW_SLOT | CKF_REMOVABLE_DEVICE)
+    if not opensc:
+        with contextlib.suppress(ImportError, OSError):
+            done = reset_card(info.description.rstrip(b" \0").decode("utf-8", "replace")) or done
+    module.initialize()
+    module.slots()  # OpenSC looks for its readers only when it is asked for them
+    module.drain_events()
+    if not done:
+        raise NotPossibleError(CardFailure.LOGIN_FAILED, sentences.NOT_RESET)
 
 
 def reset_card(reader: str) -> bool:

@@ -18,7 +18,7 @@ from pam_sc.card.constants import (
     CKO_PUBLIC_KEY,
     MAX_OBJECT_ID,
 )
-from pam_sc.card.module import Session
+from pam_sc.card.session import Session
 from pam_sc.record import record
 
 _MAX_PUBLIC = 4096

@@ -2,13 +2,16 @@
 """The messages of the card channel, and their fields in order. Both ends use this table; neither trusts the other's.
 
     verifier to card process
-    0x01 SETUP        run as (empty, or uid u32 and gid u32 in 8 bytes) . groups (u32 each) . number of modules (u8)
+    0x01 SETUP        run as (empty, or uid u32 and gid u32 in 8 bytes) . groups (u32 each) . number of modules (u8) .
+                      PINs may be typed on the reader (u8)
     0x02 MODULE       path . environment (name, value, ...) . allowed system calls (name, ...)
     0x03 REPORT       nothing
-    0x04 SIGN         module (u32) . slot (u64) . label . manufacturer . model . serial . PIN state . candidates, each
-                      (SHA-256 of the certificate . object id . public key . context login (u8) .
-                      choices (mechanism, bytes, ...))
+    0x04 SIGN         target (11 fields, see orders.py) . candidates, each (SHA-256 of the certificate . object id .
+                      public key . context login (u8) . choices (mechanism, bytes, ...))
     0x05 END          nothing
+    0x06 OPEN         target
+    0x07 WAIT         1 for a token that was not reported last, 0 for the end of all that were (u8)
+    0x08 CHANGE       target . "change" or "unblock"
     card process to verifier
     0x81 READY        nothing                                                  answers SETUP and its MODULEs
     0x82 FAILED       "isolation" or "setup" . detail                          the same; then the process ends
@@ -20,8 +23,11 @@
     0x87 REPORTED     nothing                                                  ends the answer to REPORT
     0x88 PIN_SENT     nothing                                                  the PIN goes to the token now
     0x89 SIGNED       number of the candidate (u8) . mechanism . signature     answers SIGN
-    0x8a NOT_SIGNED   failure . detail                                         answers SIGN
+    0x8a NOT_SIGNED   failure . detail                                         answers SIGN, OPEN and CHANGE
     0x8b ENDED        nothing                                                  answers END
+    0x8c OPENED       nothing                      ends the answer to OPEN: a HAS_TOKEN and its HAS_CERTIFICATEs
+    0x8d CAME         nothing                      answers WAIT; any other order before it ends the process
+    0x8e CHANGED      nothing                      answers CHANGE
 
 This module knows widths and bounds; what may follow what is the business of process.py and client.py.
 """
@@ -31,8 +37,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping, Sequence
 
-from pam_sc.card.constants import MAX_DETAIL, MAX_MODULES, MAX_OBJECT_ID, MAX_SIGNATURE
-from pam_sc.card.fields import Fields, nest, u8, u32, u64
+from pam_sc.card.constants import MAX_DETAIL, MAX_MODULES, MAX_SIGNATURE
+from pam_sc.card.fields import Fields, nest, u8, u32
 from pam_sc.card.mechanisms import MECHANISMS
 from pam_sc.decision.card_report import Failure, PinState
 from pam_sc.decision.evidence import CardFailure, NotSigned
@@ -41,11 +47,8 @@ from pam_sc.frames import Frame
 from pam_sc.record import record
 
 _PATH_MAX = 4096
-_PUBLIC_KEY_MAX = 8 * 1024
 _LIST_MAX = 64 * 1024
 _NAME_MAX = 64
-_HASH_SIZE = 32
-MAX_CANDIDATES = 8
 
 
 class Kind(enum.IntEnum):
@@ -56,6 +59,9 @@ class Kind(enum.IntEnum):
     REPORT = 0x03
     SIGN = 0x04
     END = 0x05
+    OPEN = 0x06
+    WAIT = 0x07
+    CHANGE = 0x08
     READY = 0x81
     FAILED = 0x82
     HAS_MODULE = 0x83
@@ -67,6 +73,9 @@ class Kind(enum.IntEnum):
     SIGNED = 0x89
     NOT_SIGNED = 0x8A
     ENDED = 0x8B
+    OPENED = 0x8C
+    CAME = 0x8D
+    CHANGED = 0x8E
 
 
 @record
@@ -85,31 +94,6 @@ class RunAs:
     uid: int
     gid: int
     groups: tuple[int, ...]
-
-
-@record(kw_only=True)
-class CandidateCommand:
-    """One certificate of a SIGN: how to find it and its key again, and what its key may sign."""
-
-    certificate_sha256: bytes
-    object_id: bytes
-    public_key_der: bytes
-    context_login: bool
-    choices: tuple[tuple[str, bytes], ...]
-
-
-@record(kw_only=True)
-class SignCommand:
-    """A SIGN message: which token to find again, and the certificates one of whose keys is to sign, in order."""
-
-    module: int
-    slot_id: int
-    label: str
-    manufacturer: str
-    model: str
-    serial: str
-    pin_state: PinState
-    candidates: tuple[CandidateCommand, ...]
 
 
 @record
@@ -143,28 +127,38 @@ def merged_environment(modules: Sequence[ModuleSetup]) -> dict[str, str]:
     return merged
 
 
-def setup_frames(modules: Sequence[ModuleSetup], run_as: RunAs | None) -> Iterator[Frame]:
+@record
+class ProcessSetup:
+    """A SETUP message: the account, how many modules will follow, and whether PINs may be typed on the reader."""
+
+    run_as: RunAs | None
+    modules: int
+    pinpad: bool
+
+
+def setup_frames(modules: Sequence[ModuleSetup], run_as: RunAs | None, *, pinpad: bool) -> Iterator[Frame]:
     """SETUP and one MODULE for each module."""
     identity = b"" if run_as is None else u32(run_as.uid) + u32(run_as.gid)
     groups = b"" if run_as is None else b"".join(map(u32, run_as.groups))
-    yield Frame(Kind.SETUP, (identity, groups, u8(len(modules))))
+    yield Frame(Kind.SETUP, (identity, groups, u8(len(modules)), u8(pinpad)))
     for module in modules:
         variables = (part.encode() for pair in module.environment.items() for part in pair)
         allow = (name.encode() for name in module.allow)
         yield Frame(Kind.MODULE, (module.path.encode(), nest(variables), nest(allow)))
 
 
-def read_setup(frame: Frame) -> tuple[RunAs | None, int]:
-    """The account and the number of modules of a SETUP."""
+def read_setup(frame: Frame) -> ProcessSetup:
+    """What a SETUP says."""
     fields = Fields(frame.fields)
-    identity, groups, count = fields.octets(8), fields.octets(_LIST_MAX), fields.number(1)
+    identity, groups, count, pinpad = fields.octets(8), fields.octets(_LIST_MAX), fields.number(1), fields.flag()
     fields.end()
     if len(identity) not in (0, 8) or len(groups) % 4 or not 0 < count <= MAX_MODULES:
         raise ProtocolError("card message is malformed: identity, groups or number of modules")
     if not identity:
-        return None, count
+        return ProcessSetup(None, count, pinpad)
     numbers = tuple(int.from_bytes(groups[at : at + 4], "big") for at in range(0, len(groups), 4))
-    return RunAs(int.from_bytes(identity[:4], "big"), int.from_bytes(identity[4:], "big"), numbers), count
+    run_as = RunAs(int.from_bytes(identity[:4], "big"), int.from_bytes(identity[4:], "big"), numbers)
+    return ProcessSetup(run_as, count, pinpad)
 
 
 def read_module(frame: Frame) -> ModuleSetup:
@@ -177,57 +171,6 @@ def read_module(frame: Frame) -> ModuleSetup:
         name = variables.any_text(_LIST_MAX)
         environment[name] = variables.any_text(_LIST_MAX)
     return ModuleSetup(path, environment, tuple(allowed.text(_NAME_MAX) for _ in range(allowed.left)))
-
-
-def sign_frame(command: SignCommand) -> Frame:
-    """SIGN."""
-    texts = (command.label, command.manufacturer, command.model, command.serial, command.pin_state.value)
-    return Frame(Kind.SIGN, (
-        u32(command.module), u64(command.slot_id), *(text.encode() for text in texts),
-        nest(_candidate_field(candidate) for candidate in command.candidates),
-    ))
-
-
-def _candidate_field(candidate: CandidateCommand) -> bytes:
-    choices = nest(part for name, content in candidate.choices for part in (name.encode(), content))
-    return nest((
-        candidate.certificate_sha256, candidate.object_id, candidate.public_key_der, u8(candidate.context_login), choices,
-    ))
-
-
-def read_sign(frame: Frame) -> SignCommand:
-    """The command of a SIGN."""
-    fields = Fields(frame.fields)
-    command = SignCommand(
-        module=fields.number(4), slot_id=fields.number(8), label=fields.text(), manufacturer=fields.text(),
-        model=fields.text(), serial=fields.text(), pin_state=read_pin_state(fields),
-        candidates=_read_candidates(fields.nested(_LIST_MAX)),
-    )
-    fields.end()
-    return command
-
-
-def _read_candidates(fields: Fields) -> tuple[CandidateCommand, ...]:
-    candidates: list[CandidateCommand] = []
-    while fields.left:
-        one = fields.nested(_LIST_MAX)
-        candidates.append(CandidateCommand(
-            certificate_sha256=one.octets(_HASH_SIZE), object_id=one.octets(MAX_OBJECT_ID),
-            public_key_der=one.octets(_PUBLIC_KEY_MAX), context_login=one.flag(),
-            choices=_read_choices(one.nested(_LIST_MAX)),
-        ))
-        one.end()
-    if not 0 < len(candidates) <= MAX_CANDIDATES:
-        raise ProtocolError(f"card message is malformed: {len(candidates)} candidates, at most {MAX_CANDIDATES}")
-    return tuple(candidates)
-
-
-def _read_choices(fields: Fields) -> tuple[tuple[str, bytes], ...]:
-    choices: list[tuple[str, bytes]] = []
-    while fields.left:
-        name = read_mechanism(fields)
-        choices.append((name, fields.octets(_LIST_MAX)))
-    return tuple(choices)
 
 
 def read_mechanism(fields: Fields) -> str:
@@ -269,21 +212,27 @@ def outcome_frame(outcome: Signature | NotSigned) -> Frame:
 
 _SAYABLE = {failure.value for failure in CardFailure} - {
     CardFailure.PROCESS_LOST.value, CardFailure.PROCESS_LOST_AFTER_PIN.value,
-    CardFailure.TIMEOUT.value, CardFailure.TIMEOUT_AFTER_PIN.value,
+    CardFailure.TIMEOUT.value, CardFailure.TIMEOUT_AFTER_PIN.value, CardFailure.PINPAD_TIMEOUT.value,
 }
 
 
 def read_outcome(frame: Frame) -> Signature | NotSigned:
-    """The answer to a SIGN. What only the verifier can find out, the card process cannot claim."""
+    """The answer to a SIGN."""
+    if frame.type != Kind.SIGNED:
+        return read_not_signed(frame)
     fields = Fields(frame.fields)
-    outcome: Signature | NotSigned
-    if frame.type == Kind.SIGNED:
-        outcome = Signature(fields.number(1), read_mechanism(fields), fields.octets(MAX_SIGNATURE))
-    else:
-        name = fields.text(_NAME_MAX)
-        if frame.type != Kind.NOT_SIGNED or name not in _SAYABLE:
-            raise ProtocolError(f"card message is malformed: type {frame.type:#x}, outcome {name!r}")
-        outcome = NotSigned(CardFailure(name), fields.text(MAX_DETAIL))
+    outcome = Signature(fields.number(1), read_mechanism(fields), fields.octets(MAX_SIGNATURE))
+    fields.end()
+    return outcome
+
+
+def read_not_signed(frame: Frame) -> NotSigned:
+    """The refusal of a NOT_SIGNED. What only the verifier can find out, the card process cannot claim."""
+    fields = Fields(frame.fields)
+    name = fields.text(_NAME_MAX)
+    if frame.type != Kind.NOT_SIGNED or name not in _SAYABLE:
+        raise ProtocolError(f"card message is malformed: type {frame.type:#x}, outcome {name!r}")
+    outcome = NotSigned(CardFailure(name), fields.text(MAX_DETAIL))
     fields.end()
     return outcome
 

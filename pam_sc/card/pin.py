@@ -1,55 +1,42 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The PIN: read from the secrets channel, judged by its form, given to C_Login, wiped.
+"""Secrets: read from the secrets channel, judged by their form, wiped. Nothing here gives one to a token.
 
-One typed PIN is judged by the token at most once as CKU_USER and at most once as CKU_CONTEXT_SPECIFIC. An empty PIN never
-goes anywhere. No message, exception or log line holds a PIN or its length.
+An empty secret never goes anywhere. No message, exception or log line holds a PIN or its length.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from pam_sc.card import sentences
-from pam_sc.card.ckr import (
-    ALREADY_LOGGED_IN,
-    CKR_OK,
-    CKR_PIN_EXPIRED,
-    CKR_PIN_INCORRECT,
-    CKR_PIN_INVALID,
-    CKR_PIN_LEN_RANGE,
-    CKR_PIN_LOCKED,
-    TokenError,
-    describe,
-)
-from pam_sc.card.constants import CKU_CONTEXT_SPECIFIC, CKU_USER, MAX_SECRET
-from pam_sc.card.module import Module, Session, TokenInfo
-from pam_sc.card.token import pin_state
-from pam_sc.decision.card_report import PinState
+from pam_sc.card.constants import MAX_SECRET
+from pam_sc.card.module import TokenInfo
+from pam_sc.card.orders import PinRules
 from pam_sc.decision.evidence import CardFailure, NotSigned
 from pam_sc.errors import PamScError, ProtocolError
 
 SECRET_WAIT = 5.0
 """Seconds. The secret is in the channel before the order that needs it; nobody types while this runs."""
 
-_FAILURES = {
-    CKR_PIN_INCORRECT: CardFailure.PIN_WRONG,
-    CKR_PIN_INVALID: CardFailure.PIN_WRONG,
-    CKR_PIN_LEN_RANGE: CardFailure.PIN_FORM,
-    CKR_PIN_LOCKED: CardFailure.PIN_LOCKED,
-    CKR_PIN_EXPIRED: CardFailure.PIN_EXPIRED,
-}
-
 
 class NotPossibleError(PamScError):
     """The order ends here; `outcome` is the answer to it."""
 
     def __init__(self, failure: CardFailure, detail: str = "") -> None:
-        super().__init__(f"cannot sign: {failure.value}: {detail}")
+        super().__init__(f"cannot carry out the order: {failure.value}: {detail}")
         self.outcome = NotSigned(failure, detail)
+
+
+@contextlib.contextmanager
+def secrets_from(descriptor: int, count: int) -> Iterator[tuple[bytearray, ...]]:
+    """The next `count` secrets of the channel, wiped at the end; ProtocolError if one is missing or malformed."""
+    with contextlib.ExitStack() as stack:
+        yield tuple(stack.enter_context(secret_from(descriptor)) for _ in range(count))
 
 
 @contextlib.contextmanager
@@ -89,55 +76,27 @@ def wipe(secret: bytearray) -> None:
         secret[index] = 0
 
 
-def require_form(pin: bytearray, info: TokenInfo) -> None:
-    """Refuse what the token could not accept as a PIN, before it sees it."""
-    sane = info.pin_max > 0 and info.pin_min <= info.pin_max
-    if not pin or 0 in pin or (sane and not info.pin_min <= len(pin) <= info.pin_max):
+def require_form(pin: bytearray, info: TokenInfo, rules: PinRules) -> None:
+    """Refuse what the token could not accept as a PIN, or the rules do not take as one, before the token sees it."""
+    if not fits(pin, info, rules):
         raise NotPossibleError(CardFailure.PIN_FORM, sentences.NOT_SENT)
 
 
-def log_in(module: Module, slot: int, session: Session, pin: bytearray, before: PinState,
-           pin_sent: Callable[[], None]) -> None:
-    """Be logged in by this very PIN, or NotPossibleError.
-
-    "Already logged in" is never an answer: somebody else may have logged in. Then one C_Logout and one more C_Login,
-    which is the first to be judged.
-    """
-    pin_sent()
-    rv = session.login(CKU_USER, pin)
-    if rv in ALREADY_LOGGED_IN:
-        ended = session.logout()
-        if ended != CKR_OK:
-            raise NotPossibleError(CardFailure.LOGIN_FAILED, f"C_Login: {describe(rv)}; C_Logout: {describe(ended)}")
-        rv = session.login(CKU_USER, pin)
-    if rv != CKR_OK:
-        raise NotPossibleError(*_judged(module, slot, rv, before))
+def fits(pin: bytearray, info: TokenInfo, rules: PinRules) -> bool:
+    """Say whether a PIN has a form that both the token and the rules take. Lengths are bytes."""
+    if not pin or 0 in pin:
+        return False
+    sane = info.pin_max > 0 and info.pin_min <= info.pin_max
+    if sane and not info.pin_min <= len(pin) <= info.pin_max:
+        return False
+    if len(pin) < rules.min_length or 0 < rules.max_length < len(pin):
+        return False
+    return rules.pattern is None or _matches(rules.pattern, pin)
 
 
-def log_in_for_key(module: Module, slot: int, session: Session, pin: bytearray, before: PinState) -> None:
-    """Give the PIN once more for the operation that C_SignInit began (CKA_ALWAYS_AUTHENTICATE).
-
-    Here "already logged in" may stand: this PIN was accepted in this session, and the signature is still to come.
-    """
-    rv = session.login(CKU_CONTEXT_SPECIFIC, pin)
-    if rv != CKR_OK and rv not in ALREADY_LOGGED_IN:
-        failure, detail = _judged(module, slot, rv, before)
-        if failure is CardFailure.LOGIN_FAILED:
-            failure = CardFailure.SIGNING_FAILED
-        raise NotPossibleError(failure, f"for the key: {detail}")
-
-
-def _judged(module: Module, slot: int, rv: int, before: PinState) -> tuple[CardFailure, str]:
-    failure = _FAILURES.get(rv, CardFailure.LOGIN_FAILED)
-    if failure is CardFailure.PIN_WRONG and _state(module, slot) is PinState.LOCKED:
-        failure = CardFailure.PIN_WRONG_NOW_LOCKED
-    if failure is CardFailure.PIN_LOCKED and before is PinState.FINAL_TRY:
-        failure = CardFailure.PIN_WRONG_NOW_LOCKED  # the last try was there before, and this used it up
-    return failure, f"C_Login: {describe(rv)}"
-
-
-def _state(module: Module, slot: int) -> PinState | None:
+def _matches(pattern: str, pin: bytearray) -> bool:
+    """Whether the pattern takes the whole PIN. What is no UTF-8, or no pattern, does not match."""
     try:
-        return pin_state(module.token_info(slot).flags)
-    except TokenError:
-        return None
+        return re.compile(pattern, re.ASCII).fullmatch(pin.decode()) is not None
+    except (UnicodeDecodeError, re.error):
+        return False

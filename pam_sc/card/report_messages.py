@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pam_sc.card.constants import MAX_ATTRIBUTE, MAX_DETAIL, MAX_OBJECT_ID, MAX_OBJECTS, MAX_SLOTS
 from pam_sc.card.fields import Fields, nest, u8, u64
 from pam_sc.card.messages import Kind, failure_fields, read_mechanism, read_pin_state, require_plain
+from pam_sc.card.sentences import closed
 from pam_sc.decision.card_report import (
     CardReport,
     CertificateRef,
@@ -47,8 +48,13 @@ def frames_of(module: ModuleReport) -> Iterator[Frame]:
         yield Frame(Kind.HAS_SLOT, (u64(slot.slot_id), slot.description.encode(), slot.manufacturer.encode(),
                                     *failure_fields(slot.failure)))
         if slot.token is not None:
-            yield _token_frame(slot.token)
-            yield from map(_certificate_frame, slot.token.certificates)
+            yield from frames_of_token(slot.token)
+
+
+def frames_of_token(token: TokenReport) -> Iterator[Frame]:
+    """HAS_TOKEN and its HAS_CERTIFICATEs."""
+    yield _token_frame(token)
+    yield from map(_certificate_frame, token.certificates)
 
 
 def _token_frame(token: TokenReport) -> Frame:
@@ -66,18 +72,32 @@ def _certificate_frame(certificate: CertificateReport) -> Frame:
                                         *failure_fields(certificate.failure)))
 
 
+class _Counter:
+    """Counts what comes, and ends what does not."""
+
+    def __init__(self) -> None:
+        self._frames = 0
+        self._bytes = 0
+
+    def count(self, frame: Frame) -> None:
+        """Take one more frame into account, or ProtocolError."""
+        self._frames += 1
+        self._bytes += sum(map(len, frame.fields))
+        if self._frames > MAX_REPORT_FRAMES or self._bytes > MAX_REPORT_BYTES:
+            raise ProtocolError(f"card report is too long: more than {self._frames - 1} frames or {MAX_REPORT_BYTES} bytes")
+
+
 class ReportBuilder:
     """Puts a report together, frame by frame, for the modules with these paths."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = paths
         self._modules: list[ModuleReport] = []
-        self._frames = 0
-        self._bytes = 0
+        self._counter = _Counter()
 
     def add(self, frame: Frame) -> CardReport | None:
         """Take the next frame; the whole report once REPORTED came, None before."""
-        self._count(frame)
+        self._counter.count(frame)
         fields = Fields(frame.fields)
         match frame.type:
             case Kind.HAS_MODULE:
@@ -94,12 +114,6 @@ class ReportBuilder:
                 raise ProtocolError(f"card report is malformed: a frame of type {frame.type:#x} in it")
         fields.end()
         return None
-
-    def _count(self, frame: Frame) -> None:
-        self._frames += 1
-        self._bytes += sum(map(len, frame.fields))
-        if self._frames > MAX_REPORT_FRAMES or self._bytes > MAX_REPORT_BYTES:
-            raise ProtocolError(f"card report is too long: more than {self._frames - 1} frames or {MAX_REPORT_BYTES} bytes")
 
     def _whole(self, frame: Frame) -> CardReport:
         require_plain(frame)
@@ -132,13 +146,9 @@ class ReportBuilder:
 
     def _add_certificate(self, fields: Fields) -> None:
         token = self._last_slot().token
-        if token is None or len(token.certificates) == MAX_OBJECTS:
-            raise ProtocolError("card report is malformed: a certificate without a token, or one too many")
-        certificate = CertificateReport(
-            ref=CertificateRef(token.ref, len(token.certificates)), der=fields.octets(MAX_ATTRIBUTE),
-            object_id=fields.octets(MAX_OBJECT_ID), label=fields.text(), failure=_read_failure(fields),
-        )
-        self._put_token(replace(token, certificates=(*token.certificates, certificate)))
+        if token is None:
+            raise ProtocolError("card report is malformed: a certificate without a token")
+        self._put_token(_with_certificate(token, fields))
 
     def _last_module(self) -> ModuleReport:
         if not self._modules:
@@ -155,6 +165,65 @@ class ReportBuilder:
         module = self._last_module()
         slot = replace(module.slots[-1], token=token)
         self._modules[-1] = replace(module, slots=(*module.slots[:-1], slot))
+
+
+class OpenedBuilder:
+    """Puts the answer to OPEN together: the token that was reported before, with the certificates that it shows now.
+
+    The card process has had a PIN by then, and texts of a token are logged. So the token's own texts are those that were
+    reported before, and what failed is told in the closed set of words alone.
+    """
+
+    def __init__(self, reported: TokenReport) -> None:
+        self._reported = reported
+        self._token: TokenReport | None = None
+        self._counter = _Counter()
+
+    def add(self, frame: Frame) -> TokenReport | None:
+        """Take the next frame; the whole token once OPENED came, None before."""
+        self._counter.count(frame)
+        fields = Fields(frame.fields)
+        if frame.type == Kind.HAS_TOKEN and self._token is None:
+            self._token = self._same(_read_token(fields, self._reported.ref))
+        elif self._token is None:
+            raise ProtocolError(f"card report is malformed: type {frame.type:#x} in place of HAS_TOKEN")
+        elif frame.type == Kind.HAS_CERTIFICATE:
+            self._token = _with_certificate(self._token, fields)
+        elif frame.type == Kind.OPENED:
+            require_plain(frame)
+            return _in_closed_words(self._token)
+        else:
+            raise ProtocolError(f"card report is malformed: a frame of type {frame.type:#x} in it")
+        fields.end()
+        return None
+
+    def _same(self, token: TokenReport) -> TokenReport:
+        if _texts(token) != _texts(self._reported):
+            raise ProtocolError("card report is malformed: another token than the one that was to be opened")
+        return token
+
+
+def _texts(token: TokenReport) -> tuple[str, ...]:
+    return token.label, token.manufacturer, token.model, token.serial
+
+
+def _in_closed_words(token: TokenReport) -> TokenReport:
+    certificates = (replace(certificate, failure=_closed(certificate.failure)) for certificate in token.certificates)
+    return replace(token, failure=_closed(token.failure), certificates=tuple(certificates))
+
+
+def _closed(failure: Failure | None) -> Failure | None:
+    return None if failure is None else Failure(failure.reason, closed(failure.detail))
+
+
+def _with_certificate(token: TokenReport, fields: Fields) -> TokenReport:
+    if len(token.certificates) == MAX_OBJECTS:
+        raise ProtocolError("card report is malformed: a certificate too many")
+    certificate = CertificateReport(
+        ref=CertificateRef(token.ref, len(token.certificates)), der=fields.octets(MAX_ATTRIBUTE),
+        object_id=fields.octets(MAX_OBJECT_ID), label=fields.text(), failure=_read_failure(fields),
+    )
+    return replace(token, certificates=(*token.certificates, certificate))
 
 
 def _read_token(fields: Fields, ref: TokenRef) -> TokenReport:

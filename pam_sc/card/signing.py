@@ -1,120 +1,70 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""One SIGN order, from the token that must be the same to the one C_Sign. Never retries, never tries a second PIN.
+"""A SIGN order, once the token is the right one and the PIN has the right form (entry.py), up to the one C_Sign.
 
-    1 the slot and its token are those of the report, nothing came or went   else TOKEN_REMOVED, TOKEN_CHANGED
-    2 the PIN has a form that the token can accept                           else PIN_FORM
-    3 a fresh session finds the very same certificates                       else TOKEN_CHANGED
-    ----- up to here no PIN was sent -----
-    4 C_Login accepts the PIN                                                else PIN_..., LOGIN_FAILED
+    a a fresh session finds the very same certificates                       else TOKEN_CHANGED
+    ----- up to here no PIN was sent; then the login -----
     for each candidate in turn, until one has begun to sign:
-    5 a private key belongs to the certificate                               else NO_PRIVATE_KEY
-    6 C_SignInit takes one of the choices, in order                          else MECHANISM_REFUSED
-    7 the key's own login where it wants one, then one C_Sign                else SIGNING_FAILED
+    b a private key belongs to the certificate                               else NO_PRIVATE_KEY
+    c C_SignInit takes one of the choices, in order                          else MECHANISM_REFUSED
+    d the key's own login where it wants one, then one C_Sign                else SIGNING_FAILED
 
-Of several candidates that did not get to step 7 the first one's failure is told.
+Of several candidates that did not get to step d the first one's failure is told. Never retries a step.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 
 from pam_sc.card import sentences
-from pam_sc.card.ckr import CKR_OK, MECHANISM_REFUSALS, TokenError, describe
-from pam_sc.card.constants import CKA_ALWAYS_AUTHENTICATE, CKA_VALUE, CKF_TOKEN_PRESENT, MAX_ATTRIBUTE
+from pam_sc.card.ckr import CKR_OK, MECHANISM_REFUSALS, describe
+from pam_sc.card.constants import CKA_ALWAYS_AUTHENTICATE, CKA_VALUE, MAX_ATTRIBUTE
+from pam_sc.card.entry import Entry
 from pam_sc.card.keys import find_private_key, public_part
 from pam_sc.card.mechanisms import MECHANISMS
-from pam_sc.card.messages import CandidateCommand, Signature, SignCommand
-from pam_sc.card.module import Module, Session, TokenInfo
-from pam_sc.card.pin import NotPossibleError, log_in, log_in_for_key, require_form
-from pam_sc.card.text import clean, clean_text
-from pam_sc.card.token import certificate_handles, pin_state
-from pam_sc.decision.card_report import PinState
-from pam_sc.decision.evidence import CardFailure, NotSigned
-from pam_sc.record import record
+from pam_sc.card.messages import Signature
+from pam_sc.card.orders import CandidateCommand
+from pam_sc.card.pin import NotPossibleError
+from pam_sc.card.session import Session
+from pam_sc.card.token import certificate_handles, read_token
+from pam_sc.decision.card_report import TokenRef, TokenReport
+from pam_sc.decision.evidence import CardFailure
 
 
-@record
-class Attempted:
-    """How an order ended: the answer, the session if it is still open, and whether the PIN had opened the token."""
-
-    outcome: Signature | NotSigned
-    session: Session | None = None
-    logged_in: bool = False
-
-
-def sign(module: Module, command: SignCommand, pin: bytearray, pin_sent: Callable[[], None]) -> Attempted:
-    """Carry out one order. The caller ends what is left open (ending.py)."""
-    attempt = _Attempt(module, command, pin)
-    outcome: Signature | NotSigned
-    try:
-        outcome = attempt.run(pin_sent)
-    except NotPossibleError as refusal:
-        outcome = refusal.outcome
-    except TokenError as error:
-        failure = attempt.stage
-        outcome = NotSigned(failure, clean_text(str(error)))
-    return Attempted(outcome, attempt.session, attempt.logged_in)
+def sign(entry: Entry, candidates: tuple[CandidateCommand, ...]) -> Signature:
+    """Sign for one of the candidates, or NotPossibleError or TokenError. In a session that is open already, no login."""
+    info = entry.check()
+    session = entry.session
+    if session is None:
+        entry.require_pin(info, entry.target.rules)
+        session = entry.open_session()
+    require_same_certificates(session, candidates)
+    entry.log_in(session)
+    return _sign_for_one(entry, session, candidates)
 
 
-class _Attempt:
-    """The state of one order."""
-
-    def __init__(self, module: Module, command: SignCommand, pin: bytearray) -> None:
-        self._module = module
-        self._command = command
-        self._pin = pin
-        self.stage = CardFailure.TOKEN_REMOVED
-        """What an error of PKCS#11 means at this point."""
-        self.session: Session | None = None
-        self.logged_in = False
-
-    def run(self, pin_sent: Callable[[], None]) -> Signature:
-        command = self._command
-        info = require_same_token(self._module, command)
-        require_form(self._pin, info)
-        self.session = session = self._module.open_session(command.slot_id)
-        require_same_certificates(session, command.candidates)
-        self.stage = CardFailure.LOGIN_FAILED
-        log_in(self._module, command.slot_id, session, self._pin, pin_state(info.flags), pin_sent)
-        self.logged_in = True
-        return self._sign_for_one(session, pin_state(info.flags))
-
-    def _sign_for_one(self, session: Session, before: PinState) -> Signature:
-        passed_over: list[NotPossibleError] = []
-        for number, candidate in enumerate(self._command.candidates):
-            self.stage = CardFailure.NO_PRIVATE_KEY
-            try:
-                wants_login, mechanism, content = _begin_for(session, candidate)
-            except NotPossibleError as unusable:
-                passed_over.append(unusable)
-                continue
-            self.stage = CardFailure.SIGNING_FAILED
-            if wants_login:
-                log_in_for_key(self._module, self._command.slot_id, session, self._pin, before)
-            return Signature(number, mechanism, session.sign(content))
-        raise passed_over[0]
+def open_token(entry: Entry) -> TokenReport:
+    """Log in and report the token as it shows itself then, or NotPossibleError or TokenError."""
+    info = entry.check()
+    entry.require_pin(info, entry.target.rules)
+    entry.log_in(entry.open_session())
+    target = entry.target
+    return read_token(entry.module, entry.module.token_info(target.slot_id), TokenRef(target.module, target.slot_id))
 
 
-def require_same_token(module: Module, command: SignCommand) -> TokenInfo:
-    """Return the token's state read afresh, or refuse: it left, another came, or its PIN state got worse."""
-    slot = command.slot_id
-    changed = slot in module.drain_events()
-    if slot not in module.slots() or not module.slot_info(slot).flags & CKF_TOKEN_PRESENT:
-        raise NotPossibleError(CardFailure.TOKEN_REMOVED, sentences.NO_TOKEN)
-    info = module.token_info(slot)
-    found = tuple(clean(raw) for raw in (info.label, info.manufacturer, info.model, info.serial))
-    if changed or found != (command.label, command.manufacturer, command.model, command.serial):
-        raise NotPossibleError(CardFailure.TOKEN_CHANGED, sentences.OTHER_TOKEN)
-    _require_same_pin_state(pin_state(info.flags), command.pin_state)
-    return info
-
-
-def _require_same_pin_state(now: PinState, reported: PinState) -> None:
-    if now is PinState.LOCKED and reported is not PinState.LOCKED:
-        raise NotPossibleError(CardFailure.PIN_LOCKED, sentences.LOCKED_MEANWHILE)
-    if now is PinState.FINAL_TRY and reported in (PinState.OK, PinState.COUNT_LOW):
-        raise NotPossibleError(CardFailure.TOKEN_CHANGED, sentences.TRIES_USED_MEANWHILE)
+def _sign_for_one(entry: Entry, session: Session, candidates: tuple[CandidateCommand, ...]) -> Signature:
+    passed_over: list[NotPossibleError] = []
+    for number, candidate in enumerate(candidates):
+        entry.stage = CardFailure.NO_PRIVATE_KEY
+        try:
+            wants_login, mechanism, content = _begin_for(session, candidate)
+        except NotPossibleError as unusable:
+            passed_over.append(unusable)
+            continue
+        entry.stage = CardFailure.SIGNING_FAILED
+        if wants_login:
+            entry.log_in_for_key(session)
+        return Signature(number, mechanism, session.sign(content))
+    raise passed_over[0]
 
 
 def require_same_certificates(session: Session, candidates: tuple[CandidateCommand, ...]) -> None:

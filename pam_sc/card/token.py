@@ -29,7 +29,8 @@ from pam_sc.card.constants import (
     MAX_OBJECT_ID,
     MAX_TEXT,
 )
-from pam_sc.card.module import Module, Session, TokenInfo
+from pam_sc.card.module import Module, TokenInfo
+from pam_sc.card.session import Session
 from pam_sc.card.text import clean, clean_text
 from pam_sc.decision.card_report import CertificateRef, CertificateReport, Failure, PinState, TokenRef, TokenReport
 from pam_sc.decision.reasons import Reason

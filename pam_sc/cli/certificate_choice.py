@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from pam_sc.cli.inspection import Inspection
 from pam_sc.decision.card_report import CertificateReport, Failure
-from pam_sc.decision.decide import judge_trust, list_certificates, select_tokens
+from pam_sc.decision.decide import judge_trust
 from pam_sc.decision.evidence import CertificateFacts
 from pam_sc.decision.identity import Subject, read_subject
 from pam_sc.decision.reasons import REASONS
+from pam_sc.decision.tokens import list_certificates, select_tokens
 from pam_sc.decision.verdict import Denied
 from pam_sc.errors import PamScError
 from pam_sc.record import record
@@ -70,7 +71,7 @@ def find_certificates(inspection: Inspection) -> list[Found]:
     tokens = select_tokens(evidence.card, inspection.policy)
     if isinstance(tokens, Denied):
         raise _refused(tokens)
-    readable, refusals = list_certificates(tokens)
+    readable, refusals = list_certificates(tokens, inspection.policy)
     if not readable:
         raise _refused(refusals[0]) if refusals else Refusal("there is no certificate")
     found = []

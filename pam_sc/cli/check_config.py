@@ -12,7 +12,7 @@ from pam_sc.cli.checking import Checked
 from pam_sc.cli.machine import Machine
 from pam_sc.cli.output import EXIT_CODES, Row, print_json, print_rows, reporting
 from pam_sc.config.finding import Finding, Weight
-from pam_sc.config.in_words import Sentence, in_words
+from pam_sc.config.in_words import Sentence, in_words, service_in_words
 from pam_sc.config.stig import StigAnswer
 from pam_sc.errors import PamScError
 
@@ -53,6 +53,9 @@ def _rows(checked: Checked) -> Iterator[Row]:
     yield Row((), f"What {checked.source} decides:")
     for sentence in _sentences(checked):
         yield Row((sentence.topic,), sentence.text, indent=2)
+    for service, sentences in _service_sentences(checked).items():
+        yield Row((), f"What is otherwise in {service}:")
+        yield from (Row((sentence.topic,), sentence.text, indent=2) for sentence in sentences)
     yield Row((), "What is to be said about it:")
     for finding in checked.findings:
         yield Row((finding.severity.value,), _finding_text(finding, checked.source), indent=2)
@@ -68,6 +71,13 @@ def _sentences(checked: Checked) -> tuple[Sentence, ...]:
     if checked.configuration is None:
         return (Sentence("login", "It cannot be used: every login with a card fails."),)
     return in_words(checked.configuration)
+
+
+def _service_sentences(checked: Checked) -> dict[str, tuple[Sentence, ...]]:
+    whole = checked.configuration
+    if whole is None:
+        return {}
+    return {service: service_in_words(whole, service, own) for service, own in sorted(checked.services.items())}
 
 
 def _finding_text(finding: Finding, source: str) -> str:
@@ -94,11 +104,19 @@ def _place(source: str, line: int | None) -> str | None:
 def _as_json(checked: Checked) -> dict[str, Any]:
     return {
         "source": checked.source,
-        "policy": [{"topic": each.topic, "text": each.text} for each in _sentences(checked)],
+        "policy": [_sentence_json(each) for each in _sentences(checked)],
+        "services": {
+            service: [_sentence_json(each) for each in sentences]
+            for service, sentences in _service_sentences(checked).items()
+        },
         "findings": [_finding_json(finding) for finding in checked.findings],
         "stig": [_stig_json(answer) for answer in checked.stig],
         "verdict": _worst(checked.findings),
     }
+
+
+def _sentence_json(sentence: Sentence) -> dict[str, str]:
+    return {"topic": sentence.topic, "text": sentence.text}
 
 
 def _finding_json(finding: Finding) -> dict[str, Any]:

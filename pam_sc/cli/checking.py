@@ -7,23 +7,24 @@ What a login would refuse is an error here too. Nothing is written, nothing is f
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from pam_sc.cli.authorities import check_authorities
 from pam_sc.config.finding import Finding, Weight
 from pam_sc.config.lint import lint
+from pam_sc.config.lint_person import lint_service
 from pam_sc.config.lint_stacks import check_stack
-from pam_sc.config.loading import load
+from pam_sc.config.loading import load, load_all
 from pam_sc.config.model import Configuration
 from pam_sc.config.schema import KeyPath
 from pam_sc.config.stig import StigAnswer, stig_of
-from pam_sc.config.toml import read_text
+from pam_sc.config.toml import Read, read_text
 from pam_sc.config.where import nearest_line, parse_dotted
 from pam_sc.errors import PamScError
 from pam_sc.material import load_material
 from pam_sc.preparation import plan_programs_of
-from pam_sc.record import record, replace
+from pam_sc.record import field, record, replace
 
 _MISSING = " does not exist"
 _TEXT_MAX = 256 * 1024
@@ -35,6 +36,9 @@ class Checked:
 
     source: str
     configuration: Configuration | None
+    """What holds where no table of a service says otherwise."""
+    services: Mapping[str, Configuration] = field(default_factory=dict)
+    """What holds for each service that has a table."""
     findings: tuple[Finding, ...] = ()
     stig: tuple[StigAnswer, ...] = ()
 
@@ -46,15 +50,16 @@ def check_file(path: str, trusted_uids: frozenset[int], pam_folder: str) -> Chec
     """
     if path.endswith(".conf"):
         return _check_peer(path, trusted_uids, pam_folder)
-    configuration = load(path, trusted_uids)
+    read = load_all(path, trusted_uids)
     text = _text_of(path)
-    findings = check_configuration(configuration, trusted_uids, pam_folder)
+    findings = check_configuration(read, trusted_uids, pam_folder)
     line_of = partial(nearest_line, text)
     return Checked(
         source=path,
-        configuration=configuration,
+        configuration=read.whole,
+        services=read.services,
         findings=tuple(_with_line(finding, line_of) for finding in findings),
-        stig=stig_of(configuration, line_of),
+        stig=stig_of(read.whole, line_of),
     )
 
 
@@ -69,22 +74,28 @@ def _check_peer(path: str, trusted_uids: frozenset[int], pam_folder: str) -> Che
     said = findings_of(translation.notes)
     stig = stig_of_text(text, path)
     try:
-        configuration = configuration_of(translation, path, trusted_uids)
+        read = configuration_of(translation, path, trusted_uids)
     except PamScError as error:
         more = () if translation.errors() else (Finding(Weight.ERROR, "configuration", str(error)),)
         return Checked(source=path, configuration=None, findings=(*said, *more), stig=stig)
     line_of = partial(nearest_line_of, translation.lines)
-    findings = check_configuration(configuration, trusted_uids, pam_folder)
+    findings = check_configuration(read, trusted_uids, pam_folder)
     return Checked(
         source=path,
-        configuration=configuration,
+        configuration=read.whole,
+        services=read.services,
         findings=(*said, *(_with_line(finding, line_of) for finding in findings)),
         stig=stig,
     )
 
 
-def check_configuration(configuration: Configuration, trusted_uids: frozenset[int], pam_folder: str) -> list[Finding]:
+def check_configuration(read: Read, trusted_uids: frozenset[int], pam_folder: str) -> list[Finding]:
     """Return what is wrong with a configuration that could be read, wherever it came from."""
+    whole = _check_one(read.whole, trusted_uids)
+    return [*whole, *_check_services(read, whole, trusted_uids), *check_stack(pam_folder, read)]
+
+
+def _check_one(configuration: Configuration, trusted_uids: frozenset[int]) -> list[Finding]:
     advice = lint(configuration, privileged=os.geteuid() == 0, owners=trusted_uids)
     return [
         *_without_missing(_check_material(configuration, trusted_uids), advice),
@@ -92,8 +103,17 @@ def check_configuration(configuration: Configuration, trusted_uids: frozenset[in
         *check_authorities(configuration, trusted_uids),
         *_check_for_root(configuration),
         *advice,
-        *check_stack(pam_folder, configuration),
     ]
+
+
+def _check_services(read: Read, whole: Sequence[Finding], trusted_uids: frozenset[int]) -> Iterator[Finding]:
+    """Yield what is to be said of the table of a service and not of the rest of the file."""
+    for service, configuration in read.services.items():
+        yield from lint_service(service, configuration)
+        for finding in _check_one(configuration, trusted_uids):
+            if finding not in whole:
+                is_key = parse_dotted(finding.where) is not None
+                yield replace(finding, where=f"service.{service}.{finding.where}" if is_key else finding.where)
 
 
 def _with_line(finding: Finding, line_of: Callable[[KeyPath], int | None]) -> Finding:

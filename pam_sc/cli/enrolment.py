@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pam_sc.cli.certificate_choice import Refusal
 from pam_sc.config.model import Configuration, MapperSettings
-from pam_sc.decision.decide import judge_account
+from pam_sc.decision.admission import judge_account
 from pam_sc.decision.distinguished_name import VALUE_MAX
 from pam_sc.decision.evidence import Account, AccountLookup, NoSuchAccount
 from pam_sc.decision.identity import Subject

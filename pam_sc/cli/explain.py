@@ -27,7 +27,7 @@ def explain(
     Run by root it is the login of a privileged program such as sudo; run by anybody else, that of a program with no
     privilege, such as a screen locker.
     """
-    configuration = machine.load_configuration(config_path)
+    configuration = machine.load_configuration(config_path, service)
     rehearsal = machine.rehearse(machine.request(user, service), configuration, with_pin=with_pin)
     if as_json:
         print_json(explain_json(rehearsal))

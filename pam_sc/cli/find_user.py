@@ -20,12 +20,15 @@ EXIT_CODES = (
     " the PKCS#11 module; 3 no card, or no certificate on it; 70 a defect."
 )
 
-NOTHING_THERE = frozenset({Reason.NO_READER, Reason.NO_CARD, Reason.TOKEN_NOT_SELECTED, Reason.NO_CERTIFICATE})
+NOTHING_THERE = frozenset({
+    Reason.NO_READER, Reason.NO_CARD, Reason.TOKEN_NOT_SELECTED, Reason.NO_CERTIFICATE, Reason.CERTIFICATE_NOT_SELECTED,
+    Reason.OTHER_CARD_THAN_LOGIN, Reason.WAIT_CANCELLED,
+})  # fmt: skip
 ERRORS = frozenset({
     Reason.CONFIGURATION_UNUSABLE, Reason.ISOLATION_FAILED, Reason.INTERNAL_ERROR, Reason.OUT_OF_MEMORY,
     Reason.SERVICE_NOT_ALLOWED, Reason.ACCOUNT_NOT_NAMED, Reason.CARD_SERVICE_DOWN, Reason.MODULE_UNUSABLE,
     Reason.TOKEN_HIDDEN, Reason.TOKEN_UNREADABLE, Reason.CARD_PROCESS_LOST, Reason.CARD_TIMEOUT, Reason.MAPPER_FAILED,
-    Reason.ACCOUNT_LOOKUP_FAILED,
+    Reason.ACCOUNT_LOOKUP_FAILED, Reason.NO_CARD_LOGIN,
 })  # fmt: skip
 """What says nothing about the card's owner."""
 
@@ -40,7 +43,7 @@ def find_user(machine: Machine, service: str, config_path: str | None, as_json: 
 
     A card that maps to two accounts names none. `pam-sc explain` says more about a refusal.
     """
-    configuration = machine.load_configuration(config_path)
+    configuration = machine.load_configuration(config_path, service)
     asked = replace(machine.request(None, service), real_uid=0, effective_uid=0, saved_uid=0)
     rehearsal = machine.rehearse(asked, configuration, with_pin=False)
     verdict = rehearsal.verdict
@@ -56,10 +59,10 @@ def find_user(machine: Machine, service: str, config_path: str | None, as_json: 
 
 
 def _exit_code(verdict: Verdict) -> int:
-    if isinstance(verdict, Needs) and verdict.step is Step.PIN and verdict.account:
+    if isinstance(verdict, Needs) and verdict.step >= Step.CANDIDATES and verdict.account:
         return 0
     if not isinstance(verdict, Denied):
-        return 2
+        return 1 if isinstance(verdict, Needs) and verdict.accounts else 2
     if verdict.reason in NOTHING_THERE:
         return 3
     return 2 if verdict.reason in ERRORS else 1
@@ -68,4 +71,6 @@ def _exit_code(verdict: Verdict) -> int:
 def _why(verdict: Verdict) -> str:
     if isinstance(verdict, Denied):
         return verdict.reason.value + (f": {verdict.detail}" if verdict.detail else "")
+    if isinstance(verdict, Needs) and verdict.accounts:
+        return f"{Reason.MAPPED_TO_SEVERAL.value}: {len(verdict.accounts)} accounts; a login would ask which one"
     return "the login stopped before an account was found"

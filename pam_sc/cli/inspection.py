@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from pam_sc.cli.output import Row
 from pam_sc.cli.revocation_report import Values, path_lines
 from pam_sc.cli.steps import Rehearsal, judge, path_of
+from pam_sc.decision.admission import judge_account
 from pam_sc.decision.attempt import judge_pin_state
 from pam_sc.decision.card_report import CardReport, CertificateReport, Failure, ModuleReport, SlotReport, TokenReport
-from pam_sc.decision.decide import judge_account
 from pam_sc.decision.evidence import Account, AccountLookup, CertificateFacts, MappedAccounts, Unparsable
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import REASONS, Reason

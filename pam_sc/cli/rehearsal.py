@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from pam_sc.card.client import ModuleSetup, SignOrder, StartedCardProcess, start_card_process
+from pam_sc.card.client import OpenOrder, SignOrder, StartedCardProcess
 from pam_sc.children import StartedChild
+from pam_sc.choices import prompt_of
 from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.inspection import Inspection
+from pam_sc.cli.own_card import end_card, own_card_process
+from pam_sc.cli.pin_entry import Ask, counting, pin_entry
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
 from pam_sc.decision.card_report import (
@@ -29,6 +32,7 @@ from pam_sc.decision.card_report import (
     TokenRef,
     TokenReport,
 )
+from pam_sc.decision.choosing import Offer
 from pam_sc.decision.evidence import (
     AccountLookup,
     Answer,
@@ -42,6 +46,7 @@ from pam_sc.decision.evidence import (
 )
 from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.identity import Subject, read_subject
+from pam_sc.decision.policy import Members, UnlockRules
 from pam_sc.decision.reasons import Step
 from pam_sc.errors import MapperError, PamScError
 from pam_sc.events import clean
@@ -58,11 +63,10 @@ from pam_sc.programs.client import ProgramsClient, start_program_runner
 from pam_sc.programs.messages import Setup
 from pam_sc.record import replace
 from pam_sc.services import Services
+from pam_sc.session import read_session_cards
+from pam_sc.texts import Text, Texts
 
 MACHINE_TIME_S = 30.0
-PIN_BYTES_MAX = 512
-
-Ask = Callable[[str], str]
 
 
 def rehearse(
@@ -97,9 +101,14 @@ def inspect_everything(
 def _without_limits(configuration: Configuration) -> Configuration:
     """The configuration without what limits requests and tokens, so that every certificate is judged."""
     account = replace(
-        configuration.account, services=None, remote_allowed=True, card_names_user=frozenset({"login"}), allow_root=True
-    )
-    return replace(configuration, account=account, token=replace(configuration.token, select=None))
+        configuration.account, services=None, remote_allowed=True, card_names_user=frozenset({"login"}), allow_root=True,
+        must_use=Members(), may_use=None, must_not_use=Members(),
+    )  # fmt: skip
+    return replace(
+        configuration, account=account, token=replace(configuration.token, select=None),
+        certificate=replace(configuration.certificate, select=None), unlock=UnlockRules(),
+        prompt=replace(configuration.prompt, choose=False),
+    )  # fmt: skip
 
 
 def _run(
@@ -107,6 +116,7 @@ def _run(
     certificate: bytes | None = None,
 ) -> tuple[Rehearsal, Material]:
     at = datetime.datetime.now(datetime.UTC)
+    tries = counting(configuration)
     with (
         _card_process(configuration, worker, certificate) as card,
         _network(configuration, worker) as network,
@@ -115,16 +125,19 @@ def _run(
     ):
         material = load_material(configuration, trusted_uids, services)
         surroundings = Surroundings(
+            choose=partial(_choose, ask),
+            session_cards=read_session_cards,
             card=_GivenCertificate(certificate or b"") if card is None else card.client,
-            ask_pin=lambda token: Answer.NOT_GIVEN if card is None else _send_pin(card, token, ask),
-            end_card=lambda: None if card is None else _end(card, stop_acting),
+            pin=pin_entry(card, configuration, ask),
+            tries=tries,
+            end_card=lambda: None if card is None else end_card(card, stop_acting),
             deadline=_deadline,
             at=at,
             accounts=PwdAccounts(),
             fetch=partial(fetch_wanted, network) if network and configuration.revocation.fetches_at_login else None,
         )
         login = Login(request, configuration, material, surroundings)
-        verdict = login.run(until=None if ask else Step.PIN)
+        verdict = login.run(until=None if ask else Step.CANDIDATES)
         with acting_as(find_identity(VERIFIER_ACCOUNT)):  # again: with a PIN the card process was ended as root
             why = _why(login.evidence, material.mappers)
     return (
@@ -151,14 +164,7 @@ def _card_process(
     if certificate is not None:
         yield None
         return
-    modules = [ModuleSetup(module.path, module.environment, module.allow) for module in configuration.token.modules]
-    run_as = find_identity(configuration.token.run_as)
-    try:
-        started = start_card_process(worker)
-    except OSError as error:
-        raise PamScError(f"cannot start the card process: {worker}: {error.strerror}") from error
-    with started as card:
-        card.client.set_up(modules, run_as, _deadline())
+    with own_card_process(configuration, worker, _deadline()) as card:
         yield card
 
 
@@ -175,9 +181,17 @@ class _GivenCertificate:
         slot = SlotReport(slot_id=0, token=TokenReport(ref=ref, label="", certificates=(report,)))
         return CardReport((ModuleReport(index=0, path="", slots=(slot,)),))
 
-    def sign(self, _order: SignOrder, _deadline: float) -> NotSigned:
+    def report_again(self, deadline: float) -> CardReport:
+        """The same: it does not change."""
+        return self.report(deadline)
+
+    def sign(self, _order: SignOrder, _deadline: float, _cancel_fd: int | None = None) -> NotSigned:
         """Nothing to sign with."""
         return NotSigned(CardFailure.NO_PRIVATE_KEY, "there is no card")
+
+    def open(self, _order: OpenOrder, _deadline: float, _cancel_fd: int | None = None) -> NotSigned:
+        """Nothing to open."""
+        return NotSigned(CardFailure.TOKEN_REMOVED, "there is no card")
 
 
 @contextmanager
@@ -229,23 +243,12 @@ def _program_runner(worker: str, setup: Setup) -> StartedChild[ProgramsClient]:
         raise PamScError(f"cannot start the program runner: {worker}: {error.strerror}") from error
 
 
-def _send_pin(card: StartedCardProcess, token: TokenReport, ask: Ask | None) -> Answer:
+def _choose(ask: Ask | None, question: Text, offers: Sequence[Offer]) -> tuple[Answer, str]:
+    """Ask as a login does; the answer is not shown, which does no harm."""
     if ask is None:
-        return Answer.NOT_GIVEN
-    pin = ask(f"PIN for {clean(token.label or 'card')}: ").encode()
-    if not pin:
-        return Answer.EMPTY
-    if len(pin) > PIN_BYTES_MAX:
-        return Answer.TOO_LONG
-    card.send_pin(pin)
-    return Answer.ANSWERED
-
-
-def _end(card: StartedCardProcess, stop_acting: Callable[[], None]) -> None:
-    """End the card's verification, then the process; only root may kill another account's."""
-    card.client.end(time.monotonic() + 2.0)
-    stop_acting()
-    card.kill()
+        return Answer.NOT_GIVEN, ""
+    key = ask(clean(prompt_of(Texts().say(question), offers))).strip()
+    return (Answer.ANSWERED if key else Answer.EMPTY), key if any(key == offer.key for offer in offers) else ""
 
 
 # ---------------------------------------------------------------- what the mappers say

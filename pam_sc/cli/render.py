@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from pam_sc.cli.output import Row
 from pam_sc.cli.steps import Rehearsal, Status, StepReport, path_of, selected_tokens, tell_steps
-from pam_sc.decision.decide import list_certificates
 from pam_sc.decision.reasons import REASONS, PamCode, Step
+from pam_sc.decision.tokens import list_certificates
 from pam_sc.decision.verdict import Denied, Granted, Needs
+from pam_sc.texts import Texts, values_of
 
 WIDTHS = (4, 17, 13)
 
@@ -55,7 +56,7 @@ def _verdict_rows(rehearsal: Rehearsal) -> Iterator[Row]:
         case Denied() as denied:
             code = denied.code(card_required=rehearsal.policy.card_required)
             yield Row((), f"refused: {denied.reason.value} at step {int(denied.step)}, PAM_{code.name}")
-            yield Row((), f"the person reads: {REASONS[denied.reason].text}")
+            yield Row((), f"the person reads: {Texts().say(denied.reason, **values_of(denied, rehearsal.evidence))}")
         case Needs(step=step):
             yield Row((), f"stopped: before step {int(step)}; nothing refuses the login so far (--pin goes on)")
 
@@ -69,7 +70,7 @@ def explain_json(rehearsal: Rehearsal) -> dict[str, object]:
         **verdict_json(rehearsal),
         "problems": list(rehearsal.problems),
         "paths": [
-            path_of(rehearsal, report.ref) for report in list_certificates(selected_tokens(rehearsal))[0]
+            path_of(rehearsal, report.ref) for report in list_certificates(selected_tokens(rehearsal), rehearsal.policy)[0]
         ],
         "steps": [
             {
@@ -97,7 +98,7 @@ def verdict_json(rehearsal: Rehearsal) -> dict[str, object]:
                 "step": int(row.step),
                 "detail": denied.detail,
                 "code": f"PAM_{code.name}",
-                "text": row.text,
+                "text": Texts().say(denied.reason, **values_of(denied, rehearsal.evidence)),
                 "hint": row.hint,
             }
         case Needs(step=step, account=account):

@@ -12,10 +12,12 @@ import enum
 from collections.abc import Callable, Iterator, Mapping
 
 from pam_sc.cli.revocation_report import Values, path_lines, path_values
+from pam_sc.decision.admission import judge_request
 from pam_sc.decision.card_report import CardReport, CertificateRef, CertificateReport, Failure, TokenReport
-from pam_sc.decision.decide import judge_certificate, judge_request, list_certificates, select_tokens
+from pam_sc.decision.decide import judge_certificate
 from pam_sc.decision.evidence import (
     Account,
+    Answer,
     CertificateFacts,
     Evidence,
     LookupFailed,
@@ -24,12 +26,15 @@ from pam_sc.decision.evidence import (
     NoPath,
     NoSuchAccount,
     NotSigned,
+    Opened,
+    PinWay,
     Signed,
     Unparsable,
     ValidPath,
 )
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Step
+from pam_sc.decision.tokens import find_tokens, list_certificates
 from pam_sc.decision.verdict import Denied, Granted, Needs, Verdict
 from pam_sc.record import field, record
 
@@ -92,11 +97,20 @@ def tell_steps(rehearsal: Rehearsal) -> tuple[StepReport, ...]:
 
 
 def _status(step: Step, verdict: Verdict) -> Status:
+    if _opens_first(verdict) and Step.TOKEN < step < Step.PIN:
+        return Status.NOT_REACHED
     if isinstance(verdict, Granted) or step < verdict.step:
         return Status.PASSED
     if step > verdict.step:
         return Status.NOT_REACHED
     return Status.REFUSED if isinstance(verdict, Denied) else Status.STOPPED
+
+
+def _opens_first(verdict: Verdict) -> bool:
+    """It is about the PIN of a token whose certificates are not known yet ([token] login_first)."""
+    if isinstance(verdict, Granted) or not Step.PIN <= verdict.step <= Step.PROOF:
+        return False
+    return verdict.certificate is None if isinstance(verdict, Denied) else verdict.opens is not None
 
 
 def _found(step: Step, rehearsal: Rehearsal) -> tuple[str, ...]:
@@ -142,10 +156,8 @@ def _tell_tokens(rehearsal: Rehearsal) -> Iterator[str]:
 
 def selected_tokens(rehearsal: Rehearsal) -> list[TokenReport]:
     """The tokens that count, in order."""
-    if rehearsal.evidence.card is None:
-        return []
-    tokens = select_tokens(rehearsal.evidence.card, rehearsal.policy)
-    return [] if isinstance(tokens, Denied) else tokens
+    tokens = find_tokens(rehearsal.evidence, rehearsal.policy, _asked(rehearsal))
+    return tokens if isinstance(tokens, list) else []
 
 
 def name_token(token: TokenReport) -> str:
@@ -155,7 +167,7 @@ def name_token(token: TokenReport) -> str:
 
 def _tell_certificates(rehearsal: Rehearsal) -> Iterator[str]:
     tokens = selected_tokens(rehearsal)
-    readable, refusals = list_certificates(tokens)
+    readable, refusals = list_certificates(tokens, rehearsal.policy)
     for at, report in enumerate(readable, 1):
         yield f"certificate {at}: {_name(rehearsal, report)}"
     for refused in refusals:
@@ -175,7 +187,7 @@ def _tell_each(
     """
 
     def teller(rehearsal: Rehearsal) -> Iterator[str]:
-        for at, report in enumerate(list_certificates(selected_tokens(rehearsal))[0], 1):
+        for at, report in enumerate(list_certificates(selected_tokens(rehearsal), rehearsal.policy)[0], 1):
             judged = judge(rehearsal, report)
             if isinstance(judged, Denied) and judged.step < step:
                 continue
@@ -190,9 +202,13 @@ def _tell_each(
 
 def judge(rehearsal: Rehearsal, report: CertificateReport) -> object:
     """What decide.py says of one certificate: Denied, Needs, or a candidate."""
+    return judge_certificate(rehearsal.evidence, rehearsal.policy, rehearsal.at, report.ref, _asked(rehearsal))
+
+
+def _asked(rehearsal: Rehearsal) -> Account | None:
+    """The account that was asked for, if there was one and it may use a card."""
     asked = judge_request(rehearsal.evidence, rehearsal.policy)
-    account = asked if isinstance(asked, Account) else None
-    return judge_certificate(rehearsal.evidence, rehearsal.policy, rehearsal.at, report.ref, account)
+    return asked if isinstance(asked, Account) else None
 
 
 def _name(rehearsal: Rehearsal, report: CertificateReport) -> str:
@@ -248,18 +264,31 @@ def _tell_candidate(rehearsal: Rehearsal, report: CertificateReport) -> Iterator
 
 def _tell_pin(rehearsal: Rehearsal) -> Iterator[str]:
     verdict = rehearsal.verdict
-    if isinstance(verdict, Needs) and verdict.candidates:
-        wanted = verdict.candidates[0].token
+    if isinstance(verdict, Needs) and verdict.step is Step.PIN:
         for token in selected_tokens(rehearsal):
-            if token.ref == wanted:
-                yield f"would ask for the PIN of {name_token(token)}"
+            if token.ref == verdict.token:
+                yield _WAYS[verdict.way] + name_token(token)
+        if verdict.opens is not None:
+            yield "it shows no certificate before: this may cost a PIN try for a card that is then refused"
     for attempt in rehearsal.evidence.attempts:
-        yield f"the prompt was {attempt.answer.value}"
+        if attempt.way is not PinWay.OPENED:
+            yield f"the prompt was {attempt.answer.value}" if attempt.answer is not Answer.NOT_NEEDED else _NO_PROMPT
+
+
+_WAYS = {
+    PinWay.TYPED: "would ask for the PIN of ",
+    PinWay.STACKED: "would take the stacked password for the PIN of ",
+    PinWay.PINPAD: "would have the PIN typed on the reader, for ",
+    PinWay.NONE: "would ask for no PIN, which is not needed for ",
+}
+_NO_PROMPT = "there was no prompt: the PIN is typed on the reader, or none is needed"
 
 
 def _tell_proof(rehearsal: Rehearsal) -> Iterator[str]:
     for attempt in rehearsal.evidence.attempts:
         match attempt.outcome:
+            case Opened():
+                yield "the PIN opened the token, and its certificates were judged then"
             case Signed(mechanism=mechanism, signature=signature):
                 yield f"signed with {mechanism}, {len(signature)} bytes"
             case NotSigned(failure=failure, detail=detail):

@@ -44,7 +44,7 @@ def try_login(machine: Machine, user: str, service: str, config_path: str | None
 def _explain(machine: Machine, user: str, service: str, config_path: str | None) -> Rehearsal | PamScError:
     """Run the same login once more, without a PIN, for its explanation; its failure is one as well."""
     try:
-        configuration = machine.load_configuration(config_path or machine.config_of_service(service))
+        configuration = machine.load_configuration(config_path or machine.config_of_service(service), service)
         return machine.rehearse(machine.request(user, service), configuration, with_pin=False)
     except PamScError as error:
         return error

@@ -7,7 +7,7 @@ it would find today. A field of the model on which no sentence depends is a defe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from pam_sc.config.mapping_in_words import mapping_in_words
 from pam_sc.config.model import (
@@ -15,13 +15,21 @@ from pam_sc.config.model import (
     Configuration,
     Fetch,
     LookupSettings,
-    ModuleSettings,
     OcspNonce,
 )
-from pam_sc.decision.policy import Algorithms, RevocationMode, RevocationSource, TokenSelector
+from pam_sc.config.person_in_words import (
+    account_in_words,
+    certificate_in_words,
+    log_in_words,
+    pin_in_words,
+    prompt_in_words,
+    texts_in_words,
+    token_in_words,
+    unlock_in_words,
+)
+from pam_sc.config.wording import counted, listed, size
+from pam_sc.decision.policy import Algorithms, RevocationMode, RevocationSource
 from pam_sc.record import record
-
-_KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
 
 
 @record
@@ -43,15 +51,23 @@ def in_words(configuration: Configuration) -> tuple[Sentence, ...]:
 
 
 def _login(configuration: Configuration) -> Iterator[str]:
+    if configuration.services:
+        yield f"The services {listed(configuration.services)} have settings of their own."
+    yield from _where_and_who(configuration)
+
+
+def _where_and_who(configuration: Configuration) -> Iterator[str]:
     account = configuration.account
     if account.services is None:
         yield "A card counts in every PAM service whose stack names pam_sc.so."
     else:
-        yield f"A card counts only in the PAM services {_listed(sorted(account.services))}."
+        yield f"A card counts only in the PAM services {listed(sorted(account.services))}."
     if configuration.card_required:
         yield "Where there is no card, or no reader, the answer is a refusal: no later module may take its place."
     else:
         yield "Where there is no card, or no reader, a later module of the stack may ask for something else."
+    wait = f"A card that is not there is waited for, for {counted(configuration.wait_s, 'second')} at most."
+    yield wait if configuration.wait_s else "No card is waited for."
     if account.remote_allowed:
         yield "A card in this machine's reader counts for logins over the network too."
     else:
@@ -59,55 +75,16 @@ def _login(configuration: Configuration) -> Iterator[str]:
     yield "A card may log in as root." if account.allow_root else "No card logs in as root (uid 0, whatever its name)."
     if account.card_names_user:
         yield ("Where no user name was typed, the card names the account in"
-               f" {_listed(sorted(account.card_names_user))}; elsewhere such a login is refused.")
+               f" {listed(sorted(account.card_names_user))}; elsewhere such a login is refused.")
     else:
         yield "A user name is always needed: nowhere does the card name the account."
     if account.privileged_services:
-        yield (f"Files in homes and full names (GECOS) are not believed in {_listed(sorted(account.privileged_services))},"
+        yield (f"Files in homes and full names (GECOS) are not believed in {listed(sorted(account.privileged_services))},"
                " unless a mapper names the service.")
     else:
         yield ("Files in homes and full names (GECOS) are believed in every service, but not for a setuid program, unless a"
                " mapper names the service.")
-
-
-# ---------------------------------------------------------------- the card
-
-
-def _token(configuration: Configuration) -> Iterator[str]:
-    token = configuration.token
-    for module in token.modules:
-        yield from _module(module)
-    chosen = _selector(token.select) if token.select is not None else ()
-    yield f"Only a token with {_listed(chosen)} counts." if chosen else "Every token that is present counts."
-    yield f"What talks to the card runs as the account {token.run_as}."
-
-
-def _module(module: ModuleSettings) -> Iterator[str]:
-    # Names alone: somebody may have written a PIN into a value.
-    seen = f"which sees the variables {_listed(module.environment)}" if module.environment else "which sees no variables"
-    yield f"Cards are reached through {module.path}, {seen}."
-    if module.allow:
-        yield f"{module.path} may also make the system calls {_listed(module.allow)}."
-
-
-def _selector(select: TokenSelector) -> list[str]:
-    wanted = ((name, value) for name, value in vars(select).items() if name != "text" and value is not None)
-    return [f"{name.replace('_', ' ')} {value!r}" for name, value in wanted]
-
-
-def _pin(configuration: Configuration) -> Iterator[str]:
-    if configuration.pin.allow_last_try:
-        yield "The last PIN try of a card may be used: a wrong PIN then locks it."
-    else:
-        yield "The last PIN try of a card is never used, so that a login locks no card."
-    yield "A card proves itself by signing a fresh challenge, always."
-
-
-def _prompt(configuration: Configuration) -> Iterator[str]:
-    prompt = configuration.prompt
-    called = f"the {prompt.token_type}" if prompt.token_type is not None else "the card by its label"
-    yield f"The question for the PIN names {called}."
-    yield "Beside it nothing is shown." if prompt.quiet else "The person reads why a login was refused."
+    yield from account_in_words(account)
 
 
 # ---------------------------------------------------------------- trust
@@ -127,7 +104,7 @@ def _trust(configuration: Configuration) -> Iterator[str]:
     else:
         yield "CAs that leave out what RFC 5280 demands count too."
     if trust.policies is not None:
-        yield f"The path must be valid for one of the certificate policies {_listed(sorted(trust.policies))}."
+        yield f"The path must be valid for one of the certificate policies {listed(sorted(trust.policies))}."
     else:
         yield "Any certificate policy will do."
 
@@ -172,10 +149,10 @@ def _lookup(lookup: LookupSettings) -> Iterator[str]:
     yield _sources(lookup)
     yield from _ocsp(lookup)
     if lookup.sources:
-        yield f"CRLs are fetched from {_listed(lookup.sources)} too."
-    yield (f"A login fetches for {_seconds(lookup.timeout_s)} at most; nothing larger than {_size(lookup.max_bytes)}"
+        yield f"CRLs are fetched from {listed(lookup.sources)} too."
+    yield (f"A login fetches for {counted(lookup.timeout_s, 'second')} at most; nothing larger than {size(lookup.max_bytes)}"
            " is read.")
-    yield f"Clocks may differ by {_seconds(lookup.clock_skew_s)}."
+    yield f"Clocks may differ by {counted(lookup.clock_skew_s, 'second')}."
     if lookup.proxy is not None:
         yield f"Fetching goes through the proxy {lookup.proxy}."
     if lookup.loopback:
@@ -225,31 +202,27 @@ _NONCES: Mapping[OcspNonce, str] = {
 }
 
 
-# ---------------------------------------------------------------- words
+# ---------------------------------------------------------------- services
 
 
-def _listed(words: Iterable[str]) -> str:
-    *first, last = list(words) or ["nothing"]
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-def _seconds(count: int) -> str:
-    return "1 second" if count == 1 else f"{count} seconds"
-
-
-def _size(count: int) -> str:
-    for unit, name in ((_GIB, "GiB"), (_MIB, "MiB"), (_KIB, "KiB")):
-        if count % unit == 0:
-            return f"{count // unit} {name}"
-    return f"{count} bytes"
+def service_in_words(whole: Configuration, service: str, own: Configuration) -> tuple[Sentence, ...]:
+    """Return what a service decides otherwise than the rest of the file; one sentence that says so where that is nothing."""
+    said = set(in_words(whole))
+    return tuple(each for each in in_words(own) if each not in said) or (
+        Sentence("login", f"In {service} the same holds as elsewhere."),
+    )
 
 
 _TOPICS: Mapping[str, Callable[[Configuration], Iterator[str]]] = {
     "login": _login,
-    "card": _token,
+    "card": token_in_words,
     "trust": _trust,
     "revocation": _revocation,
     "mapping": lambda configuration: mapping_in_words(configuration.mappers),
-    "pin": _pin,
-    "prompt": _prompt,
+    "certificate": lambda configuration: certificate_in_words(configuration.certificate),
+    "pin": lambda configuration: pin_in_words(configuration.pin),
+    "prompt": lambda configuration: prompt_in_words(configuration.prompt),
+    "unlock": lambda configuration: unlock_in_words(configuration.unlock),
+    "texts": lambda configuration: texts_in_words(configuration.texts),
+    "log": lambda configuration: log_in_words(configuration.log),
 }

@@ -29,6 +29,7 @@ CLOCK_SKEW_MAX_S = 86_400
 SIZE_MIN = 1 << 10
 SIZE_MAX = 16 << 30
 SLOTS_MAX = 64
+SERVICES_MAX = 64
 
 
 def _values(kind: type[enum.Enum]) -> tuple[str, ...]:
@@ -67,13 +68,16 @@ MODULE = Table(
 )
 
 SELECT = Table(
-    expected="a table with uri, slot_description_prefix or slot_number",
+    expected="a table with uri, label, serial, slot_description, slot_description_prefix or slot_number",
     keys={
         "uri": Key(
             expected="a PKCS#11 URI (RFC 7512) such as pkcs11:token=login",
             parse=values.converted(parse_token_uri),
             silent=True,
         ),
+        "label": Key(expected="the label of a token", parse=values.label),
+        "serial": Key(expected="the serial number of a token", parse=values.label),
+        "slot_description": Key(expected="the description of a slot", parse=values.label),
         "slot_description_prefix": Key(expected="the beginning of a slot's description", parse=values.label),
         "slot_number": Key(
             expected=f"the number of a slot, counted from 1 to {SLOTS_MAX}", parse=values.between(1, SLOTS_MAX)
@@ -87,7 +91,7 @@ TOKEN = Table(
         "module": ListOf(item=MODULE, least=1, expected="at least one [[token.module]] with its path"),
         "select": ShortOrTable(
             short=Key(
-                expected='a PKCS#11 URI (RFC 7512) such as pkcs11:token=login, or { slot_description_prefix = "..." }',
+                expected='a PKCS#11 URI (RFC 7512) such as pkcs11:token=login, or { label = "..." }',
                 parse=lambda value: {"uri": values.converted(parse_token_uri)(value)},
                 silent=True,  # somebody may have written a PIN into it
             ),
@@ -195,12 +199,10 @@ PIN = Table(
         "prompts": Key(expected=f"a number from 1 to {PROMPTS_MAX}", parse=values.between(1, PROMPTS_MAX)),
         "min_length": Key(expected=f"a number of bytes from 1 to {PIN_MAX}", parse=values.between(1, PIN_MAX)),
         "max_length": Key(expected=f"a number of bytes from 1 to {PIN_MAX}", parse=values.between(1, PIN_MAX)),
-        "pattern": Key(expected="a regular expression such as [0-9]+", parse=values.converted(values.pattern)),
+        "pattern": Key(expected="a regular expression such as [0-9]+", parse=values.pattern),
         "pinpad": _BOOLEAN,
         "allow_no_pin": _BOOLEAN,
-        "wrong_max": Key(
-            expected=f"a number from 1 to {WRONG_PINS_MAX}", parse=values.between(1, WRONG_PINS_MAX)
-        ),
+        "wrong_max": Key(expected=f"a number from 1 to {WRONG_PINS_MAX}", parse=values.between(1, WRONG_PINS_MAX)),
     },
 )
 
@@ -218,9 +220,7 @@ CERTIFICATE = Table(
     keys={
         "select": _CERTIFICATE,
         "prefer": ListOf(item=_CERTIFICATE, distinct=True, expected='an array of tables such as { label = "..." }'),
-        "warn_days": Key(
-            expected=f"whole days from 0 to {WARN_MAX_DAYS}", parse=values.between(0, WARN_MAX_DAYS)
-        ),
+        "warn_days": Key(expected=f"whole days from 0 to {WARN_MAX_DAYS}", parse=values.between(0, WARN_MAX_DAYS)),
     },
 )
 
@@ -272,6 +272,25 @@ SCHEMA = Table(
             keys={"token_type": Key(expected="a word for a card", parse=values.label), "quiet": _BOOLEAN, "choose": _BOOLEAN,
                   "hold": _BOOLEAN},
         ),
+        "texts": Table(
+            expected="a table: [texts]",
+            others=Key(
+                expected=f"one line of text, of at most {values.OWN_TEXT_MAX} characters", parse=values.own_text
+            ),
+        ),
         "mapper": ListOf(item=MAPPER, least=1, expected="at least one [[mapper]] with its name"),
     },
 )
+"""What holds for every service, and what the table of one may say anew."""
+
+FILE = Table(
+    keys={
+        **SCHEMA.keys,
+        "service": Table(
+            expected="a table for each service: [service.NAME]",
+            others=Key(expected="a table: [service.NAME]", parse=values.settings_table),
+            other_names=_SERVICE,
+        ),
+    },
+)
+"""A whole file. What stands in the table of a service is held against SCHEMA, laid over the rest (toml.py)."""

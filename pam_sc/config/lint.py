@@ -15,6 +15,7 @@ from typing import Any
 from pam_sc.config.finding import Finding, Weight
 from pam_sc.config.lint_directory import lint_directories
 from pam_sc.config.lint_files import check_anchors, check_readable
+from pam_sc.config.lint_person import lint_person
 from pam_sc.config.lint_revocation import lint_revocation
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration, MapperSettings
 from pam_sc.decision.policy import DEFAULT_PRIVILEGED_SERVICES, Algorithms
@@ -54,6 +55,7 @@ def lint(
         *_lint_trust(configuration, now),
         *lint_revocation(configuration, owners),
         *_lint_account(configuration),
+        *lint_person(configuration),
         *_lint_mappers(configuration, owners),
         *lint_directories(configuration),
     )

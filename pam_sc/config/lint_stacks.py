@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Say what is wrong with the PAM stacks that name pam_sc.so: arguments it refuses, and ways around a required card.
+"""Say what is wrong with the PAM stacks that name pam_sc.so, or that should: ways around a card that is demanded, first of all.
 
 Only the auth stack decides whether a card can be enforced: pam_sc.so must be able to deny, and nothing after it may
 grant what it refused. This module reads stacks through stacks.py and judges; it never writes one.
@@ -8,121 +8,135 @@ grant what it refused. This module reads stacks through stacks.py and judges; it
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 
 from pam_sc.config.finding import Finding, Weight
-from pam_sc.config.model import DEFAULT_PATH, Configuration
+from pam_sc.config.lint_arguments import MODULE_NAME, check_arguments, configuration_of
 from pam_sc.config.stacks import Entry, Missing, read_stack
+from pam_sc.config.toml import Read
+from pam_sc.decision.policy import DEFAULT_PRIVILEGED_SERVICES, Members, Otherwise
 
-MODULE_NAME = "pam_sc.so"
-FLAGS = frozenset({"debug", "quiet", "try_first_pass", "use_first_pass"})
-TIMEOUT_MAX = 300
-_CONFIG = ("config", "config_file")
-_PEER_FLAGS = frozenset({"nodebug", "nullok", "card_only", "wait_for_card", "dont_wait_for_card"})
-_PEER_VALUES = frozenset({
-    "slot_description", "slot_num", "ca_dir", "crl_dir", "nss_dir", "cert_policy", "token_type", "pkcs11_module",
-})  # fmt: skip
-_SECONDS = re.compile(r"[1-9][0-9]{0,2}")
 _ENFORCING = ("bad", "die")
 _REFUSALS = ("auth_err", "user_unknown", "maxtries", "service_err", "system_err", "buf_err", "conv_err", "incomplete")
 """What pam_sc.so can return where a card is required; with PAM_AUTHINFO_UNAVAIL it then returns PAM_AUTH_ERR."""
+_LOGINS = DEFAULT_PRIVILEGED_SERVICES | {
+    "login", "remote", "sshd", "gdm-password", "lightdm", "sddm", "lxdm", "xdm", "cockpit", "kde", "swaylock", "i3lock",
+    "xscreensaver", "vlock",
+}  # fmt: skip
+"""Services through which people come in, of those that a machine may have."""
+_SHOWS_LATE = frozenset({
+    "sshd", "swaylock", "hyprlock", "gtklock", "waylock", "i3lock", "xlock", "physlock", "kde-smartcard", "kde-fingerprint",
+})  # fmt: skip
+"""Services whose application shows a text late or never, or must not be kept waiting."""
+_MAKES_SESSIONS = ("pam_systemd.so", "pam_elogind.so")
 
 
-def check_stack(service_file_dir: str, configuration: Configuration) -> tuple[Finding, ...]:
-    """Return what there is to say about every service in the folder whose stack names pam_sc.so, each thing once."""
+def check_stack(service_file_dir: str, read: Read) -> tuple[Finding, ...]:
+    """Return what there is to say about every service in the folder, each thing once."""
     try:
         services = sorted(entry.name for entry in os.scandir(service_file_dir) if entry.is_file())
     except OSError as error:
         return (Finding(Weight.WARNING, service_file_dir, f"the PAM services cannot be read: {error.strerror}"),)
-    found = (finding for service in services for finding in _check_service(service_file_dir, service, configuration))
-    return tuple(dict.fromkeys(found))
+    stacks = {service: list(read_stack(service_file_dir, service)) for service in services}
+    ours = {service for service, lines in stacks.items() if any(_is_ours(line) for line in lines)}
+    found = [each for service in sorted(ours) for each in _check_service(service, stacks[service], read)]
+    return tuple(dict.fromkeys((*found, *_check_absence(service_file_dir, stacks, read))))
 
 
-def _check_service(folder: str, service: str, configuration: Configuration) -> Iterator[Finding]:
-    lines = list(read_stack(folder, service))
-    entries = [line for line in lines if isinstance(line, Entry)]
-    if not any(entry.basename == MODULE_NAME for entry in entries):
-        return
+def _is_ours(line: Entry | Missing) -> bool:
+    return isinstance(line, Entry) and line.basename == MODULE_NAME
+
+
+def _check_service(service: str, lines: Sequence[Entry | Missing], read: Read) -> Iterator[Finding]:
+    configuration = read.of(service)
     yield from (Finding(Weight.WARNING, line.where, line.why) for line in lines if isinstance(line, Missing))
+    entries = [line for line in lines if isinstance(line, Entry)]
     for entry in entries:
-        if entry.basename == MODULE_NAME:
+        if _is_ours(entry):
             yield from check_arguments(entry)
     auth = [entry for entry in entries if entry.type == "auth"]
     for at, entry in enumerate(auth):
-        if entry.basename == MODULE_NAME:
-            required = configuration.card_required and configuration_of(entry) == configuration.source
-            yield from _check_enforcement(auth[:at], entry, auth[at + 1 :], required)
+        if _is_ours(entry):
+            same = configuration_of(entry) == configuration.source
+            yield from _check_enforcement(auth, at, _Demand(service, read) if same else None)
+            if same and configuration.wait_s and service in _SHOWS_LATE:
+                yield Finding(Weight.WARNING, entry.where, f"{service} shows texts late or never, so that nobody knows that a"
+                              f" card is waited for; write [service.{service}] wait = 0")
+    yield from _check_other_types(entries)
 
 
-def configuration_of(entry: Entry) -> str:
-    """Return the configuration that a line of ours names."""
-    words = (word.partition("=") for word in entry.arguments)
-    named = [value for name, equals, value in words if equals and name in _CONFIG]
-    return named[-1] if named else DEFAULT_PATH
+# ---------------------------------------------------------------- is a card demanded
 
 
-# ---------------------------------------------------------------- the arguments
+class _Demand:
+    """Of whom a configuration demands a card in a service, and what a line must be to keep to it."""
+
+    def __init__(self, service: str, read: Read) -> None:
+        configuration = read.of(service)
+        unlock, must = configuration.unlock, configuration.account.must_use
+        ignores = unlock.same_card and unlock.otherwise is Otherwise.IGNORE and service in unlock.services
+        self.refusals = (*_REFUSALS, "ignore") if ignores else _REFUSALS
+        self.of = 'card = "required"' if configuration.card_required else _named(must)
+        self.of += f" for {service}" if self.of and service in read.services else ""
+        unavailable = "" if configuration.card_required else "authinfo_unavail=ignore "
+        self.line = f"auth [success=done {unavailable}default=die] {MODULE_NAME}"
+
+    def __bool__(self) -> bool:
+        return bool(self.of)
 
 
-def check_arguments(entry: Entry) -> Iterator[Finding]:
-    """Yield every argument that pam_sc.so would refuse with PAM_SERVICE_ERR."""
-    for word in entry.arguments:
-        why = _why_refused(word)
-        if why is not None:
-            yield Finding(Weight.ERROR, entry.where, f"pam_sc.so refuses the argument {word[:80]!a}: {why}")
-    if configuration_of(entry).endswith(".toml"):
-        for word in entry.arguments:
-            if _is_of_the_peer(word):
-                yield Finding(Weight.ERROR, entry.where, f"the argument {word[:80]!a} belongs to pam_pkcs11.conf, but the"
-                              f" configuration is {configuration_of(entry)}: every card is refused")
-    if {"try_first_pass", "use_first_pass"} <= set(entry.arguments):
-        yield Finding(Weight.ERROR, entry.where, "pam_sc.so refuses try_first_pass and use_first_pass together")
+def _named(members: Members) -> str:
+    names = [*sorted(members.accounts), *(f"@{group}" for group in sorted(members.groups))]
+    return f"must_use = [{', '.join(names)}]" if names else ""
 
 
-def _is_of_the_peer(word: str) -> bool:
-    name, equals, _value = word.partition("=")
-    return word in _PEER_FLAGS or (equals == "=" and name in _PEER_VALUES)
+def _check_absence(folder: str, stacks: dict[str, list[Entry | Missing]], read: Read) -> Iterator[Finding]:
+    """Yield the services in which a card is demanded, but nobody asks for one."""
+    without = {service for service, lines in stacks.items() if not any(_asks_for_a_card(line) for line in lines)}
+    meant = {service for service in read.services if _Demand(service, read)}
+    whole = _Demand("", read)
+    if whole:
+        meant |= (read.whole.account.services or frozenset()) - read.services.keys()
+    for service in sorted(meant & (without | (meant - stacks.keys()))):
+        demand = _Demand(service, read)
+        why = "names no pam_sc.so for auth" if service in stacks else "does not exist, so libpam takes the stack of `other`"
+        yield Finding(Weight.ERROR, os.path.join(folder, service),
+                      f"{why}, but the configuration says {demand.of}; write there: {demand.line}")
+    others = sorted((without & _LOGINS) - meant - read.services.keys()) if whole else []
+    if others and read.whole.account.services is None:
+        yield Finding(Weight.WARNING, folder, f"the configuration says {whole.of}, but no card is asked for in"
+                      f" {', '.join(others)}: their stacks name no pam_sc.so")
 
 
-def _why_refused(word: str) -> str | None:
-    name, equals, value = word.partition("=")
-    if word in FLAGS:
-        return None
-    if _is_of_the_peer(word):
-        return None
-    if name in (*_CONFIG, "worker") and equals:
-        return None if value.startswith("/") else "expected an absolute path"
-    if name == "timeout" and equals:
-        return None if _SECONDS.fullmatch(value) and int(value) <= TIMEOUT_MAX else "expected 1 to 300 seconds"
-    known = ", ".join(sorted(FLAGS))
-    return f"expected config=, worker=, timeout=, {known}, or an argument of pam_pkcs11"
+def _asks_for_a_card(line: Entry | Missing) -> bool:
+    return isinstance(line, Entry) and line.basename == MODULE_NAME and line.type == "auth"
 
 
 # ---------------------------------------------------------------- can it enforce a card
 
 
-def _check_enforcement(
-    before: Sequence[Entry], entry: Entry, after: Sequence[Entry], required: bool
-) -> Iterator[Finding]:
-    weight = Weight.ERROR if required else Weight.NOTE
-    later = _first_that_grants(after)
-    let_through = [result for result in _REFUSALS if entry.action(result) not in _ENFORCING]
+def _check_enforcement(auth: Sequence[Entry], at: int, demand: _Demand | None) -> Iterator[Finding]:
+    entry, later = auth[at], _first_that_grants(auth[at + 1 :])
+    demanded = demand is not None and bool(demand)
+    refusals = demand.refusals if demand is not None else _REFUSALS
+    let_through = [result for result in refusals if entry.action(result) not in _ENFORCING]
     if let_through and later is not None:
+        instead = f"; write: {' '.join((demand.line, *entry.arguments))}" if demand else ""
         yield Finding(
-            weight,
+            Weight.ERROR if demanded else Weight.NOTE,
             entry.where,
             f"{entry.control} cannot enforce a card: when pam_sc.so returns {let_through[0]}, {later.basename}"
-            f" ({later.where}) can still grant{_demanded(required)}",
+            f" ({later.where}) can still grant{_demanded(demand)}{instead}",
         )
-    earlier = next((e for e in before if e.basename != "pam_rootok.so" and _ends_stack(e)), None)
-    if required and earlier is not None:
-        text = f"{earlier.basename} grants before pam_sc.so is asked{_demanded(required)}"
+    before = enumerate(auth[:at])
+    earlier = next((e for n, e in before if e.basename != "pam_rootok.so" and _passes_over(e, at - n)), None)
+    if demanded and earlier is not None:
+        text = f"{earlier.basename} grants before pam_sc.so is asked{_demanded(demand)}; move it below pam_sc.so, or remove it"
         yield Finding(Weight.ERROR, earlier.where, text)
 
 
-def _demanded(required: bool) -> str:
-    return ', but the configuration says card = "required"' if required else ""
+def _demanded(demand: _Demand | None) -> str:
+    return f", but the configuration says {demand.of}" if demand else ""
 
 
 def _first_that_grants(after: Sequence[Entry]) -> Entry | None:
@@ -134,13 +148,34 @@ def _first_that_grants(after: Sequence[Entry]) -> Entry | None:
                 return None
         elif entry.basename == MODULE_NAME:
             continue
-        elif _ends_stack(entry):
+        elif _passes_over(entry, 1):
             return entry
         else:
             passing = passing or entry
     return passing
 
 
-def _ends_stack(entry: Entry) -> bool:
-    """Its success ends the stack, or jumps over what follows."""
-    return entry.action("success") == "done" or entry.action("success").isdigit()
+def _passes_over(entry: Entry, distance: int) -> bool:
+    """Its success ends the stack, or jumps over the entry that stands `distance` further down."""
+    action = entry.action("success")
+    return action == "done" or (action.isdigit() and int(action) >= distance)
+
+
+# ---------------------------------------------------------------- account and session
+
+
+def _check_other_types(entries: Sequence[Entry]) -> Iterator[Finding]:
+    ours = [entry for entry in entries if entry.basename == MODULE_NAME]
+    auth = next((entry for entry in ours if entry.type == "auth"), None)
+    if auth is not None and not any(entry.type == "account" for entry in ours):
+        yield Finding(Weight.NOTE, auth.where, "there is no line `account required pam_sc.so`, so that nobody is made to change"
+                      " a PIN of which the card says that it must be changed")
+    session = [entry for entry in entries if entry.type == "session"]
+    makers = [at for at, entry in enumerate(session) if entry.basename in _MAKES_SESSIONS]
+    for at, entry in enumerate(session):
+        if entry.basename == MODULE_NAME and any(maker > at for maker in makers):
+            maker = session[makers[-1]]
+            yield Finding(Weight.WARNING, entry.where, f"stands before {maker.basename} ({maker.where}), so that the card of a"
+                          " session is not recorded; move it below that line")
+        elif entry.basename == MODULE_NAME and not makers:
+            yield Finding(Weight.NOTE, entry.where, "records no card: no line of this stack makes a session (pam_systemd.so)")

@@ -14,18 +14,26 @@ from pam_sc.config.model import Configuration
 from pam_sc.errors import ConfigError
 
 
-def load(path: str, trusted_uids: frozenset[int], arguments: Sequence[str] = ()) -> Configuration:
-    """Return the configuration at `path` (absolute); `arguments` are those of pam_pkcs11 on the PAM line.
+def load(
+    path: str, trusted_uids: frozenset[int], arguments: Sequence[str] = (), service: str | None = None
+) -> Configuration:
+    """Return the configuration at `path` (absolute) for a service; `arguments` are those of pam_pkcs11 on the PAM line.
 
-    ConfigError if anything about it is wrong, or if there are arguments and the file is one of ours.
+    Without a service, what holds where no [service.NAME] says otherwise. ConfigError if anything about the file is wrong,
+    in the table of another service too, or if there are arguments and the file is one of ours.
     """
+    return load_all(path, trusted_uids, arguments).of(service)
+
+
+def load_all(path: str, trusted_uids: frozenset[int], arguments: Sequence[str] = ()) -> toml.Read:
+    """Return the same for every service that has a table."""
     if path.endswith(".conf"):
         from pam_sc.config.pam_pkcs11_file import load_translated
 
         return load_translated(path, trusted_uids, arguments)
     if arguments:
         raise ConfigError(_refusal(path, arguments[0]))
-    return toml.load(path, trusted_uids)
+    return toml.load_all(path, trusted_uids)
 
 
 def _refusal(path: str, argument: str) -> str:

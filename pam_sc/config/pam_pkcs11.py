@@ -16,6 +16,7 @@ from pam_sc.config.pam_pkcs11_arguments import Given, read_arguments
 from pam_sc.config.pam_pkcs11_mappers import translate_mappers
 from pam_sc.config.pam_pkcs11_module import read_module
 from pam_sc.config.pam_pkcs11_section import Notes, OurKeys, Section, shown, take_our_keys
+from pam_sc.config.pam_pkcs11_waiting import read_waiting
 from pam_sc.config.scconf import Block, parse_scconf
 from pam_sc.config.schema import KeyPath, Parsed
 from pam_sc.record import field, record
@@ -32,6 +33,24 @@ OUR_KEYS: OurKeys = {
     "allow_last_try": (("pin", "allow_last_try"), "flag"),
     "card": (("card",), "word"),
     "run_as": (("token", "run_as"), "word"),
+    "login_first": (("token", "login_first"), "flag"),
+    "must_use": (("account", "must_use"), "words"),
+    "may_use": (("account", "may_use"), "words"),
+    "must_not_use": (("account", "must_not_use"), "words"),
+    "prompts": (("pin", "prompts"), "number"),
+    "min_length": (("pin", "min_length"), "number"),
+    "max_length": (("pin", "max_length"), "number"),
+    "pattern": (("pin", "pattern"), "word"),
+    "pinpad": (("pin", "pinpad"), "flag"),
+    "allow_no_pin": (("pin", "allow_no_pin"), "flag"),
+    "wrong_max": (("pin", "wrong_max"), "number"),
+    "warn_days": (("certificate", "warn_days"), "number"),
+    "choose": (("prompt", "choose"), "flag"),
+    "hold": (("prompt", "hold"), "flag"),
+    "identity": (("log", "identity"), "flag"),
+    "wait": (("wait",), "number"),
+    "same_card": (("unlock", "same_card"), "flag"),
+    "otherwise": (("unlock", "otherwise"), "word"),
 }
 
 
@@ -121,36 +140,17 @@ def _read_globals(section: Section) -> None:
         section.note(NoteKind.UNSAFE, "nullok", "an empty PIN is never sent to a card; there is no key to change that")
     for name in ("try_first_pass", "use_first_pass"):
         if section.flag(name, default=False):
-            section.note(NoteKind.DIFFERENT, name, "has no effect in this file: the person is asked for the PIN; for a PIN"
-                         f" that an earlier module asked for, write {name} on the PAM line")
+            section.note(NoteKind.DIFFERENT, name, "has no effect in this file: the person is asked for the PIN, because"
+                         f" pam_sc.so hands over no password unless its own line says so; write {name} on the PAM line")
     if section.flag("debug", default=False):
-        section.note(NoteKind.DIFFERENT, "debug", "has no effect in this file; write debug on the PAM line")
+        section.note(NoteKind.DIFFERENT, "debug", "has no effect in this file, because what is logged is decided before it is"
+                     " read; write debug on the PAM line")
     if section.flag("quiet", default=False):
         section.put(("prompt", "quiet"), True, "quiet")
         section.note(NoteKind.DIFFERENT, "quiet", "the person reads no messages; the log keeps its lines")
     section.dead("pam_pkcs11 reads it and never uses it", "use_authok")
     section.dead("nobody reads it", "use_authtok", "mapper_search_path")
-    _read_waiting(section)
-
-
-def _read_waiting(section: Section) -> None:
-    card_only = section.flag("card_only", default=False)
-    if card_only:
-        section.note(NoteKind.DIFFERENT, "card_only", "only says whether wait_for_card and screen_savers count; whether a"
-                     " stack may go on without a card is said by a key of ours, card = required; or card = optional;")
-    needs_it = "counts only with card_only = true"
-    if section.flag("wait_for_card", default=False):
-        _different_or_dead(section, "wait_for_card", needs_it, card_only,
-                           "this version does not wait: a login without a card ends at once")
-    if section.words("screen_savers"):
-        _different_or_dead(section, "screen_savers", needs_it, card_only,
-                           "this version treats screen savers as every other service: the card is asked for")
-    if section.number("err_display_time"):
-        section.note(NoteKind.DIFFERENT, "err_display_time", "this version does not pause after a message")
-
-
-def _different_or_dead(section: Section, key: str, why_dead: str, counts: bool, difference: str) -> None:
-    section.note(NoteKind.DIFFERENT if counts else NoteKind.DEAD, key, difference if counts else why_dead)
+    read_waiting(section)
 
 
 def _note_what_nobody_says(section: Section) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pam_sc.config import toml
-from pam_sc.config.model import Configuration
 from pam_sc.config.pam_pkcs11 import Translation, translate
 from pam_sc.config.schema import KeyPath, MismatchError
 from pam_sc.config.where import dotted
@@ -19,13 +18,13 @@ from pam_sc.errors import ConfigError
 ERRORS_SHOWN_MAX = 3
 
 
-def load_translated(path: str, trusted_uids: frozenset[int], arguments: Sequence[str] = ()) -> Configuration:
-    """Return the configuration; ConfigError if the file cannot be used."""
+def load_translated(path: str, trusted_uids: frozenset[int], arguments: Sequence[str] = ()) -> toml.Read:
+    """Return the configuration of each service; ConfigError if the file cannot be used."""
     return configuration_of(translate(toml.read_text(path, trusted_uids), path, arguments), path, trusted_uids)
 
 
-def configuration_of(translation: Translation, path: str, trusted_uids: frozenset[int]) -> Configuration:
-    """Return the configuration that a translation describes; ConfigError if it has errors, or the schema refuses it."""
+def configuration_of(translation: Translation, path: str, trusted_uids: frozenset[int]) -> toml.Read:
+    """Return what a translation describes; ConfigError if it has errors, or the schema refuses it."""
     if errors := translation.errors():
         said = "; ".join(f"{note.place(path)}: {note.key}: {note.text}" for note in errors[:ERRORS_SHOWN_MAX])
         more = len(errors) - ERRORS_SHOWN_MAX

@@ -114,6 +114,14 @@ class Table:
 
     def read(self, value: object, path: KeyPath) -> dict[str, Parsed]:
         """Return the parsed values that are present."""
+        parsed = self.read_some(value, path)
+        for name, child in self.keys.items():
+            if name not in parsed and child.required:
+                _refuse_absence(child, (*path, name))
+        return parsed
+
+    def read_some(self, value: object, path: KeyPath) -> dict[str, Parsed]:
+        """The same, but what is required may be missing here: it stands elsewhere. Not in the tables within."""
         if not isinstance(value, dict):
             raise MismatchError(path, describe(value), self.expected)
         unknown = [name for name in value if name not in self.keys]
@@ -121,8 +129,6 @@ class Table:
         for name, child in self.keys.items():
             if name in value:
                 parsed[name] = child.read(value[name], (*path, name))
-            elif child.required:
-                _refuse_absence(child, (*path, name))
         return parsed
 
     def _other(self, name: str, value: object, path: KeyPath) -> Parsed:

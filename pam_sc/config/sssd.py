@@ -8,16 +8,16 @@ a note. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pam_sc.certmap.grammar import DEFAULT_MATCH, parse_match
 from pam_sc.certmap.map_grammar import parse_map
-from pam_sc.config import values
+from pam_sc.config.keys import WAIT_MAX_S
 from pam_sc.config.notes import NoteKind
 from pam_sc.config.pam_pkcs11 import Translation
 from pam_sc.config.pam_pkcs11_section import Notes, shown
-from pam_sc.config.schema import UnacceptableError
+from pam_sc.config.sssd_verification import Verification
 from pam_sc.decision.uri import parse_token_uri
 from pam_sc.errors import ConfigError
 from pam_sc.record import record
@@ -30,6 +30,7 @@ ALLOWED_SERVICES = (
 """The services in which SSSD allows a card where pam_p11_allowed_services does not say otherwise."""
 _TRUE = frozenset({"true", "yes", "1", "on"})
 _MODULE_PATH = "module-path="
+_DIGITS_MAX = 9
 
 
 @record
@@ -74,7 +75,8 @@ def translate_sssd(
     _read_token(pam, notes, modules)
     _read_anchors(pam, notes)
     _read_services(pam, notes)
-    _Verification(pam.get("pam_cert_verification") or sections.get("sssd", {}).get("certificate_verification"), notes).read()
+    verification = pam.get("pam_cert_verification") or sections.get("sssd", {}).get("certificate_verification")
+    Verification(verification.value if verification else "", verification.line if verification else 0, notes).read()
     _read_rules(rules, notes)
     _read_directory(sections, _searching(rules, notes), notes)
     for key, setting in pam.items():
@@ -94,12 +96,23 @@ def _read_use(pam: Mapping[str, Setting], notes: Notes) -> None:
     if use is None or use.value.lower() not in _TRUE:
         notes.add(NoteKind.DIFFERENT, use.line if use else 0, "pam_cert_auth", "SSSD uses no cards with this file; here a card"
                   " counts where a PAM stack names pam_sc.so")
-    for key, text in (
-        ("p11_child_timeout", "has no meaning here: a login has 20 seconds; write timeout= on the PAM line"),
-        ("p11_wait_for_card_timeout", "this version does not wait for a card"),
-    ):
-        if key in pam:
-            notes.add(NoteKind.DIFFERENT, pam[key].line, key, text)
+    if timeout := pam.get("p11_child_timeout"):
+        notes.add(NoteKind.DIFFERENT, timeout.line, "p11_child_timeout", "has no meaning here: a login has 20 seconds; write"
+                  " timeout= on the PAM line")
+    if wait := pam.get("p11_wait_for_card_timeout"):
+        _read_wait(wait, notes)
+
+
+def _read_wait(wait: Setting, notes: Notes) -> None:
+    if not wait.value.isascii() or not wait.value.isdigit() or len(wait.value) > _DIGITS_MAX:
+        notes.add(NoteKind.ERROR, wait.line, "p11_wait_for_card_timeout", f"found {shown(wait.value)}, expected whole seconds")
+        return
+    seconds = min(int(wait.value), WAIT_MAX_S)
+    notes.put(("wait",), seconds, wait.line)
+    limit = f" ({WAIT_MAX_S} at most)" if int(wait.value) > seconds else ""
+    notes.add(NoteKind.DIFFERENT, wait.line, "p11_wait_for_card_timeout", f"every login without a card waits for {seconds}"
+              f" seconds{limit}; with SSSD only one with require_cert_auth does; for some services alone, write"
+              " [service.NAME] wait")
 
 
 def _read_token(pam: Mapping[str, Setting], notes: Notes, modules: Sequence[str]) -> None:
@@ -210,94 +223,3 @@ def _read_directory(sections: Sections, searching: int | None, notes: Notes) -> 
 
 
 _LDAP = ("mapper", 0, "ldap")
-
-
-# ---------------------------------------------------------------- certificate_verification
-
-
-class _Verification:
-    """The words of certificate_verification, each in a method of its own name."""
-
-    def __init__(self, setting: Setting | None, notes: Notes) -> None:
-        self._notes = notes
-        self._line = setting.line if setting else 0
-        self._words = [word.strip() for word in setting.value.split(",") if word.strip()] if setting else []
-        self._names = {word.partition("=")[0].strip() for word in self._words}
-        self._crl_files: list[str] = []
-
-    def read(self) -> None:
-        for word in self._words:
-            name, equals, value = word.partition("=")
-            read = _WORDS.get(name.strip())
-            if read is None or bool(equals) != (name.strip() in _WITH_VALUE):
-                self._note(NoteKind.ERROR, f"found {shown(word)}, which SSSD passes over, so that what it should demand is not"
-                           f" demanded; expected words of {', '.join(_WORDS)}")
-            else:
-                read(self, value.strip())
-        self._read_status()
-
-    def _note(self, kind: NoteKind, text: str) -> None:
-        self._notes.add(kind, self._line, "certificate_verification", text)
-
-    def _put(self, key: str, value: object) -> None:
-        self._notes.put(("revocation", key), value, self._line)
-
-    def _read_status(self) -> None:
-        """SSSD asks OCSP responders at each login; with CRL files it wants one for every CA on the path."""
-        asks = "no_ocsp" not in self._names
-        if self._crl_files:
-            self._put("mode", "require")
-            self._put("crls", self._crl_files[0])
-        if asks:
-            self._put("fetch", "login")
-        elif not self._crl_files:
-            self._note(NoteKind.UNSAFE, "no_ocsp without crl_file: SSSD accepts revoked cards; here CRLs count, and pam-sc"
-                       ' refresh fetches them; to insist: [revocation] mode = "off"')
-        if len(self._crl_files) > 1:
-            self._note(NoteKind.DIFFERENT, f"only {self._crl_files[0]} is named here; put the {len(self._crl_files)} CRL files"
-                       " into one folder and name that: until then cards of the other CAs are refused")
-
-    def _no_verification(self, _value: str) -> None:
-        self._note(NoteKind.UNSAFE, "no_verification is not honoured: the path is always validated; there is no key to change"
-                   " that")
-
-    def _partial_chain(self, _value: str) -> None:
-        self._notes.put(("trust", "partial_paths"), True, self._line)
-
-    def _no_ocsp(self, _value: str) -> None:
-        self._put("ocsp", "off")
-        self._put("order", ["crl"])
-
-    def _soft(self, _value: str) -> None:
-        self._note(NoteKind.UNSAFE, "soft_ocsp and soft_crl are not honoured: a card is refused where its status cannot be found"
-                   ' out; to insist: [revocation] mode = "prefer"')
-
-    def _crl_file(self, value: str) -> None:
-        self._crl_files.append(value)
-
-    def _responder(self, value: str) -> None:
-        try:
-            self._put("ocsp_responder", values.url("http", "https")(value))
-        except UnacceptableError as error:
-            self._note(NoteKind.ERROR, f"ocsp_default_responder: {error}")
-
-    def _dead(self, _value: str) -> None:
-        self._note(NoteKind.DEAD, "ocsp_default_responder_signing_cert is read by SSSD and never used; here a responder's"
-                   ' certificate is named by [revocation] ocsp_responder = { url = "...", certificate = "..." }')
-
-    def _digest(self, _value: str) -> None:
-        self._note(NoteKind.DIFFERENT, "ocsp_dgst has no meaning here: questions are in the form that every responder knows")
-
-
-_WORDS: Mapping[str, Callable[[_Verification, str], None]] = {
-    "no_verification": _Verification._no_verification,  # noqa: SLF001 - its own table
-    "partial_chain": _Verification._partial_chain,  # noqa: SLF001
-    "no_ocsp": _Verification._no_ocsp,  # noqa: SLF001
-    "soft_ocsp": _Verification._soft,  # noqa: SLF001
-    "soft_crl": _Verification._soft,  # noqa: SLF001
-    "crl_file": _Verification._crl_file,  # noqa: SLF001
-    "ocsp_default_responder": _Verification._responder,  # noqa: SLF001
-    "ocsp_default_responder_signing_cert": _Verification._dead,  # noqa: SLF001
-    "ocsp_dgst": _Verification._digest,  # noqa: SLF001
-}
-_WITH_VALUE = frozenset({"crl_file", "ocsp_default_responder", "ocsp_default_responder_signing_cert", "ocsp_dgst"})

@@ -3,61 +3,50 @@
 
 The file, its parents and every PKCS#11 module must belong to somebody the login trusts and be writable by nobody else.
 An unknown key, a wrong type, a missing anchor or mapper is a ConfigError that says file, line, key, what was found and
-what was expected. Nothing is ever skipped, guessed or taken from the environment.
+what was expected, in the table of every service, whichever service asks. Nothing is ever skipped, guessed or taken from
+the environment.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from pam_sc.config.keys import LOOKUP, SCHEMA
-from pam_sc.config.model import (
-    DEFAULT_RUN_AS,
-    DEFAULT_STORE,
-    VERIFIER_ACCOUNT,
-    AccountSettings,
-    CaSettings,
-    CertificateSettings,
-    Configuration,
-    Fetch,
-    LogSettings,
-    LookupSettings,
-    MapperSettings,
-    ModuleSettings,
-    OcspNonce,
-    OcspResponder,
-    PinSettings,
-    PromptSettings,
-    RevocationSettings,
-    TokenSettings,
-    TrustSettings,
-)
+from pam_sc.config.building import PlaceOf, build_service, build_whole
+from pam_sc.config.keys import FILE, SCHEMA, SERVICES_MAX
+from pam_sc.config.model import Configuration
 from pam_sc.config.notes import Note
-from pam_sc.config.schema import KeyPath, MismatchError, describe
+from pam_sc.config.schema import KeyPath, MismatchError
+from pam_sc.config.sense import require_sense
 from pam_sc.config.where import dotted, find_line
-from pam_sc.decision.policy import (
-    DEFAULT_CARD_NAMES_USER,
-    DEFAULT_PRIVILEGED_SERVICES,
-    Algorithms,
-    CertificateSelector,
-    Members,
-    Otherwise,
-    RevocationMode,
-    RevocationSource,
-    TokenSelector,
-    UnlockRules,
-)
 from pam_sc.errors import ConfigError, OwnershipError
 from pam_sc.ownership import read_trusted_file, require_unwritable
-from pam_sc.record import replace
+from pam_sc.record import record, replace
 
 MAX_BYTES = 256 * 1024
+SERVICE = "service"
 
 
-def load(path: str, trusted_uids: frozenset[int]) -> Configuration:
-    """Return the configuration at `path` (absolute, *.toml); ConfigError if anything about it is wrong."""
+@record
+class Read:
+    """A whole file: what holds where no service says otherwise, and for each service that does, what holds there."""
+
+    whole: Configuration
+    services: Mapping[str, Configuration]
+
+    def of(self, service: str | None) -> Configuration:
+        """Return what holds for a service; what holds for all others where it is None."""
+        return self.whole if service is None else self.services.get(service, self.whole)
+
+
+def load(path: str, trusted_uids: frozenset[int], service: str | None = None) -> Configuration:
+    """Return the configuration at `path` (absolute, *.toml) for a service; ConfigError if anything about the file is wrong."""
+    return load_all(path, trusted_uids).of(service)
+
+
+def load_all(path: str, trusted_uids: frozenset[int]) -> Read:
+    """Return the same for every service that has a table."""
     _require_our_format(path)
     text = read_text(path, trusted_uids)
     return build(path, _parse(path, text), trusted_uids, lambda mismatch: _explain(path, text, mismatch))
@@ -71,14 +60,17 @@ def build(
     *,
     notes: tuple[Note, ...] = (),
     places: Mapping[str, str] | None = None,
-) -> Configuration:
-    """Return the configuration that a parsed tree describes; ConfigError, as `explain` words it, if it is none.
+) -> Read:
+    """Return what a parsed tree describes; ConfigError, as `explain` words it, if it is no configuration.
 
     `notes` and `places` are what is known of a file in the peer's format.
     """
-    configuration = replace(read_tree(path, tree, explain, places), notes=notes, places=places or {})
-    _require_safe_modules(configuration, trusted_uids)
-    return configuration
+    read = read_tree(path, tree, explain, places)
+    known = {"notes": notes, "places": places or {}}
+    services = {name: replace(configuration, **known) for name, configuration in read.services.items()}
+    read = Read(replace(read.whole, **known), services)
+    _require_safe_modules(read, trusted_uids)
+    return read
 
 
 def read_tree(
@@ -86,14 +78,48 @@ def read_tree(
     tree: Mapping[str, Any],
     explain: Callable[[MismatchError], str],
     places: Mapping[str, str] | None = None,
-) -> Configuration:
+) -> Read:
     """The same without a look at the files that it names: for a configuration that no login uses yet."""
+    known = places or {}
     try:
-        configuration = _build(path, SCHEMA.read(tree, ()), places or {})
-        _require_sense(configuration)
+        return _read(path, tree, lambda key: known.get(key, path))
     except MismatchError as mismatch:
         raise ConfigError(explain(mismatch)) from None
+
+
+# ---------------------------------------------------------------- the whole and its services
+
+
+def _read(path: str, tree: Mapping[str, Any], place_of: PlaceOf) -> Read:
+    checked = FILE.read(tree, ())
+    own: Mapping[str, Any] = checked.get(SERVICE, {})
+    if len(own) > SERVICES_MAX:
+        raise MismatchError((SERVICE,), f"{len(own)} services", f"at most {SERVICES_MAX}")
+    whole = replace(build_whole(path, checked, place_of), services=tuple(sorted(own)))
+    require_sense(whole)
+    return Read(whole, {name: _service(whole, tree, name, table, place_of) for name, table in own.items()})
+
+
+def _service(
+    whole: Configuration, tree: Mapping[str, Any], name: str, table: Mapping[str, Any], place_of: PlaceOf
+) -> Configuration:
+    """Only what the service's table touches is read anew; a mismatch is told by its place in that table."""
+    try:
+        both = merged({key: tree[key] for key in table if key in tree}, table)
+        configuration = build_service(whole, SCHEMA.read_some(both, ()), place_of, f"{SERVICE}.{name}.")
+        require_sense(configuration)
+    except MismatchError as mismatch:
+        raise MismatchError((SERVICE, name, *mismatch.path), mismatch.found, mismatch.expected, mismatch.nearest) from None
     return configuration
+
+
+def merged(whole: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `own` laid over `whole`: tables key by key, anything else, arrays too, as it stands in `own`."""
+    both = dict(whole)
+    for name, value in own.items():
+        before = both.get(name)
+        both[name] = merged(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    return both
 
 
 # ---------------------------------------------------------------- the file
@@ -140,180 +166,17 @@ def _lines(text: str, path: KeyPath) -> list[int | None]:
     return [find_line(text, path[:length]) for length in range(len(path), 0, -1)]
 
 
-# ---------------------------------------------------------------- the values
+def _require_safe_modules(read: Read, trusted_uids: frozenset[int]) -> None:
+    looked_at: set[str] = set()
+    for prefix, configuration in (("", read.whole), *((f"{SERVICE}.{n}.", c) for n, c in read.services.items())):
+        for index, module in enumerate(configuration.token.modules):
+            if module.path not in looked_at:
+                _require_safe_module(configuration, f"{prefix}token.module[{index}].path", module.path, trusted_uids)
+                looked_at.add(module.path)
 
 
-def _build(path: str, read: Mapping[str, Any], places: Mapping[str, str]) -> Configuration:
-    return Configuration(
-        source=path,
-        card_required=read.get("card") == "required",
-        token=_token(read["token"]),
-        trust=_trust(read["trust"]),
-        revocation=_revocation(path, read.get("revocation", {})),
-        account=_account(read.get("account", {})),
-        pin=PinSettings(**read.get("pin", {})),
-        prompt=PromptSettings(**read.get("prompt", {})),
-        certificate=_certificate(read.get("certificate", {})),
-        unlock=UnlockRules(**_converted(read.get("unlock", {}), {"services": frozenset, "otherwise": Otherwise})),
-        log=LogSettings(**read.get("log", {})),
-        wait_s=read.get("wait", 0),
-        mappers=tuple(_mapper(path, index, table, places) for index, table in enumerate(read["mapper"])),
-    )
-
-
-def _token(read: Mapping[str, Any]) -> TokenSettings:
-    return TokenSettings(
-        modules=tuple(ModuleSettings(**module) for module in read["module"]),
-        select=_selector(read["select"]) if "select" in read else None,
-        run_as=read.get("run_as", DEFAULT_RUN_AS),
-        login_first=read.get("login_first", False),
-    )
-
-
-def _selector(read: Mapping[str, Any]) -> TokenSelector:
-    if not read:
-        raise MismatchError(("token", "select"), "an empty table", "at least one of its keys")
-    slot = {name: value for name, value in read.items() if name != "uri"}
-    uri: TokenSelector | None = read.get("uri")
-    words = [uri.text] if uri else []
-    text = ", ".join(words + [f"{name} {value!r}" for name, value in slot.items()])
-    return replace(uri or TokenSelector(text=text), text=text, **slot)
-
-
-def _trust(read: Mapping[str, Any]) -> TrustSettings:
-    return TrustSettings(**_converted(read, {"algorithms": Algorithms, "policies": frozenset}))
-
-
-def _revocation(path: str, read: Mapping[str, Any]) -> RevocationSettings:
-    whole = _lookup(read, LookupSettings())
-    return RevocationSettings(
-        crls=read.get("crls"),
-        store=read.get("store", DEFAULT_STORE),
-        lookup=whole,
-        authorities=tuple(_authority(path, index, table, whole) for index, table in enumerate(read.get("ca", ()))),
-    )
-
-
-def _authority(path: str, index: int, read: Mapping[str, Any], whole: LookupSettings) -> CaSettings:
-    where = f"{path}: revocation.ca[{index}]"
-    return CaSettings(name=read["name"], certificate=read["certificate"], lookup=_lookup(read, whole), where=where)
-
-
-def _lookup(read: Mapping[str, Any], inherited: LookupSettings) -> LookupSettings:
-    """What is said here, and for the rest what is said around it."""
-    said = {_FIELDS.get(name, name): value for name, value in read.items() if name in LOOKUP}
-    return replace(inherited, **_converted(said, _LOOKUP_TYPES))
-
-
-_FIELDS = {"timeout": "timeout_s", "max_size": "max_bytes", "clock_skew": "clock_skew_s"}
-"""Keys that have another name in the model, which says the unit."""
-
-_LOOKUP_TYPES: Mapping[str, Callable[[Any], Any]] = {
-    "mode": RevocationMode,
-    "fetch": Fetch,
-    "ocsp": "on".__eq__,
-    "ocsp_responder": lambda table: OcspResponder(**table),
-    "ocsp_nonce": OcspNonce,
-    "order": lambda words: tuple(RevocationSource(word) for word in words),
-    "loopback": "allow".__eq__,
-}
-
-
-def _converted(read: Mapping[str, Any], types: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
-    return {name: types[name](value) if name in types else value for name, value in read.items()}
-
-
-def _account(read: Mapping[str, Any]) -> AccountSettings:
-    return AccountSettings(
-        allow_root=read.get("allow_root", False),
-        card_names_user=frozenset(read.get("card_names_user", DEFAULT_CARD_NAMES_USER)),
-        privileged_services=frozenset(read.get("privileged_services", DEFAULT_PRIVILEGED_SERVICES)),
-        services=frozenset(read["services"]) if "services" in read else None,
-        remote_allowed=read.get("remote") == "allow",
-        must_use=_members(read.get("must_use", ())),
-        may_use=_members(read["may_use"]) if "may_use" in read else None,
-        must_not_use=_members(read.get("must_not_use", ())),
-    )
-
-
-def _members(names: Sequence[str]) -> Members:
-    groups = frozenset(name.removeprefix("@") for name in names if name.startswith("@"))
-    return Members(accounts=frozenset(name for name in names if not name.startswith("@")), groups=groups)
-
-
-def _certificate(read: Mapping[str, Any]) -> CertificateSettings:
-    select = read.get("select")
-    return CertificateSettings(
-        select=None if select is None else _certificate_selector(select, ("certificate", "select")),
-        prefer=tuple(
-            _certificate_selector(each, ("certificate", "prefer", index))
-            for index, each in enumerate(read.get("prefer", ()))
-        ),
-        warn_days=read.get("warn_days", CertificateSettings().warn_days),
-    )
-
-
-def _certificate_selector(read: Mapping[str, Any], path: KeyPath) -> CertificateSelector:
-    if not read:
-        raise MismatchError(path, "an empty table", "at least one of its keys")
-    words = [f"{name} {value.hex() if isinstance(value, bytes) else repr(value)}" for name, value in read.items()]
-    return CertificateSelector(
-        text=", ".join(words), object_id=read.get("id"), label=read.get("label"), position=read.get("position")
-    )
-
-
-def _mapper(path: str, index: int, read: Mapping[str, Any], places: Mapping[str, str]) -> MapperSettings:
-    table = {key: value for key, value in read.items() if key != "name"}
-    where = f"mapper[{index}]"
-    return MapperSettings(name=read["name"], table=table, where=f"{places.get(where, path)}: {where}")
-
-
-# ---------------------------------------------------------------- what no single key can say
-
-
-def _require_sense(configuration: Configuration) -> None:
-    run_as = configuration.token.run_as
-    if run_as in ("root", VERIFIER_ACCOUNT):
-        expected = f"an account of its own for the card process, such as {DEFAULT_RUN_AS!r}"
-        raise MismatchError(("token", "run_as"), repr(run_as), expected)
-    _require_one_environment(configuration)
-    _require_distinct_authorities(configuration.revocation)
-    for at, lookup in _lookups(configuration.revocation):
-        if not lookup.rules().sources:
-            raise MismatchError((*at, "order"), 'only "ocsp"', '"crl" too, because ocsp is off')
-
-
-def _require_one_environment(configuration: Configuration) -> None:
-    seen: dict[str, tuple[int, str]] = {}
-    for index, module in enumerate(configuration.token.modules):
-        for name, value in module.environment.items():
-            first, other = seen.setdefault(name, (index, value))
-            if other != value:
-                at: KeyPath = ("token", "module", index, "environment", name)
-                expected = f"the same value as in token.module[{first}], because all modules share one process"
-                raise MismatchError(at, "another value", expected)
-
-
-def _lookups(revocation: RevocationSettings) -> Iterator[tuple[KeyPath, LookupSettings]]:
-    yield ("revocation",), revocation.lookup
-    for index, authority in enumerate(revocation.authorities):
-        yield ("revocation", "ca", index), authority.lookup
-
-
-def _require_distinct_authorities(revocation: RevocationSettings) -> None:
-    seen: dict[tuple[str, str], int] = {}
-    for index, authority in enumerate(revocation.authorities):
-        for key, value in (("name", authority.name), ("certificate", authority.certificate)):
-            first = seen.setdefault((key, value), index)
-            if first != index:
-                expected = f"another {key} than that of revocation.ca[{first}]"
-                raise MismatchError(("revocation", "ca", index, key), describe(value), expected)
-
-
-def _require_safe_modules(configuration: Configuration, trusted_uids: frozenset[int]) -> None:
-    for index, module in enumerate(configuration.token.modules):
-        try:
-            require_unwritable(module.path, trusted_uids)
-        except OwnershipError as error:
-            key = f"token.module[{index}].path"
-            raise ConfigError(f"{configuration.places.get(key, configuration.source)}: {key}: {error}") from error
+def _require_safe_module(configuration: Configuration, key: str, module: str, trusted_uids: frozenset[int]) -> None:
+    try:
+        require_unwritable(module, trusted_uids)
+    except OwnershipError as error:
+        raise ConfigError(f"{configuration.places.get(key, configuration.source)}: {key}: {error}") from error

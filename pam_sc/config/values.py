@@ -21,6 +21,7 @@ _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,38})){1,30}")
 _SIZE = re.compile(r"([1-9][0-9]{0,12}) ?(KiB|MiB|GiB)")
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _URL_MAX = 2048
+OWN_TEXT_MAX = 200
 _NEVER_IN_URLS = frozenset('"#<>\\^`{|}')
 _AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _LOADER_PREFIXES = ("LD_", "PYTHON")
@@ -212,9 +213,28 @@ def hexadecimal(value: object) -> bytes:
     return parsed
 
 
-def pattern(value: str) -> str:
-    """Return a regular expression that pattern.py takes; ValueError says what is wrong with it."""
+def pattern(value: object) -> str:
+    """A regular expression that pattern.py takes."""
+    written = text(value)
     from pam_sc.pattern import compile_pattern  # only where a pattern is configured
 
-    compile_pattern(value)
+    try:
+        compile_pattern(written)
+    except ValueError as error:
+        raise UnacceptableError(ascii(str(error))[1:-1]) from error
+    return written
+
+
+def own_text(value: object) -> str:
+    """One line of text for people, which may be empty."""
+    written = text(value)
+    if len(written) > OWN_TEXT_MAX:
+        raise UnacceptableError(f"it has {len(written)} characters")
+    return written
+
+
+def settings_table(value: object) -> Parsed:
+    """A table, which is read elsewhere."""
+    if not isinstance(value, dict):
+        raise TypeError
     return value

@@ -2,16 +2,18 @@
 """Steps 9 to 11 of a login (decide.py): may the PIN be tried, did the card prove possession, is the signature right.
 
 The card process's word is taken for a refusal, never for a grant: what grants is the signature over the verifier's own
-challenge, checked here under the key of the certificate that was mapped.
+challenge, checked here under the key of the certificate that was mapped. How often and how the PIN is asked for is in
+pin.py. The same holds for a token that is opened before its certificates are judged, but that proves nothing yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pam_sc.decision.card_report import CertificateRef, PinState, TokenReport
+from pam_sc.decision.card_report import CertificateRef, TokenReport
 from pam_sc.decision.challenge import signing_choices
-from pam_sc.decision.evidence import Account, Answer, CardFailure, CertificateFacts, Evidence, NotSigned, Signed
+from pam_sc.decision.evidence import Account, CertificateFacts, Evidence, Opened, PinWay, Request, Signed
+from pam_sc.decision.pin import Bid, judge_pin, why_not_tried
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.proof import verify_signature
 from pam_sc.decision.reasons import Reason, Step
@@ -20,87 +22,64 @@ from pam_sc.decision.verdict import Denied, Granted, Needs
 Candidates = tuple[TokenReport, tuple[CertificateRef, ...]]
 """A token, and those of its certificates that map to the account, in order of preference."""
 
-_ANSWER_REASONS = {
-    Answer.EMPTY: Reason.PIN_EMPTY,
-    Answer.NOT_GIVEN: Reason.PIN_NOT_GIVEN,
-    Answer.FAILED: Reason.CONVERSATION_FAILED,
-    Answer.AGAIN: Reason.CONVERSATION_AGAIN,
-    Answer.TOO_LONG: Reason.ANSWER_TOO_LONG,
-    Answer.NOT_STACKED: Reason.NO_STACKED_PIN,
-    Answer.TIMEOUT: Reason.PROMPT_TIMEOUT,
-}
-
-_FAILURE_REASONS = {
-    CardFailure.PIN_FORM: Reason.PIN_FORM,
-    CardFailure.TOKEN_REMOVED: Reason.TOKEN_REMOVED,
-    CardFailure.TOKEN_CHANGED: Reason.TOKEN_CHANGED,
-    CardFailure.PIN_WRONG: Reason.PIN_WRONG,
-    CardFailure.PIN_WRONG_FEW_LEFT: Reason.PIN_WRONG_FEW_LEFT,
-    CardFailure.PIN_WRONG_ONE_LEFT: Reason.PIN_WRONG_ONE_LEFT,
-    CardFailure.PIN_REPEATED: Reason.PIN_REPEATED,
-    CardFailure.LAST_TRY_STACKED: Reason.PIN_LAST_TRY,
-    CardFailure.PINPAD_CANCELLED: Reason.PINPAD_CANCELLED,
-    CardFailure.PINPAD_TIMEOUT: Reason.PINPAD_TIMEOUT,
-    CardFailure.PIN_WRONG_NOW_LOCKED: Reason.PIN_WRONG_NOW_LOCKED,
-    CardFailure.PIN_LOCKED: Reason.PIN_LOCKED,
-    CardFailure.PIN_EXPIRED: Reason.PIN_EXPIRED,
-    CardFailure.LOGIN_FAILED: Reason.LOGIN_FAILED,
-    CardFailure.NO_PRIVATE_KEY: Reason.NO_PRIVATE_KEY,
-    CardFailure.MECHANISM_REFUSED: Reason.MECHANISM_REFUSED,
-    CardFailure.SIGNING_FAILED: Reason.SIGNING_FAILED,
-    CardFailure.PROCESS_LOST: Reason.CARD_PROCESS_LOST,
-    CardFailure.PROCESS_LOST_AFTER_PIN: Reason.CARD_PROCESS_LOST_AFTER_PIN,
-    CardFailure.TIMEOUT: Reason.CARD_TIMEOUT,
-    CardFailure.TIMEOUT_AFTER_PIN: Reason.CARD_TIMEOUT_AFTER_PIN,
-}
-
 
 def judge_attempts(
     evidence: Evidence, policy: Policy, account: Account, candidates: Sequence[Candidates]
 ) -> Granted | Denied | Needs:
-    """Judge the one PIN try of this login, or say on which token to make it: the first whose PIN may be tried."""
+    """Judge what was tried, or say what to try next: on the first token whose PIN may be tried, and on no other then."""
+    begun = evidence.attempts[-1].token if evidence.attempts else None
     refusals: list[Denied] = []
     for token, refs in candidates:
-        refused = judge_pin_state(token, policy, refs[0])
-        if refused is None:
-            return _judge_token(evidence, account, token, refs)
-        refusals.append(refused)
+        if begun in (None, token.ref):
+            judged = _judge_token(evidence, policy, account, token, refs)
+            if begun is not None or not isinstance(judged, Denied):
+                return judged
+            refusals.append(judged)
+    if begun is not None:
+        return Denied(Reason.TOKEN_CHANGED, "the PIN was asked for another token", candidates[0][1][0])
     return max(refusals, key=lambda denied: denied.step)
 
 
-def judge_pin_state(token: TokenReport, policy: Policy, ref: CertificateRef) -> Denied | None:
-    """Say why the PIN of this token may not be tried (step 9), or None."""
-    if not token.login_required:
-        return Denied(Reason.PIN_NOT_ASKED_FOR, "the token does not set CKF_LOGIN_REQUIRED", ref)
-    if token.protected_authentication_path:
-        return Denied(Reason.PINPAD_ONLY, "the token sets CKF_PROTECTED_AUTHENTICATION_PATH", ref)
-    if token.pin_state is PinState.LOCKED:
-        return Denied(Reason.PIN_LOCKED, "the token sets CKF_USER_PIN_LOCKED", ref)
-    if token.pin_state is PinState.NOT_SET:
-        return Denied(Reason.PIN_NOT_SET, "the token does not set CKF_USER_PIN_INITIALIZED", ref)
-    if token.pin_state is PinState.FINAL_TRY and not policy.allow_last_try:
-        return Denied(Reason.PIN_LAST_TRY, "the token sets CKF_USER_PIN_FINAL_TRY", ref)
-    return None
+def judge_pin_state(
+    token: TokenReport, policy: Policy, ref: CertificateRef, request: Request | None = None
+) -> Denied | None:
+    """Say why the PIN of this token may not be tried (step 9), or None; by itself, or for the facts of a request."""
+    return why_not_tried(request, policy, Bid(token=token, refs=(ref,)))
+
+
+def judge_opening(evidence: Evidence, policy: Policy, tokens: Sequence[TokenReport]) -> Denied | Needs | None:
+    """Judge the opening of a token that shows no certificate ([token] login_first); None where nothing is to be opened.
+
+    The first such token whose PIN may be tried is opened, and no other in the same login. Its PIN may cost a try for a
+    card that is then refused.
+    """
+    if not policy.login_first or any(isinstance(attempt.outcome, Opened) for attempt in evidence.attempts):
+        return None
+    begun = evidence.attempts[-1].token if evidence.attempts else None
+    refusals: list[Denied] = []
+    for token in tokens:
+        if token.certificates or token.failure is not None or begun not in (None, token.ref):
+            continue
+        judged = judge_pin(evidence, policy, Bid(token=token))
+        if isinstance(judged, Needs):
+            return judged
+        if isinstance(judged, Denied):
+            refusals.append(judged)
+    return max(refusals, key=lambda denied: denied.step) if refusals else None
 
 
 def _judge_token(
-    evidence: Evidence, account: Account, token: TokenReport, refs: tuple[CertificateRef, ...]
+    evidence: Evidence, policy: Policy, account: Account, token: TokenReport, refs: tuple[CertificateRef, ...]
 ) -> Granted | Denied | Needs:
-    # 9. the PIN was given
-    if not evidence.attempts:
-        return Needs(Step.PIN, account=account.name, candidates=refs)
-    attempt = evidence.attempts[-1]
-    if attempt.token != token.ref:
-        return Denied(Reason.TOKEN_CHANGED, "the PIN was asked for another token", refs[0])
-    if attempt.answer is not Answer.ANSWERED:
-        return Denied(_ANSWER_REASONS[attempt.answer], "", refs[0])
+    # 9. the PIN may be tried, and was given; 10. the token took it
+    judged = judge_pin(evidence, policy, Bid(token=token, refs=refs, account=account.name))
+    if isinstance(judged, Denied | Needs):
+        return judged
     # 10. the token signed this login's challenge
-    if attempt.outcome is None:
-        return Needs(Step.PROOF, account=account.name, candidates=refs)
-    if isinstance(attempt.outcome, NotSigned):
-        return Denied(_FAILURE_REASONS[attempt.outcome.failure], attempt.outcome.detail, refs[0])
+    if isinstance(judged, Opened):
+        return Needs(Step.PROOF, account=account.name, candidates=refs, way=PinWay.OPENED)
     # 11. the signature verifies under the key of the very certificate that was mapped
-    return _judge_signature(evidence, account, token, refs, attempt.outcome)
+    return _judge_signature(evidence, account, token, refs, judged)
 
 
 def _judge_signature(

@@ -7,6 +7,7 @@ All of it is a claim of a process that is not believed: bounded in size, cleaned
 from __future__ import annotations
 
 import enum
+from typing import Protocol
 
 from pam_sc.decision.reasons import Reason
 from pam_sc.record import record
@@ -45,6 +46,30 @@ class CertificateReport:
     object_id: bytes = b""
     label: str = ""
     failure: Failure | None = None
+
+
+class SessionCard(Protocol):
+    """The card that opened a session (pam_sc/session.py). All five must fit: a label is quickly copied."""
+
+    @property
+    def label(self) -> str:
+        """As in TokenReport."""
+
+    @property
+    def serial(self) -> str:
+        """As in TokenReport."""
+
+    @property
+    def manufacturer(self) -> str:
+        """As in TokenReport."""
+
+    @property
+    def model(self) -> str:
+        """As in TokenReport."""
+
+    @property
+    def certificate_sha256(self) -> str:
+        """Of the certificate that was accepted then, in lower-case hexadecimal digits."""
 
 
 class PinState(enum.Enum):

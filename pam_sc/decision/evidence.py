@@ -12,7 +12,7 @@ import datetime
 import enum
 from collections.abc import Mapping
 
-from pam_sc.decision.card_report import CardReport, CertificateRef, Failure, TokenRef
+from pam_sc.decision.card_report import CardReport, CertificateRef, Failure, SessionCard, TokenRef
 from pam_sc.decision.policy import RevocationMode, RevocationSource
 from pam_sc.decision.reasons import Reason
 from pam_sc.record import field, record, replace
@@ -44,7 +44,15 @@ class Request:
     effective_uid: int
     saved_uid: int
     at_secure: bool = False
+    try_first_pass: bool = False
+    """The PAM line has PAM_AUTHTOK tried as the PIN before a person is asked."""
+    use_first_pass: bool = False
+    """The PAM line has PAM_AUTHTOK used as the PIN, and nobody is asked."""
+    disallow_null: bool = False
+    """PAM_DISALLOW_NULL_AUTHTOK: the application wants nobody in without a secret."""
     purpose: Purpose = Purpose.LOGIN
+    login_token: str = ""
+    """Label of the token that opened the session, as a display manager has it in the PAM environment."""
 
     @property
     def privileged(self) -> bool:
@@ -287,10 +295,22 @@ class PinWay(enum.Enum):
     """On the reader (CKF_PROTECTED_AUTHENTICATION_PATH)."""
     NONE = "none"
     """The token does not set CKF_LOGIN_REQUIRED, and the configuration allows that."""
+    OPENED = "opened"
+    """It has come already: the card process is logged in (`[token] login_first`)."""
+
+
+class PinPrompt(enum.Enum):
+    """What the question for a PIN has to say beside the name of the token."""
+
+    FIRST = "first"
+    AGAIN = "again"
+    """The attempt before was wrong."""
+    FEW_LEFT = "few-left"
+    LAST_TRY = "last-try"
 
 
 class CardFailure(enum.Enum):
-    """Why the card process did not sign. The value is its name in the card protocol."""
+    """Why the card process did not sign, open a token or change a PIN. The value is its name in the card protocol."""
 
     PIN_FORM = "pin-form"
     TOKEN_REMOVED = "token-removed"
@@ -309,6 +329,13 @@ class CardFailure(enum.Enum):
     NO_PRIVATE_KEY = "no-private-key"
     MECHANISM_REFUSED = "mechanism-refused"
     SIGNING_FAILED = "signing-failed"
+    NEW_PIN_UNFIT = "new-pin-unfit"
+    NEW_PIN_REPEAT_DIFFERS = "new-pin-repeat-differs"
+    NEW_PIN_SAME = "new-pin-same"
+    PUK_WRONG = "puk-wrong"
+    PUK_LOCKED = "puk-locked"
+    PIN_CHANGE_FAILED = "pin-change-failed"
+    PIN_CHANGE_UNSUPPORTED = "pin-change-unsupported"
     PROCESS_LOST = "process-lost"
     PROCESS_LOST_AFTER_PIN = "process-lost-after-pin"
     TIMEOUT = "timeout"
@@ -336,12 +363,29 @@ class Signed:
 
 
 @record
+class Chosen:
+    """The answer to the one question between tokens or between accounts; what it named, if that was in the list.
+
+    The text itself is nowhere: it may be a PIN that was typed too early.
+    """
+
+    answer: Answer
+    token: TokenRef | None = None
+    account: str | None = None
+
+
+@record
+class Opened:
+    """The PIN opened the token ([token] login_first); what it shows now is in the report. It proves nothing yet."""
+
+
+@record
 class Attempt:
-    """One prompt for the PIN of one token: the answer and, if there was one, what the card did with it."""
+    """One try with the PIN of one token: how it was got and, if it was, what the card did with it."""
 
     token: TokenRef
     answer: Answer
-    outcome: Signed | NotSigned | None = None
+    outcome: Signed | NotSigned | Opened | None = None
     way: PinWay = PinWay.TYPED
 
 
@@ -356,13 +400,27 @@ class Evidence:
     locality: Locality | None = None
     requested: AccountLookup | None = None
     """The account of PAM_USER; where that is empty and real_uid is not 0, the account of real_uid."""
+    session_cards: tuple[SessionCard, ...] | None = None
+    """The cards that opened the account's own sessions; only where a session is unlocked with the same card."""
     card: CardReport | Failure | None = None
+    waited: Answer | None = None
+    """How the last waiting for a card ended."""
     certificates: Mapping[CertificateRef, CertificateEvidence] = field(default_factory=dict)
     accounts: Mapping[str, AccountLookup] = field(default_factory=dict)
     """Accounts that the card named, looked up."""
+    chosen_account: Chosen | None = None
+    chosen_token: Chosen | None = None
     attempts: tuple[Attempt, ...] = ()
+    """In the order in which they were made, all with one token."""
+    tries_refused: Mapping[TokenRef, Failure] = field(default_factory=dict)
+    """Tokens whose PIN is not tried any more, because too many wrong ones were counted on this machine, or none can be."""
     challenges: Mapping[CertificateRef, bytes] = field(default_factory=dict)
     """The only challenges whose signature counts in this login: built by the verifier, one for each candidate."""
+
+    @property
+    def asked(self) -> bool:
+        """Somebody was asked for something, be it a PIN or a choice."""
+        return bool(self.attempts) or self.chosen_account is not None or self.chosen_token is not None
 
     def about(self, ref: CertificateRef) -> CertificateEvidence:
         """What is known about one certificate."""
@@ -371,6 +429,18 @@ class Evidence:
     def with_certificate(self, ref: CertificateRef, **found: object) -> Evidence:
         """The same evidence, with more known about one certificate."""
         return replace(self, certificates={**self.certificates, ref: replace(self.about(ref), **found)})
+
+    def with_attempt(self, attempt: Attempt) -> Evidence:
+        """The same evidence, with one more attempt."""
+        return replace(self, attempts=(*self.attempts, attempt))
+
+    def with_outcome(self, outcome: Signed | NotSigned | Opened) -> Evidence:
+        """The same evidence, with what became of the last attempt."""
+        return replace(self, attempts=(*self.attempts[:-1], replace(self.attempts[-1], outcome=outcome)))
+
+    def with_refused_tries(self, token: TokenRef, why: Failure) -> Evidence:
+        """The same evidence, with a token that is not to be tried any more."""
+        return replace(self, tries_refused={**self.tries_refused, token: why})
 
     def with_account(self, name: str, lookup: AccountLookup) -> Evidence:
         """The same evidence, with one more account looked up."""

@@ -88,6 +88,27 @@ class PathInputs:
 
 
 @record(kw_only=True)
+class CertificateSelector:
+    """Which certificates of a token count. None means "any"; comparisons are exact."""
+
+    text: str
+    object_id: bytes | None = None
+    """CKA_ID."""
+    label: str | None = None
+    """CKA_LABEL."""
+    position: int | None = None
+    """Its place in the order in which the token lists its certificates, counted from 1."""
+
+    def selects(self, report: CertificateReport) -> bool:
+        """Say whether this certificate is one of the wanted."""
+        return (
+            self.object_id in (None, report.object_id)
+            and self.label in (None, report.label)
+            and self.position in (None, report.ref.index + 1)
+        )
+
+
+@record(kw_only=True)
 class TokenSelector:
     """Which tokens count: the attributes of a PKCS#11 URI (RFC 7512, section 2.3), and two more. None means "any".
 
@@ -109,6 +130,8 @@ class TokenSelector:
     """How the slot's description begins."""
     slot_number: int | None = None
     """The slot's place in its module's own list (C_GetSlotList), counted from 1. Not its id."""
+    certificate: CertificateSelector | None = None
+    """What the URI says of an object: only these certificates of the token count."""
 
     def selects(self, module: ModuleReport, slot: SlotReport, token: TokenReport) -> bool:
         """Say whether this token is one of the wanted."""
@@ -129,27 +152,6 @@ class TokenSelector:
 
     def _numbers(self, module: ModuleReport, slot: SlotReport) -> bool:
         return self.slot_number is None or slot in module.slots[self.slot_number - 1 : self.slot_number]
-
-
-@record(kw_only=True)
-class CertificateSelector:
-    """Which certificates of a token count. None means "any"; comparisons are exact."""
-
-    text: str
-    object_id: bytes | None = None
-    """CKA_ID."""
-    label: str | None = None
-    """CKA_LABEL."""
-    position: int | None = None
-    """Its place in the order in which the token lists its certificates, counted from 1."""
-
-    def selects(self, report: CertificateReport) -> bool:
-        """Say whether this certificate is one of the wanted."""
-        return (
-            self.object_id in (None, report.object_id)
-            and self.label in (None, report.label)
-            and self.position in (None, report.ref.index + 1)
-        )
 
 
 class Otherwise(enum.Enum):
@@ -218,3 +220,9 @@ class Policy:
     unlock: UnlockRules = field(default_factory=UnlockRules)
     algorithms: Algorithms = Algorithms.CURRENT
     path: PathInputs = field(default_factory=PathInputs)
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """Every group that a list names: of these, and no others, an account's own are looked up."""
+        may_use = self.may_use.groups if self.may_use is not None else frozenset()
+        return self.must_use.groups | may_use | self.must_not_use.groups

@@ -144,6 +144,7 @@ class Reason(enum.Enum):
     NO_STACKED_PIN = "no-stacked-pin"
     PIN_FORM = "pin-form"
     PIN_TRIES_USED = "pin-tries-used"
+    PIN_TRIES_UNCOUNTED = "pin-tries-uncounted"
     PINPAD_CANCELLED = "pinpad-cancelled"
     PINPAD_TIMEOUT = "pinpad-timeout"
     PROMPT_TIMEOUT = "prompt-timeout"
@@ -187,7 +188,8 @@ class ReasonRow:
     code: PamCode
     severity: Severity
     text: str
-    """What the person reads, if anything. Never more than helps them; details are for the log."""
+    """What the person reads, if anything, with places for values (texts.py). Never more than helps them; details are for
+    the log."""
     hint: str
     """What an administrator can do, shown by `pam-sc explain`."""
 
@@ -248,7 +250,7 @@ REASONS: dict[Reason, ReasonRow] = {
 
     Reason.CARD_SERVICE_DOWN: ReasonRow(
         Step.TOKEN, PamCode.AUTHINFO_UNAVAIL, Severity.WARNING,
-        "The card service is not running", "start pcscd: systemctl start pcscd.socket",
+        "The card service of this machine is not running", "start pcscd: systemctl start pcscd.socket",
     ),
     Reason.MODULE_UNUSABLE: ReasonRow(
         Step.TOKEN, PamCode.AUTHINFO_UNAVAIL, Severity.ERROR,
@@ -272,7 +274,7 @@ REASONS: dict[Reason, ReasonRow] = {
     ),
     Reason.TOKEN_NOT_SELECTED: ReasonRow(
         Step.TOKEN, PamCode.AUTHINFO_UNAVAIL, Severity.NOTICE,
-        "No usable card found", "a token is present, but [token] select does not match it",
+        "This card cannot be used here", "a token is present, but [token] select does not match it",
     ),
     Reason.OTHER_CARD_THAN_LOGIN: ReasonRow(
         Step.TOKEN, PamCode.AUTHINFO_UNAVAIL, Severity.NOTICE,
@@ -306,7 +308,7 @@ REASONS: dict[Reason, ReasonRow] = {
 
     Reason.CERTIFICATE_NOT_SELECTED: ReasonRow(
         Step.CERTIFICATES, PamCode.USER_UNKNOWN, Severity.NOTICE,
-        "No usable certificate is on the card", "the token has certificates, but [certificate] select matches none",
+        "The card has no certificate for this login", "the token has certificates, but [certificate] select matches none",
     ),
 
     Reason.CERTIFICATE_NOT_YET_VALID: ReasonRow(
@@ -315,7 +317,7 @@ REASONS: dict[Reason, ReasonRow] = {
     ),
     Reason.CERTIFICATE_EXPIRED: ReasonRow(
         Step.SUITABLE, PamCode.AUTH_ERR, Severity.NOTICE,
-        "The certificate on the card has expired", "the certificate must be renewed",
+        "The certificate on the card expired on {date}", "the certificate must be renewed",
     ),
     Reason.KEY_USAGE_UNSUITABLE: ReasonRow(
         Step.SUITABLE, PamCode.AUTH_ERR, Severity.NOTICE,
@@ -366,17 +368,17 @@ REASONS: dict[Reason, ReasonRow] = {
     ),
     Reason.REVOCATION_NOT_AT_HAND: ReasonRow(
         Step.REVOCATION, PamCode.AUTH_ERR, Severity.WARNING,
-        "The certificate on the card could not be checked",
+        "It could not be checked whether the certificate on the card has been revoked",
         "fetch what it needs: pam-sc refresh --from-card (card inserted), or put the CRL into [revocation] crls",
     ),
     Reason.REVOCATION_STALE: ReasonRow(
         Step.REVOCATION, PamCode.AUTH_ERR, Severity.WARNING,
-        "The certificate on the card could not be checked",
+        "It could not be checked whether the certificate on the card has been revoked",
         "fetch a newer one: pam-sc refresh; if that does not help, the CA has not issued one",
     ),
     Reason.REVOCATION_UNKNOWN: ReasonRow(
         Step.REVOCATION, PamCode.AUTH_ERR, Severity.WARNING,
-        "The certificate on the card could not be checked",
+        "It could not be checked whether the certificate on the card has been revoked",
         "what is at hand does not answer for this certificate: pam-sc explain says why, and pam-sc store what there is",
     ),
 
@@ -453,7 +455,7 @@ REASONS: dict[Reason, ReasonRow] = {
     ),
     Reason.PIN_LAST_TRY: ReasonRow(
         Step.PIN, PamCode.MAXTRIES, Severity.WARNING,
-        "Only one PIN try is left; it is not used here", "set [pin] allow_last_try = true to permit it",
+        "Only one PIN try is left, and it is not used here", "set [pin] allow_last_try = true to permit it",
     ),
     Reason.PIN_NOT_SET: ReasonRow(
         Step.PIN, PamCode.AUTH_ERR, Severity.WARNING,
@@ -461,11 +463,12 @@ REASONS: dict[Reason, ReasonRow] = {
     ),
     Reason.PIN_NOT_ASKED_FOR: ReasonRow(
         Step.PIN, PamCode.AUTH_ERR, Severity.WARNING,
-        _REJECTED, "the token asks for no PIN, so possession alone would be a login",
+        _REJECTED, "the token asks for no PIN, so possession alone would be a login: [pin] allow_no_pin permits that",
     ),
     Reason.PINPAD_ONLY: ReasonRow(
         Step.PIN, PamCode.AUTH_ERR, Severity.WARNING,
-        "This reader takes the PIN on its own keypad, which is not supported here", "use a reader without a keypad",
+        "This reader takes the PIN on its own keypad, which is not set up here",
+        "set [pin] pinpad = true, or use a reader without a keypad",
     ),
     Reason.PIN_EMPTY: ReasonRow(
         Step.PIN, PamCode.AUTH_ERR, Severity.NOTICE,
@@ -481,24 +484,29 @@ REASONS: dict[Reason, ReasonRow] = {
     ),
     Reason.PIN_FORM: ReasonRow(
         Step.PIN, PamCode.AUTH_ERR, Severity.NOTICE,
-        "That cannot be the PIN of this card: its length does not fit", "the answer was not sent to the card",
+        "This cannot be the PIN of the card: its length or form does not fit", "the answer was not sent to the card",
     ),
     Reason.PIN_TRIES_USED: ReasonRow(
         Step.PIN, PamCode.MAXTRIES, Severity.WARNING,
         "Too many wrong PINs; the card is not asked again",
         "the token shows no counter of tries, so wrong ones are counted here: as root, pam-sc pin forget",
     ),
+    Reason.PIN_TRIES_UNCOUNTED: ReasonRow(
+        Step.PIN, PamCode.AUTH_ERR, Severity.ERROR,
+        "Card login failed",
+        "wrong PINs cannot be counted: /run/pam_sc/tries must be a folder of pam_sc alone: systemd-tmpfiles --create",
+    ),
     Reason.PINPAD_CANCELLED: ReasonRow(
         Step.PIN, PamCode.AUTH_ERR, Severity.NOTICE,
-        "No PIN was given", "the entry on the reader was cancelled",
+        "No PIN was entered on the reader", "the entry on the reader was cancelled",
     ),
     Reason.PINPAD_TIMEOUT: ReasonRow(
         Step.PIN, PamCode.AUTH_ERR, Severity.NOTICE,
-        "The time to type the PIN is over", "nobody typed a PIN on the reader",
+        "The time to enter the PIN is over", "nobody typed a PIN on the reader",
     ),
     Reason.PROMPT_TIMEOUT: ReasonRow(
         Step.PIN, PamCode.AUTHINFO_UNAVAIL, Severity.NOTICE,
-        "The time to type the PIN is over", "nobody answered the prompt",
+        "The time to enter the PIN is over", "nobody answered the prompt",
     ),
     Reason.CONVERSATION_FAILED: ReasonRow(
         Step.PIN, PamCode.CONV_ERR, Severity.NOTICE,
@@ -515,11 +523,11 @@ REASONS: dict[Reason, ReasonRow] = {
 
     Reason.TOKEN_REMOVED: ReasonRow(
         Step.PROOF, PamCode.AUTHINFO_UNAVAIL, Severity.NOTICE,
-        "The card was removed", "the token left between reading and PIN; no PIN was sent",
+        "The card was removed before the login was finished", "the token left between reading and PIN; no PIN was sent",
     ),
     Reason.TOKEN_CHANGED: ReasonRow(
         Step.PROOF, PamCode.AUTH_ERR, Severity.WARNING,
-        "The card was exchanged", "the token or its certificate changed between reading and PIN; no PIN was sent",
+        "The card was exchanged before the login was finished", "the token or its certificate changed between reading and PIN; no PIN was sent",
     ),
     Reason.PIN_WRONG: ReasonRow(
         Step.PROOF, PamCode.AUTH_ERR, Severity.NOTICE,
@@ -535,7 +543,7 @@ REASONS: dict[Reason, ReasonRow] = {
     ),
     Reason.PIN_REPEATED: ReasonRow(
         Step.PROOF, PamCode.AUTH_ERR, Severity.NOTICE,
-        "Wrong PIN", "the answer was the one that the card had just refused, so it was not sent again",
+        "The card has just refused this PIN; it was not sent again", "the answer was the one that the card had just refused, so it was not sent again",
     ),
     Reason.PIN_WRONG_NOW_LOCKED: ReasonRow(
         Step.PROOF, PamCode.MAXTRIES, Severity.WARNING,
@@ -581,15 +589,15 @@ REASONS: dict[Reason, ReasonRow] = {
 
     Reason.NEW_PIN_UNFIT: ReasonRow(
         Step.CHANGE, PamCode.AUTHTOK_ERR, Severity.NOTICE,
-        "The new PIN does not have the length or form that the card takes", "look at the token's limits and [pin]",
+        "The length or form of the new PIN does not fit", "look at the token's limits and [pin]",
     ),
     Reason.NEW_PIN_REPEAT_DIFFERS: ReasonRow(
         Step.CHANGE, PamCode.AUTHTOK_ERR, Severity.NOTICE,
-        "The new PIN was not typed the same way twice", "nothing was changed",
+        "The two new PINs are not the same", "nothing was changed",
     ),
     Reason.NEW_PIN_SAME: ReasonRow(
         Step.CHANGE, PamCode.AUTHTOK_ERR, Severity.NOTICE,
-        "The new PIN is the old one", "nothing was changed",
+        "The new PIN is the same as the old one", "nothing was changed",
     ),
     Reason.PUK_WRONG: ReasonRow(
         Step.CHANGE, PamCode.AUTHTOK_RECOVERY_ERR, Severity.NOTICE,

@@ -29,12 +29,27 @@ static void check_text(struct span text, size_t size)
         promise(length == text.length && memcmp(line, text.bytes, length) == 0);
 }
 
+static void check_list(struct span list)
+{
+    struct span key, text;
+    unsigned count = 0;
+    while (list.length > 0) {
+        promise(frame_next_choice(&list, &key, &text) && key.length > 0 && text_is_plain(key));
+        promise(memchr(text.bytes, 0, text.length) == NULL && ++count <= CHOICES_MAX);
+    }
+    promise(count > 0);
+}
+
 static void check_frame(const uint8_t *bytes, size_t length)
 {
     struct incoming frame;
     struct outgoing again;
     if (!frame_parse(bytes, length, &frame))
         return;
+    if (frame.type == FRAME_WAITED) {
+        promise(length == FRAME_HEADER);
+        return;
+    }
     promise(frame.text.bytes >= bytes && frame.text.bytes + frame.text.length <= bytes + length);
     promise(memchr(frame.text.bytes, 0, frame.text.length) == NULL);
     frame_begin(&again, frame.type);
@@ -43,6 +58,16 @@ static void check_frame(const uint8_t *bytes, size_t length)
         frame_put_u8(&again, frame.function);
         frame_put(&again, frame.text.bytes, frame.text.length);
         frame_put_u8(&again, frame.value);
+    } else if (frame.type == FRAME_CHOICE) {
+        check_list(frame.list);
+        frame_put(&again, frame.text.bytes, frame.text.length);
+        frame_put(&again, frame.list.bytes, frame.list.length);
+    } else if (frame.type == FRAME_WAIT) {
+        frame_put(&again, frame.text.bytes, frame.text.length);
+    } else if (frame.type == FRAME_FACT) {
+        frame_put_u8(&again, frame.value);
+        frame_put(&again, frame.name.bytes, frame.name.length);
+        frame_put(&again, frame.text.bytes, frame.text.length);
     } else {
         frame_put_u8(&again, frame.value);
         frame_put(&again, frame.text.bytes, frame.text.length);

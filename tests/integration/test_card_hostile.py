@@ -273,7 +273,9 @@ def test_a_token_that_changed_after_the_report_gets_no_pin(bench: Bench, how: st
     ("rv:C_Login:0xa3", CardFailure.PIN_EXPIRED),
     ("rv:C_Login:0xa4", CardFailure.PIN_LOCKED),
     ("rv:C_Login:0xa0,flags-after:0x40000", CardFailure.PIN_WRONG_NOW_LOCKED),
-    ("rv:C_Login:0xa0,flags:0x20000", CardFailure.PIN_WRONG),
+    ("rv:C_Login:0xa0,flags-after:0x10000", CardFailure.PIN_WRONG_FEW_LEFT),
+    ("rv:C_Login:0xa0,flags-after:0x30000", CardFailure.PIN_WRONG_ONE_LEFT),
+    ("rv:C_Login:0xa0,flags:0x20000", CardFailure.PIN_WRONG_ONE_LEFT),
     ("rv:C_Login:0xa4,flags:0x20000", CardFailure.PIN_WRONG_NOW_LOCKED),
     ("rv:C_Login:0x5", CardFailure.LOGIN_FAILED),
     ("rv:C_Login:0x32", CardFailure.LOGIN_FAILED),
@@ -295,7 +297,7 @@ def test_already_logged_in_is_ended_before_the_pin_is_judged(bench: Bench) -> No
 
 
 def test_already_logged_in_does_not_let_a_wrong_pin_through(bench: Bench) -> None:
-    assert failure_of(bench.sign("already-logged-in", pin=b"654321")) is CardFailure.PIN_WRONG
+    assert failure_of(bench.sign("already-logged-in,flags-clear:0x70000", pin=b"654321")) is CardFailure.PIN_WRONG
     assert bench.count("C_Sign") == 0
 
 

@@ -238,7 +238,7 @@ def test_a_wrong_pin_is_refused_and_the_right_one_still_works(worker: str, every
     with started(worker, [softhsm(every_key)]) as card:
         token = the_token(card.report())
         order = order_for(token, certificate_called(token, "P-256"), ecdsa())
-        assert failure_of(card.sign(order, b"654321")) is CardFailure.PIN_WRONG
+        assert failure_of(card.sign(order, b"654321")) is CardFailure.PIN_WRONG_FEW_LEFT
     with started(worker, [softhsm(every_key)]) as card:
         assert isinstance(card.sign(only_order_of(card, "P-256"), PIN), Signed)
 

@@ -132,7 +132,7 @@ static void make_verdict(uint8_t code)
 {
     begin(0x13);
     add(fields[1].bytes, 32);
-    add8(1);
+    add8(fields[2].bytes[0]);
     if (fields[5].length > 0)
         add(fields[5].bytes, fields[5].length);
     else
@@ -281,6 +281,8 @@ static void report(const char *b)
     logf_("at_secure %u options %u config '%.*s' time %u", fields[10].bytes[0], u32(fields[11].bytes),
           (int)fields[12].length, (const char *)fields[12].bytes, u32(fields[13].bytes));
     logf_("arguments '%.*s'", (int)fields[14].length, (const char *)fields[14].bytes);
+    logf_("language '%.*s' token '%.*s' extensions %u", (int)fields[15].length, (const char *)fields[15].bytes,
+          (int)fields[16].length, (const char *)fields[16].bytes, u32(fields[17].bytes));
     struct pollfd host = {.fd = HOST, .events = POLLIN};
     logf_("host %s", poll(&host, 1, 0) == 0 ? "alive" : "gone");
     grant("");
@@ -342,7 +344,7 @@ static void half_frame_hang(const char *b) { half_frame(b); wait_for_end(); }
 static void unknown_frame(const char *b)
 {
     (void)b;
-    begin(0x14);
+    begin(0x18);
     put(8);
     grant("");
 }
@@ -550,11 +552,110 @@ static void tells_end(const char *b)
     close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
 }
 
+/* A text with %XX for a byte; returns its length. */
+static size_t decode(const char *text, size_t length, uint8_t *to)
+{
+    size_t written = 0;
+    for (const char *at = text; at < text + length; at++) {
+        unsigned byte = (unsigned char)*at;
+        if (*at == '%' && sscanf(at + 1, "%2x", &byte) == 1)
+            at += 2;
+        to[written++] = (uint8_t)byte;
+    }
+    return written;
+}
+
+/* One field of a frame of a script: "*N" is N times 'x', "[a,b" a list of items, each with its length before it ("[*N" has
+ * N pairs), and else a text. */
+static void add_field(const char *text)
+{
+    static uint8_t field[70000];
+    size_t length = 0;
+    if (text[0] == '*') {
+        memset(field, 'x', length = (size_t)atoi(text + 1));
+    } else if (strncmp(text, "[*", 2) == 0) {
+        for (int i = 0; i < 2 * atoi(text + 2); i++, length += 5)
+            memcpy(field + length, "\0\0\0\1k", 5);
+    } else if (text[0] == '[') {
+        for (const char *at = text + 1; *at;) {
+            const size_t item = strcspn(at, ",");
+            const size_t written = decode(at, item, field + length + 4);
+            put32(field + length, (uint32_t)written);
+            length += 4 + written;
+            at += item + (at[item] == ',');
+        }
+    } else {
+        length = decode(text, strlen(text), field);
+    }
+    add(field, length);
+}
+
+static void log_answer(void)
+{
+    static uint8_t payload[9000];
+    struct field answer[64];
+    unsigned count;
+    must(read_frame(payload, answer, &count) == 0x02 && count == 2 && answer[0].length == 1);
+    logf_("answer %d echoed '%.*s'", answer[0].bytes[0], (int)answer[1].length, (const char *)answer[1].bytes);
+}
+
+/* Have the host catch a signal, again and again until it has said something: it may not have waited yet. */
+static void signal_until_answered(void)
+{
+    struct pollfd frames = {.fd = FRAMES, .events = POLLIN};
+    while (poll(&frames, 1, 5) == 0)
+        must(syscall(SYS_pidfd_send_signal, HOST, SIGUSR1, NULL, 0) == 0);
+}
+
+static void fact_after_verdict(const char *b)
+{
+    (void)b;
+    verdict(0);
+    begin(0x17);
+    add8(1), add("PAM_SC_TOKEN", 12), add("x", 1);
+    put(out.length);
+    finish();
+}
+
+/* Words with '+' between them, one after the other; "fTT:FIELD:FIELD" sends a frame of that type (hexadecimal). */
+static void script(const char *b)
+{
+    char words[5000], *rest = words;
+    snprintf(words, sizeof words, "%s", b + strlen("script-"));
+    for (char *word; (word = strsep(&rest, "+"));) {
+        if (strcmp(word, "answer") == 0)
+            log_answer();
+        else if (strcmp(word, "signal") == 0)
+            signal_until_answered();
+        else if (strcmp(word, "kick") == 0) /* one signal, while the host waits for a frame */
+            must(syscall(SYS_pidfd_send_signal, HOST, SIGUSR1, NULL, 0) == 0);
+        else if (strcmp(word, "hang") == 0)
+            wait_for_end();
+        else if (strcmp(word, "grant") == 0)
+            grant("");
+        else if (strncmp(word, "code", 4) == 0)
+            verdict((uint8_t)atoi(word + 4)), finish();
+        else if (strncmp(word, "sleep", 5) == 0)
+            usleep((useconds_t)atoi(word + 5) * 1000);
+        else if (strcmp(word, "second") == 0) { /* what follows is for the second pass of chauthtok */
+            if ((u32(fields[3].bytes) & 0x4000) != 0)
+                grant(""), rest = NULL;
+        } else {
+            char *more = word;
+            must(word[0] == 'f');
+            begin((uint8_t)strtoul(strsep(&more, ":") + 1, NULL, 16));
+            while (more)
+                add_field(strsep(&more, ":"));
+            put(out.length);
+        }
+    }
+}
+
 static const struct {
     const char *name; /* one that ends with '-' takes a number */
     void (*run)(const char *);
 } BEHAVIOURS[] = {
-    {"grant", grant}, {"pin", pin}, {"stacked", stacked}, {"echoed", echoed}, {"hostile-texts", hostile_texts},
+    {"script-", script}, {"fact-after-verdict", fact_after_verdict}, {"grant", grant}, {"pin", pin}, {"stacked", stacked}, {"echoed", echoed}, {"hostile-texts", hostile_texts},
     {"report", report}, {"honour-prompt", honour}, {"honour-hang", honour}, {"exit-zero", exit_zero},
     {"killed", killed}, {"crashes", crashes}, {"stopped", stopped}, {"hangs", hangs},
     {"hangs-after-pin", hangs_after_pin}, {"half-header", half_header}, {"half-frame", half_frame},
@@ -580,7 +681,7 @@ int main(int argc, char **argv)
     arguments = argv;
     order_length = recv(LIFELINE, order, sizeof order, 0);
     must(order_length == 36);
-    must(read_frame(request, fields, &field_count) == 0x01 && field_count == 15);
+    must(read_frame(request, fields, &field_count) == 0x01 && field_count == 18);
     char path[5000];
     snprintf(path, sizeof path, "%.*s", (int)fields[12].length, (const char *)fields[12].bytes);
     const char *const slash = strrchr(path, '/');

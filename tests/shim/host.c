@@ -4,10 +4,12 @@
  *
  *     confdir= service= user= rhost= ruser= tty=   pam_start_confdir and items    flags=N   calls=authenticate,setcred,...
  *     step=KIND[:VALUE]   one for each prompt, the last for all that follow; see converse
+ *     usr1=1 (SIGUSR1 is caught)   locale=NAME   putenv=NAME=VALUE, for the handle
  *     sigchld=ignore|handler   reaper=1   subreaper=1   threads=N   repeat=N   uids=R:E:S   closed=1   scan=1   conv=none
  */
 #define _GNU_SOURCE 1
 #include <dirent.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
@@ -29,10 +31,10 @@
 #include <unistd.h>
 
 static struct {
-    const char *confdir, *service, *user, *rhost, *ruser, *tty, *calls, *sigchld, *uids;
+    const char *confdir, *service, *user, *rhost, *ruser, *tty, *calls, *sigchld, *uids, *locale, *putenv;
     const char *steps[16];
     int step_count, flags, threads, repeat;
-    bool reaper, subreaper, closed, scan, no_conversation, quiet;
+    bool reaper, subreaper, closed, scan, no_conversation, quiet, usr1;
 } script = {.service = "test", .calls = "authenticate", .threads = 1, .repeat = 1};
 
 static FILE *out;
@@ -83,11 +85,55 @@ static void sleep_ms(long ms)
         ;
 }
 
+/* GDM's choice list, as gdm-session-worker would be shown it. */
+struct header {
+    uint32_t length;
+    uint8_t type;
+};
+struct list {
+    struct header header;
+    const char *prompt;
+    size_t count;
+    struct {
+        const char *key, *text;
+    } items[];
+};
+struct chosen {
+    struct header header;
+    const char *key;
+};
+
+/* Print the list; the step says what is answered: the header's length and type (-1: as is right), and the key. */
+static int show_list(const char *step, const struct list *list, struct pam_response **responses)
+{
+    int length = -1, type = -1;
+    fprintf(out, "lists %u %u %s", be32toh(list->header.length), list->header.type, list->prompt);
+    for (size_t i = 0; i < list->count; i++)
+        fprintf(out, "|%s=%s", list->items[i].key, list->items[i].text);
+    fprintf(out, "\n");
+    if (strcmp(step, "choose-late") == 0) {
+        sleep_ms(1300);
+        step = "choose:-1:-1:0";
+    }
+    const char *const value = value_of(step, "choose");
+    if (value == NULL)
+        return PAM_CONV_ERR;
+    const char *const key = strrchr(value, ':') + 1;
+    sscanf(value, "%d:%d:", &length, &type);
+    struct chosen *const chosen = calloc(1, sizeof *chosen);
+    chosen->header.length = htobe32(length < 0 ? sizeof *chosen : (uint32_t)length);
+    chosen->header.type = type < 0 ? list->header.type : (uint8_t)type;
+    chosen->key = strcmp(key, "NULL") == 0 ? NULL : key;
+    *responses = calloc(1, sizeof **responses);
+    (*responses)->resp = (char *)chosen;
+    return PAM_SUCCESS;
+}
+
 static int converse(int count, const struct pam_message **messages, struct pam_response **responses, void *data)
 {
     struct person *const person = data;
     const char *value;
-    if (!script.quiet)
+    if (!script.quiet && messages[0]->msg_style != PAM_BINARY_PROMPT)
         fprintf(out, "says %d %d %s\n", count, messages[0]->msg_style, messages[0]->msg);
     /* A host without standard descriptors prints all the same; nothing of the module's may be there to take it. */
     for (int fd = 0; script.closed && fd < 3; fd++)
@@ -111,6 +157,8 @@ static int converse(int count, const struct pam_message **messages, struct pam_r
     if (strcmp(step, "hang") == 0)
         for (;;)
             pause();
+    if (messages[0]->msg_style == PAM_BINARY_PROMPT)
+        return show_list(step, (const struct list *)(const void *)messages[0]->msg, responses);
     *responses = calloc(1, sizeof **responses);
     if (strcmp(step, "null") == 0)
         return PAM_SUCCESS;
@@ -161,7 +209,13 @@ static int call(pam_handle_t *pamh, const char *name)
     if (strcmp(name, "close_session") == 0)
         return pam_close_session(pamh, 0);
     if (strcmp(name, "chauthtok") == 0)
-        return pam_chauthtok(pamh, 0);
+        return pam_chauthtok(pamh, script.flags);
+    if (strcmp(name, "chauthtok_expired") == 0)
+        return pam_chauthtok(pamh, PAM_CHANGE_EXPIRED_AUTHTOK);
+    if (strcmp(name, "usurp") == 0) {
+        unlink("/run/pam_sc/sessions/7.json");
+        return close(open("/run/pam_sc/sessions/7.json", O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+    }
     if (strcmp(name, "rename") == 0)
         return pam_set_item(pamh, PAM_USER, "mallory");
     abort();
@@ -187,12 +241,20 @@ static int one_login(void)
         pam_set_item(person.pamh, PAM_RUSER, script.ruser);
     if (script.tty)
         pam_set_item(person.pamh, PAM_TTY, script.tty);
+    if (script.putenv)
+        pam_putenv(person.pamh, script.putenv);
     snprintf(calls, sizeof calls, "%s", script.calls);
     for (char *name; (name = strsep(&rest, ","));) {
         result = call(person.pamh, name);
         if (!script.quiet)
             fprintf(out, "%s %d\n", name, result);
     }
+    char **const variables = pam_getenvlist(person.pamh);
+    for (char **each = variables; !script.quiet && *each; each++)
+        fprintf(out, "variable %s\n", *each);
+    for (char **each = variables; *each; each++)
+        free(*each);
+    free(variables);
     pam_get_item(person.pamh, PAM_USER, &user);
     if (!script.quiet)
         fprintf(out, "user %s\n", user ? (const char *)user : "(none)");
@@ -312,6 +374,11 @@ static void on_sigchld(int signal)
     errno = error;
 }
 
+static void on_usr1(int signal)
+{
+    (void)signal;
+}
+
 static void *reap_any_child(void *unused)
 {
     (void)unused;
@@ -360,6 +427,7 @@ static void read_script(int argc, char **argv)
         {"confdir", &script.confdir, 0, 0}, {"service", &script.service, 0, 0}, {"user", &script.user, 0, 0},
         {"rhost", &script.rhost, 0, 0}, {"ruser", &script.ruser, 0, 0}, {"tty", &script.tty, 0, 0},
         {"calls", &script.calls, 0, 0}, {"sigchld", &script.sigchld, 0, 0}, {"uids", &script.uids, 0, 0},
+        {"locale", &script.locale, 0, 0}, {"putenv", &script.putenv, 0, 0}, {"usr1", 0, 0, &script.usr1},
         {"flags", 0, &script.flags, 0}, {"threads", 0, &script.threads, 0}, {"repeat", 0, &script.repeat, 0},
         {"reaper", 0, 0, &script.reaper}, {"subreaper", 0, 0, &script.subreaper}, {"closed", 0, 0, &script.closed},
         {"scan", 0, 0, &script.scan}, {"no_conversation", 0, 0, &script.no_conversation},
@@ -395,6 +463,12 @@ static void set_the_scene(void)
             action.sa_handler = on_sigchld;
         sigaction(SIGCHLD, &action, NULL);
     }
+    action.sa_handler = on_usr1;
+    action.sa_flags = SA_RESTART; /* which changes nothing for poll */
+    if (script.usr1)
+        sigaction(SIGUSR1, &action, NULL);
+    if (script.locale && setlocale(LC_MESSAGES, script.locale) == NULL)
+        abort();
     if (script.subreaper)
         prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (script.reaper)

@@ -14,6 +14,8 @@ KINDS = {"authenticate": "auth", "setcred": "auth", "acct_mgmt": "account", "cha
 WRONG = {
     "nonsense": "not known",
     "Debug": "not known",
+    "forward_pins": "not known",
+    "nodelay=1": "not known",
     "debug=1": "not known",
     "config": "not known",
     "config=": "not an absolute path",
@@ -75,6 +77,8 @@ def test_two_ways_to_take_a_stacked_password_are_one_too_many(plain: Host) -> No
         (("quiet",), 2, 20),
         (("try_first_pass",), 4, 20),
         (("use_first_pass", "debug", "quiet"), 11, 20),
+        (("forward_pin",), 16, 20),
+        (("nodelay",), 0, 20),
         (("timeout=1",), 0, 1),
         (("timeout=300",), 0, 300),
     ],
@@ -137,7 +141,7 @@ def test_the_items_and_flags_reach_the_verifier(plain: Host) -> None:
     ).logs
     for line in ("service 'test'", "account 'bob'", "rhost 'host.example.test'", "ruser 'rémi'", "tty '/dev/tty3'"):
         assert f"6 {line}" in logs
-    assert "6 version 2 nonce 32 function 1 flags 32769" in logs
+    assert "6 version 3 nonce 32 function 1 flags 32769" in logs
 
 
 @pytest.mark.parametrize(

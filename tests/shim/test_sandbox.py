@@ -366,6 +366,19 @@ def test_verifier_writes_beneath_the_folder_that_it_was_given_and_nowhere_else(t
         "requests/new": 0, "requests/below/new": 0, "beside": errno.EACCES, "requests2": errno.EACCES}
 
 
+def test_verifier_writes_beneath_each_of_several_folders_and_not_from_one_to_the_other(
+    tree: WorkerTree, shared: Path
+) -> None:
+    below, other = shared / "requests" / "below", shared / "other"
+    other.mkdir()
+    other.chmod(0o777)
+    paths = [[name, str(shared / name), "w"] for name in ("requests/below/new", "other/new", "requests/new")]
+    answer, _ = run(tree, "verifier", paths=paths, writable=[str(below), str(other)],
+                    changes=[["rename", str(below / "new"), str(other / "new2")]])
+    assert answer["paths"] == {"requests/below/new": 0, "other/new": 0, "requests/new": errno.EACCES}
+    assert answer["changes"] == [errno.EXDEV]
+
+
 @pytest.mark.parametrize(
     ("how", "change", "expected"),
     [
@@ -422,7 +435,7 @@ def test_folder_to_write_in_that_is_something_else_is_refused(
     [
         (["relative"], "cannot enter the sandbox: the folder to write in: not acceptable"),
         ([""], "cannot enter the sandbox: the folder to write in: not acceptable"),
-        (["/tmp", "/var/tmp"], "cannot enter the sandbox: more than one folder to write in"),
+        (["/tmp", "relative"], "cannot enter the sandbox: the folder to write in: not acceptable"),
         (["/tmp\0/x"], "cannot enter the sandbox: a text holds NUL"),
     ],
 )

@@ -564,6 +564,27 @@ def test_human_time_does_not_count_as_machine_time(tree: WorkerTree) -> None:
         assert running.report() == TIME_OVER
 
 
+def test_waiting_for_a_card_does_not_count_as_machine_time(tree: WorkerTree) -> None:
+    with supervisor(tree, Start(machine_seconds=1)) as running:
+        running.verifier.run("control.send(b'W')")
+        assert running.is_silent(2.5)
+        running.verifier.run("control.send(b'M')")
+        assert running.report() == TIME_OVER
+
+
+def test_the_card_process_can_be_ended_while_a_card_is_waited_for(tree: WorkerTree) -> None:
+    with supervisor(tree) as running:
+        running.verifier.run("[control.send(byte) for byte in (b'W', b'K', b'M')]")
+        assert running.verifier.run("control.recv(10).decode()") == "k"
+
+
+@pytest.mark.parametrize("letters", ["WW", "WH", "HW", "WN", "WR", "WP", "WD", "WMM", "w"])
+def test_what_does_not_belong_to_a_wait_ends_the_login(tree: WorkerTree, letters: str) -> None:
+    with supervisor(tree) as running:
+        running.verifier.tell(f"[control.send(bytes([byte])) for byte in {letters!r}.encode()]")
+        assert running.report() == VERIFIER_FAILED
+
+
 def test_killing_the_card_process_does_not_make_the_machine_time_longer(tree: WorkerTree) -> None:
     with supervisor(tree, Start(machine_seconds=1)) as running:
         running.verifier.run("control.send(b'K')")
@@ -616,6 +637,27 @@ def test_all_prompts_of_a_login_may_take_300_seconds(tree: WorkerTree, haste: di
             running.verifier.run("control.send(b'M')")
         running.verifier.run("control.send(b'H')")
         assert seconds_until(running.report) < 0.9
+
+
+def test_a_wait_is_longer_than_a_prompt_may_be_and_a_prompt_after_it_is_not(
+    tree: WorkerTree, haste: dict[str, str]
+) -> None:
+    with supervisor(tree, Start(machine_seconds=3600, environment=haste)) as running:
+        running.verifier.run("control.send(b'W')")
+        assert running.is_silent(1.5)
+        running.verifier.run("control.send(b'M')")
+        running.verifier.run("control.send(b'H')")
+        assert seconds_until(running.report) < 1.45
+
+
+def test_all_waits_and_prompts_of_a_login_may_take_300_seconds(tree: WorkerTree, haste: dict[str, str]) -> None:
+    with supervisor(tree, Start(machine_seconds=3600, environment=haste)) as running:
+        for letter in "HW":
+            running.verifier.run(f"control.send(b'{letter}')")
+            assert running.is_silent(0.9)
+            running.verifier.run("control.send(b'M')")
+        running.verifier.run("control.send(b'W')")
+        assert 0.6 < seconds_until(running.report) < 1.5
 
 
 # What it is loaded from

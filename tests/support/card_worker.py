@@ -95,8 +95,13 @@ class Card:
 
     def sign(self, order: SignOrder, pin: bytes, seconds: float = DEADLINE) -> Signed | NotSigned:
         """Type a PIN and carry out one order."""
-        self.process.send_pin(pin)
+        self.type(pin)
         return self.client.sign(order, soon(seconds))
+
+    def type(self, *secrets: bytes) -> None:
+        """Put secrets into the channel, in this order, for the next order that needs them."""
+        for secret in secrets:
+            self.process.send_pin(secret)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,8 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import json
+import locale
+import os
 import subprocess
 import sys
 import time
@@ -66,7 +68,10 @@ Runner = Callable[[Sequence[str], str], subprocess.CompletedProcess[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """What the application does: the service, the account, the answers to prompts in turn, and which functions."""
+    """What the application does: the service, the account, the answers to prompts in turn, and which functions.
+
+    A function may have flags of its own: "chauthtok:32". Its code then stands under that whole name.
+    """
 
     service: str
     user: str | None
@@ -75,6 +80,8 @@ class Login:
     confdir: str | None = None
     items: dict[str, str] = field(default_factory=dict)
     flags: int = 0
+    language: tuple[str, str] | None = None
+    """A locale for LC_MESSAGES and the folder that holds it (LOCPATH). None: like a host that never calls setlocale."""
 
     def run(self, runner: Runner | None = None, *, program: str = __file__) -> Outcome:
         """Log in, in a process of its own. `program` is this file as that process sees it."""
@@ -135,16 +142,23 @@ class _Application:
 
     def run(self) -> dict[str, Any]:
         self._libc.openlog(_IDENTITY, _LOG_PERROR, _LOG_AUTHPRIV)
+        self._speak()
         began = time.monotonic()
         self._start()
         codes = {}
         for function in self.order["functions"]:
-            assert function in _FUNCTIONS
-            codes[function] = getattr(self._pam, f"pam_{function}")(self._handle, self.order["flags"])
+            name, _, flags = function.partition(":")
+            assert name in _FUNCTIONS
+            codes[function] = getattr(self._pam, f"pam_{name}")(self._handle, int(flags or self.order["flags"]))
         told = {"codes": codes, "said": [asdict(said) for said in self.said], "user": self._user(),
                 "environment": self._environment(), "seconds": time.monotonic() - began}
         self._pam.pam_end(self._handle, list(codes.values())[-1])
         return told
+
+    def _speak(self) -> None:
+        if self.order["language"] is not None:
+            name, os.environ["LOCPATH"] = self.order["language"]
+            assert locale.setlocale(locale.LC_MESSAGES, name) == name
 
     def _start(self) -> None:
         texts = [None if self.order[name] is None else self.order[name].encode() for name in

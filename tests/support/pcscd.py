@@ -39,6 +39,7 @@ case $(pcscd --help 2>&1) in *--disable-polkit*) no_polkit=--disable-polkit ;; e
 exec pcscd --foreground --info --config "$2" ${no_polkit:-}
 """
 _LOG_SHOWN = 8000
+_INSERTED, _REMOVED = "Card inserted into", "Card Removed From"
 _CLONE_NEWNET = 0x40000000
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1  # netdevice(7)
 
@@ -83,6 +84,17 @@ class Pcscd:
     def log(self, shown: int | None = _LOG_SHOWN) -> str:
         """The end of what the daemon said so far, or all of it."""
         return Path(self._log.name).read_text(errors="replace")[-(shown or 0):]
+
+    def await_removal(self) -> None:
+        """Return when the daemon has seen that the reader is empty: until then it still talks to the card that went."""
+        deadline = time.monotonic() + 20
+        while self._whole_log().count(_REMOVED) < self._whole_log().count(_INSERTED):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"pcscd sees no removal: {self.log()}")
+            time.sleep(0.02)  # the log of another process has no event
+
+    def _whole_log(self) -> str:
+        return Path(self._log.name).read_text(errors="replace")
 
     def stop(self) -> None:
         """Take the cards out and end the daemon."""

@@ -23,6 +23,11 @@ SOURCES = [
         "worker_path.c",
         "spawn.c",
         "dialogue.c",
+        "link.c",
+        "choice.c",
+        "facts.c",
+        "record.c",
+        "session_file.c",
         "conversation.c",
         "frames.c",
         "text.c",
@@ -45,6 +50,13 @@ SHIM_FLAGS = [
     "-Wl,--no-undefined-version",
 ]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+FAULTS = [
+    "calloc", "clone", "fchmod", "fchown", "fsetxattr", "fstat", "getrandom", "getresgid", "getresuid", "lstat", "mkdirat",
+    "mmap", "mprotect", "open", "openat", "pam_get_item", "pam_getenv", "pam_modutil_getpwnam", "pam_putenv",
+    "pam_set_data", "pam_set_item", "poll", "read", "realpath", "recv", "renameat2", "send", "sendmsg", "socketpair", "stat",
+    "strdup", "strndup", "syscall", "write",
+]  # fmt: skip
+"""The calls of the shim that tests/shim/faults.c can make fail."""
 LONGEST_S = 30
 NOBODY = 65534
 
@@ -68,6 +80,15 @@ class Build:
         target = self.folder / f"pam_sc_{name}.so"
         if not target.exists():
             compile_c(target, SOURCES, *SHIM_FLAGS, f'-DPAM_SC_WORKER="{self.worker}"', *flags)
+        return target
+
+    def faulty(self) -> Path:
+        """Return the shim with calls that fail when told to."""
+        target = self.folder / "pam_sc_faulty.so"
+        wraps = [f"-Wl,--wrap={name}" for name in FAULTS]
+        if not target.exists():
+            flags = [*SHIM_FLAGS, f'-DPAM_SC_WORKER="{self.worker}"', *wraps]
+            compile_c(target, [*SOURCES, PROGRAMS / "faults.c"], *flags)
         return target
 
 
@@ -98,6 +119,11 @@ class Outcome:
         """Messages and prompts: count, style, text."""
         return [line.removeprefix("says ") for line in self.lines if line.startswith("says ")]
 
+    @property
+    def variables(self) -> list[str]:
+        """The environment of the handle."""
+        return [line.removeprefix("variable ") for line in self.lines if line.startswith("variable ")]
+
     def word(self, name: str) -> str:
         """The rest of the only line that begins with `name`."""
         (rest,) = (line.split(" ", 1)[1] for line in self.lines if line.startswith(name + " "))
@@ -112,6 +138,8 @@ class Host:
     confdir: Path
     module: Path
     preload: str = ""
+    variables: tuple[tuple[str, str], ...] = ()
+    """More of the environment."""
 
     def service(self, *lines: str, name: str = "test") -> None:
         """Write a service file."""
@@ -130,7 +158,7 @@ class Host:
     def environment(self) -> dict[str, str]:
         """A short environment, with the sanitizer where there is one."""
         settings = {"LD_PRELOAD": self.preload, "ASAN_OPTIONS": "detect_leaks=1"} if self.preload else {}
-        return {"PATH": os.environ["PATH"], "TZ": "UTC", **settings}
+        return {"PATH": os.environ["PATH"], "TZ": "UTC", **settings, **dict(self.variables)}
 
     def run(self, *script: str, prefix: tuple[str, ...] = ()) -> Outcome:
         """Run the script to its end and return what it printed."""

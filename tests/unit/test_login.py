@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-from pam_sc.card.client import SignOrder
+from pam_sc.card.client import OpenOrder, SignOrder
 from pam_sc.config.model import Configuration, MapperSettings, ModuleSettings, TokenSettings, TrustSettings
 from pam_sc.decision.card_report import (
     CardReport,
@@ -33,6 +33,7 @@ from pam_sc.decision.evidence import (
     Locality,
     NoSuchAccount,
     NotSigned,
+    PinPrompt,
     Request,
     Signed,
 )
@@ -43,6 +44,7 @@ from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded
 from pam_sc.login import Login, Surroundings
 from pam_sc.mapping import load_mappers
 from pam_sc.material import Material
+from pam_sc.proving import PinEntry
 from pam_sc.trust.anchors import load_trust
 from pam_sc.trust.revocation import CaRules, RevocationSources
 from tests.support.pki import CertificateAuthority, Issued
@@ -68,7 +70,10 @@ class PlayedCard:
         token = TokenReport(ref=TOKEN, label="login", mechanisms=frozenset({"CKM_ECDSA"}), certificates=(certificate,))
         return CardReport((ModuleReport(index=0, path="/m.so", slots=(SlotReport(slot_id=1, token=token),)),))
 
-    def sign(self, order: SignOrder, deadline: float) -> Signed | NotSigned:
+    def open(self, order: OpenOrder, deadline: float, cancel_fd: int | None = None) -> TokenReport | NotSigned:
+        raise AssertionError("nothing is to be opened")
+
+    def sign(self, order: SignOrder, deadline: float, cancel_fd: int | None = None) -> Signed | NotSigned:
         self.orders.append(order)
         if self.fault is not None:
             raise self.fault
@@ -123,12 +128,14 @@ def play(authority: CertificateAuthority, tmp_path: Path) -> Callable[..., Playe
         played = card or PlayedCard(authority.issue(key="p256"))
         events: list[str] = []
 
-        def ask(_token: TokenReport) -> Answer:
+        def ask(_token: TokenReport, _prompt: PinPrompt) -> Answer:
             events.append("prompt")
             return answer
 
+        entry = PinEntry(ask=ask, take_stacked=lambda: Answer.NOT_STACKED, on_pinpad=lambda *_: Answer.NOT_GIVEN)
+
         surroundings = Surroundings(
-            card=played, ask_pin=ask, end_card=lambda: events.append("end"), deadline=lambda: deadline, at=NOW,
+            card=played, pin=entry, end_card=lambda: events.append("end"), deadline=lambda: deadline, at=NOW,
             accounts=PlayedAccounts(), locality=lambda _request: Locality(False, "test"),
         )
         request = Request(service="login", account=account, real_uid=0, effective_uid=0, saved_uid=0)

@@ -60,3 +60,37 @@ def test_time_that_mappers_used_up_does_not_make_a_card_unavailable(known: Evide
     reason = "card-timeout" if code is PamCode.AUTHINFO_UNAVAIL else "mapper-failed"
     assert any(f"refused reason={reason} ".encode() in field for frame in frames for field in frame.fields)
     assert frames[-1].fields == (NONCE, b"\1", b"alice", bytes([code]))
+
+
+class Refused(Verifier):
+    """A verifier that refuses an expired certificate of which nothing more is known."""
+
+    def _log_in(self) -> Granted | Denied:
+        return Denied(Reason.CERTIFICATE_EXPIRED)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("de_AT.UTF-8", "Das Zertifikat auf der Karte ist abgelaufen"),
+        ("", "The certificate on the card has expired"),
+        ("C", "The certificate on the card has expired"),
+        ("../../x", "The certificate on the card has expired"),
+        ("de\n", "The certificate on the card has expired"),
+        ("de" * 5_000, "The certificate on the card has expired"),
+    ],
+    ids=["German", "none", "C", "a path", "a line", "10,000 bytes"],
+)
+def test_a_refusal_is_told_in_the_language_of_the_host(language: str, text: str) -> None:
+    asked = ShimRequest(
+        request=REQUEST, nonce=NONCE, function=Function.AUTHENTICATE, options=Option(0), config_path="", machine_time_s=5,
+        language=language,
+    )  # fmt: skip
+    clock = MachineClock(5)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        Refused(asked, Conversation(Channel(ours, SHIM_PAYLOAD_MAX), ours, asked, clock), clock).serve()
+        shim = Channel(theirs, SHIM_PAYLOAD_MAX)
+        frames = [shim.receive(clock.last_word) for _ in range(3)]
+    assert [frame.type for frame in frames] == [FrameType.LOG, FrameType.MESSAGE, FrameType.VERDICT]
+    assert frames[1].fields == (b"\2", text.encode())

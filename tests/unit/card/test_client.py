@@ -3,21 +3,37 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from pam_sc.card.client import Candidate, CardClient, ModuleSetup, SignOrder
-from pam_sc.card.messages import Kind, Signature, failed_frame, outcome_frame, plain, read_sign
+from pam_sc.card.client import (
+    Candidate,
+    CardClient,
+    Changed,
+    ChangeKind,
+    ChangeOrder,
+    ModuleSetup,
+    OpenOrder,
+    PinRules,
+    SignOrder,
+)
+from pam_sc.card.messages import Kind, Signature, failed_frame, outcome_frame, plain
+from pam_sc.card.orders import read_change, read_open, read_sign, read_wait
+from pam_sc.card.report_messages import frames_of_token
 from pam_sc.card.sentences import NOT_SENT
-from pam_sc.decision.card_report import CertificateRef, CertificateReport, TokenRef, TokenReport
+from pam_sc.decision.card_report import CertificateRef, CertificateReport, Failure, TokenRef, TokenReport
 from pam_sc.decision.challenge import SigningChoice
-from pam_sc.decision.evidence import CardFailure, NotSigned, Signed
+from pam_sc.decision.evidence import CardFailure, NotSigned, PinWay, Signed
+from pam_sc.decision.reasons import Reason
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError
 from pam_sc.frames import CARD_PAYLOAD_MAX, Channel, Frame, encode
+from pam_sc.record import replace
 
 TOKEN = TokenReport(ref=TokenRef(0, 1), label="login")
 CERTIFICATE = CertificateReport(ref=CertificateRef(TokenRef(0, 1), 3), der=b"der", object_id=b"\x01")
@@ -61,7 +77,7 @@ def test_a_signature_for_a_candidate_is_that_candidates(puppet: Puppet) -> None:
     puppet.say(PIN_SENT, outcome_frame(Signature(0, "CKM_ECDSA", b"sig")))
     assert puppet.client.sign(ORDER, soon()) == Signed(CERTIFICATE.ref, "CKM_ECDSA", b"sig")
     command = read_sign(Channel(puppet.end, CARD_PAYLOAD_MAX).receive(soon()))
-    assert (command.label, command.slot_id, command.candidates[0].object_id) == ("login", 1, b"\x01")
+    assert (command.target.label, command.target.slot_id, command.candidates[0].object_id) == ("login", 1, b"\x01")
 
 
 @pytest.mark.parametrize("signature", [Signature(1, "CKM_ECDSA", b"sig"), Signature(0, "CKM_EDDSA", b"sig")])
@@ -175,3 +191,175 @@ def test_the_end_never_raises(puppet: Puppet) -> None:
     puppet.client.end(soon())
     puppet.end.close()
     puppet.client.end(soon())
+
+
+# ---------------------------------------------------------------- ways and rules
+
+
+def received(puppet: Puppet) -> Frame:
+    return Channel(puppet.end, CARD_PAYLOAD_MAX).receive(soon())
+
+
+def test_way_and_rules_go_with_an_order(puppet: Puppet) -> None:
+    puppet.say(outcome_frame(NotSigned(CardFailure.PIN_FORM)))
+    rules = PinRules(4, 8, "[0-9]+")
+    puppet.client.sign(SignOrder(TOKEN, (CANDIDATE,), PinWay.STACKED, rules), soon())
+    target = read_sign(received(puppet)).target
+    assert (target.way, target.rules) == (PinWay.STACKED, rules)
+
+
+def test_a_loss_with_a_token_that_was_opened_before_counts_as_a_sent_pin(puppet: Puppet) -> None:
+    puppet.die_after()
+    with pytest.raises(CardProcessLost) as lost:
+        puppet.client.sign(replace(ORDER, way=PinWay.OPENED), soon())
+    assert lost.value.pin_sent is True
+
+
+def test_nobody_typing_on_the_reader_is_a_refusal_and_the_process_is_of_no_more_use(puppet: Puppet) -> None:
+    puppet.say(PIN_SENT)
+    order = replace(ORDER, way=PinWay.PINPAD)
+    assert puppet.client.sign(order, time.monotonic() + 0.05) == NotSigned(CardFailure.PINPAD_TIMEOUT)
+    with pytest.raises(CardProcessLost):
+        puppet.client.sign(order, soon())
+
+
+def test_a_card_process_that_does_not_get_as_far_as_the_reader_is_a_deadline(puppet: Puppet) -> None:
+    with pytest.raises(DeadlineExceeded) as late:
+        puppet.client.sign(replace(ORDER, way=PinWay.PINPAD), time.monotonic() + 0.05)
+    assert late.value.pin_sent is False
+
+
+def test_the_card_process_cannot_say_that_nobody_typed(puppet: Puppet) -> None:
+    puppet.say(PIN_SENT, outcome_frame(NotSigned(CardFailure.PINPAD_TIMEOUT)))
+    with pytest.raises(CardProcessLost):
+        puppet.client.sign(replace(ORDER, way=PinWay.PINPAD), soon())
+
+
+# ---------------------------------------------------------------- opening
+
+
+OPEN = OpenOrder(TOKEN)
+SHOWN = replace(TOKEN, certificates=(replace(CERTIFICATE, ref=CertificateRef(TOKEN.ref, 0), label="private"),))
+
+
+def test_an_opened_token_has_its_certificates(puppet: Puppet) -> None:
+    puppet.say(PIN_SENT, *frames_of_token(SHOWN), plain(Kind.OPENED))
+    assert puppet.client.open(OPEN, soon()) == SHOWN
+    assert read_open(received(puppet)).way is PinWay.TYPED
+
+
+def test_a_token_that_was_not_opened_says_why(puppet: Puppet) -> None:
+    puppet.say(PIN_SENT, outcome_frame(NotSigned(CardFailure.PIN_WRONG, "C_Login: 123456")))
+    assert puppet.client.open(OPEN, soon()) == NotSigned(CardFailure.PIN_WRONG, "C_Login")
+
+
+def test_what_an_opened_token_says_of_a_failure_in_its_own_words_is_left_out(puppet: Puppet) -> None:
+    failure = Failure(Reason.TOKEN_UNREADABLE, "the PIN is 123456")
+    puppet.say(PIN_SENT, *frames_of_token(replace(SHOWN, failure=failure)), plain(Kind.OPENED))
+    token = puppet.client.open(OPEN, soon())
+    assert isinstance(token, TokenReport)
+    assert token.failure == Failure(Reason.TOKEN_UNREADABLE, "")
+
+
+@pytest.mark.parametrize("frames", [
+    (PIN_SENT, *frames_of_token(replace(SHOWN, label="123456"))),
+    (PIN_SENT, plain(Kind.OPENED)),
+    (PIN_SENT, *frames_of_token(SHOWN), *frames_of_token(SHOWN)),
+    (PIN_SENT, *frames_of_token(SHOWN), plain(Kind.REPORTED)),
+    (PIN_SENT, outcome_frame(Signature(0, "CKM_ECDSA", b"sig"))),
+    (PIN_SENT, tuple(frames_of_token(SHOWN))[1]),
+], ids=["another token", "no token", "two tokens", "no end", "a signature", "no token, a certificate"])
+def test_what_is_no_opened_token_is_a_lost_process(puppet: Puppet, frames: tuple[Frame, ...]) -> None:
+    puppet.say(*frames)
+    with pytest.raises(CardProcessLost) as lost:
+        puppet.client.open(OPEN, soon())
+    assert lost.value.pin_sent is True
+
+
+# ---------------------------------------------------------------- changing
+
+
+@pytest.mark.parametrize("kind", ChangeKind)
+def test_a_changed_pin_is_changed(puppet: Puppet, kind: ChangeKind) -> None:
+    puppet.say(PIN_SENT, plain(Kind.CHANGED))
+    assert puppet.client.change_pin(ChangeOrder(TOKEN, kind), soon()) == Changed()
+    assert read_change(received(puppet)).kind is kind
+
+
+def test_a_pin_that_was_not_changed_says_why(puppet: Puppet) -> None:
+    puppet.say(outcome_frame(NotSigned(CardFailure.NEW_PIN_SAME, NOT_SENT)))
+    assert puppet.client.change_pin(ChangeOrder(TOKEN), soon()) == NotSigned(CardFailure.NEW_PIN_SAME, NOT_SENT)
+
+
+@pytest.mark.parametrize("frame", [plain(Kind.ENDED), Frame(Kind.CHANGED, (b"",)), plain(Kind.OPENED)])
+def test_what_is_no_answer_to_a_change_is_a_lost_process(puppet: Puppet, frame: Frame) -> None:
+    puppet.say(PIN_SENT, frame)
+    with pytest.raises(CardProcessLost):
+        puppet.client.change_pin(ChangeOrder(TOKEN), soon())
+
+
+# ---------------------------------------------------------------- waiting
+
+
+@pytest.fixture
+def cancel() -> Iterator[tuple[int, int]]:
+    pipe = os.pipe()
+    yield pipe
+    for descriptor in pipe:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_a_wait_is_over_when_the_card_process_says_so(
+    puppet: Puppet, cancel: tuple[int, int], present: bool,
+) -> None:
+    saying = threading.Timer(0.05, puppet.say, [plain(Kind.CAME)])
+    saying.start()
+    assert puppet.client.wait(present, soon(), cancel[0])
+    assert read_wait(received(puppet)) is present
+
+
+def test_after_a_wait_the_report_can_be_asked_for_again(puppet: Puppet, cancel: tuple[int, int]) -> None:
+    puppet.say(plain(Kind.CAME), plain(Kind.REPORTED))
+    assert puppet.client.wait(True, soon(), cancel[0])
+    assert puppet.client.report_again(soon()).modules == ()
+
+
+def test_a_wait_ends_at_its_deadline(puppet: Puppet, cancel: tuple[int, int]) -> None:
+    assert not puppet.client.wait(True, time.monotonic() + 0.05, cancel[0])
+    with pytest.raises(CardProcessLost):
+        puppet.client.report_again(soon())
+
+
+def test_a_wait_whose_deadline_has_passed_is_not_begun(puppet: Puppet, cancel: tuple[int, int]) -> None:
+    assert not puppet.client.wait(True, passed(), cancel[0])
+
+
+@pytest.mark.parametrize("how", ["written", "closed"])
+def test_a_wait_ends_when_somebody_cancels(puppet: Puppet, how: str) -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        if how == "written":
+            theirs.send(b"x")
+        theirs.close()
+        assert not puppet.client.wait(True, soon(), ours.fileno())
+
+
+def test_who_cancels_is_heard_before_the_card(puppet: Puppet, cancel: tuple[int, int]) -> None:
+    puppet.say(plain(Kind.CAME))
+    os.write(cancel[1], b"x")
+    assert not puppet.client.wait(True, soon(), cancel[0])
+
+
+@pytest.mark.parametrize("frame", [plain(Kind.ENDED), Frame(Kind.CAME, (b"",)), PIN_SENT])
+def test_what_is_no_end_of_a_wait_is_a_lost_process(puppet: Puppet, cancel: tuple[int, int], frame: Frame) -> None:
+    puppet.say(frame)
+    with pytest.raises(CardProcessLost) as lost:
+        puppet.client.wait(True, soon(), cancel[0])
+    assert lost.value.pin_sent is False
+
+
+def test_a_card_process_that_dies_while_it_waits_is_lost(puppet: Puppet, cancel: tuple[int, int]) -> None:
+    puppet.die_after()
+    with pytest.raises(CardProcessLost):
+        puppet.client.wait(True, soon(), cancel[0])

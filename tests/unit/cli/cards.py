@@ -165,7 +165,7 @@ class FakeMachine:
     def install_paths(self) -> dict[str, str]:
         return PATHS
 
-    def load_configuration(self, path: str | None) -> Configuration:
+    def load_configuration(self, path: str | None, service: str | None = None) -> Configuration:
         self.asked.append(("configuration", path))
         if self.error:
             raise self.error

@@ -42,7 +42,7 @@ class Desk(FakeMachine):
     certificates: dict[CertificateRef, CertificateEvidence] = field(default_factory=dict)
     given: bytes | None = None
 
-    def load_configuration(self, path: str | None) -> Configuration:
+    def load_configuration(self, path: str | None, service: str | None = None) -> Configuration:
         return self.configuration
 
     def inspect(self, configuration: Configuration, certificate: bytes | None = None) -> Inspection:

@@ -11,13 +11,14 @@ import pytest
 from pam_sc.card.client import RunAs
 from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.machine import RealMachine, trusted_uids
-from pam_sc.cli.rehearsal import _send_pin, _without_limits
+from pam_sc.cli.pin_entry import pin_entry
+from pam_sc.cli.rehearsal import _without_limits
 from pam_sc.config.finding import Weight
 from pam_sc.config.model import AccountSettings, Configuration
 from pam_sc.config.notes import NoteKind
 from pam_sc.config.stig import Demand
 from pam_sc.decision.card_report import TokenReport
-from pam_sc.decision.evidence import Answer, Purpose
+from pam_sc.decision.evidence import Answer, PinPrompt, Purpose
 from pam_sc.errors import ConfigError
 from tests.support.peer_configurations import configuration
 from tests.support.pki import CertificateAuthority
@@ -260,12 +261,14 @@ def test_a_pin_goes_to_the_card_process_if_it_can_be_one(typed: str, answer: Ans
         return typed
 
     the_token: TokenReport = token()
-    assert _send_pin(secrets, the_token, ask) is answer  # type: ignore[arg-type]
+    entry = pin_entry(secrets, CONFIGURATION, ask)  # type: ignore[arg-type]
+    assert entry.ask(the_token, PinPrompt.FIRST) is answer
     assert secrets.sent == sent
     assert prompts == ["PIN for Card\\x1b[2J\\x0a\\u202e: "]
 
 
 def test_without_a_way_to_ask_no_pin_is_sent() -> None:
     secrets = Secrets()
-    assert _send_pin(secrets, token(), None) is Answer.NOT_GIVEN  # type: ignore[arg-type]
+    entry = pin_entry(secrets, CONFIGURATION, None)  # type: ignore[arg-type]
+    assert entry.ask(token(), PinPrompt.FIRST) is Answer.NOT_GIVEN
     assert secrets.sent == []

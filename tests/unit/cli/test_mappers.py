@@ -37,7 +37,7 @@ class Configured(FakeMachine):
         super().__init__()
         self.names = names
 
-    def load_configuration(self, path: str | None) -> Configuration:
+    def load_configuration(self, path: str | None, service: str | None = None) -> Configuration:
         settings = tuple(MapperSettings(name=name, table={}, where=f"x.toml: mapper[{n}]")
                          for n, name in enumerate(self.names))
         return replace(CONFIGURATION, mappers=settings)

@@ -10,6 +10,8 @@ from pam_sc.config.notes import Note, NoteKind
 from pam_sc.config.pam_pkcs11 import Translation, translate
 
 DEAD, UNKNOWN, UNSAFE, DIFFERENT, ERROR = NoteKind
+SILENT = {"no-reader": "", "no-card": "", "token-not-selected": ""}
+"""[texts] of a file without card_only."""
 
 
 def peer(*, whole: str = "", module: str = "", mappers: str = "use_mappers = cn;", policy: str = "ca, crl_offline") -> str:

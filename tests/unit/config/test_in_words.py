@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from pam_sc.config import model
-from pam_sc.config.in_words import Sentence, in_words
+from pam_sc.config.in_words import Sentence, in_words, service_in_words
 from pam_sc.config.model import (
     AccountSettings,
     CaSettings,
+    CertificateSettings,
     Configuration,
     Fetch,
+    LogSettings,
     LookupSettings,
     MapperSettings,
     ModuleSettings,
@@ -26,7 +28,15 @@ from pam_sc.config.model import (
     TokenSettings,
     TrustSettings,
 )
-from pam_sc.decision.policy import Algorithms, RevocationMode, RevocationSource
+from pam_sc.decision.policy import (
+    Algorithms,
+    CertificateSelector,
+    Members,
+    Otherwise,
+    RevocationMode,
+    RevocationSource,
+    UnlockRules,
+)
 from pam_sc.decision.uri import parse_token_uri
 from pam_sc.record import replace
 
@@ -44,9 +54,12 @@ PLAIN = Configuration(
 CHANGES: dict[type, dict[str, Any]] = {
     Configuration: {
         "card_required": True, "token": ..., "trust": ..., "revocation": ..., "account": ..., "pin": ..., "prompt": ...,
-        "mappers": ...,
+        "mappers": ..., "certificate": ..., "log": ..., "wait_s": 10, "services": ("sudo",), "texts": {"pin": "Number: "},
+        "unlock": UnlockRules(same_card=True),
     },
-    TokenSettings: {"modules": (MODULE, MODULE), "select": parse_token_uri("pkcs11:token=x"), "run_as": "readers"},
+    TokenSettings: {"modules": (MODULE, MODULE), "select": parse_token_uri("pkcs11:token=x"), "run_as": "readers",
+        "login_first": True,
+    },
     ModuleSettings: {"path": "/n.so", "environment": {"A": "b"}, "allow": ("getpeername",)},
     TrustSettings: {
         "anchors": "/b", "intermediates": "/i", "algorithms": Algorithms.ANY, "strict": False, "partial_paths": True,
@@ -63,10 +76,19 @@ CHANGES: dict[type, dict[str, Any]] = {
     OcspResponder: {"url": "http://other.example.test/", "certificate": "/responder.pem"},
     AccountSettings: {
         "allow_root": True, "card_names_user": frozenset({"sudo"}), "services": frozenset({"sudo"}),
-        "remote_allowed": True, "privileged_services": frozenset({"sudo"}),
+        "remote_allowed": True, "privileged_services": frozenset({"sudo"}), "must_use": Members(groups=frozenset({"admins"})),
+        "may_use": Members(), "must_not_use": Members(accounts=frozenset({"alice"})),
     },
-    PinSettings: {"allow_last_try": True},
-    PromptSettings: {"token_type": "badge", "quiet": True},
+    PinSettings: {
+        "allow_last_try": True, "prompts": 3, "min_length": 6, "max_length": 8, "pattern": "[0-9]+", "pinpad": True,
+        "allow_no_pin": True, "wrong_max": 1,
+    },
+    PromptSettings: {"token_type": "badge", "quiet": True, "choose": True, "hold": True},
+    CertificateSettings: {
+        "select": CertificateSelector(text="label 'x'", label="x"), "warn_days": 0,
+        "prefer": (CertificateSelector(text="position 1", position=1),),
+    },
+    LogSettings: {"identity": True},
     MapperSettings: {"name": "uid", "table": {}},
 }  # fmt: skip
 """For each field a value that differs from PLAIN's; `...` for a record, whose own fields are below."""
@@ -88,6 +110,8 @@ AROUND: dict[type, Callable[[Any], object]] = {
     AccountSettings: lambda part: replace(PLAIN, account=part),
     PinSettings: lambda part: replace(PLAIN, pin=part),
     PromptSettings: lambda part: replace(PLAIN, prompt=part),
+    CertificateSettings: lambda part: replace(PLAIN, certificate=part),
+    LogSettings: lambda part: replace(PLAIN, log=part),
     MapperSettings: lambda part: replace(PLAIN, mappers=(part,)),
 }
 """The record around each kind of record, the rest as in PLAIN."""
@@ -104,7 +128,7 @@ PLAIN_PARTS: dict[type, object] = {
     type(part): part
     for part in (
         PLAIN, PLAIN.token, MODULE, PLAIN.trust, PLAIN.revocation, AUTHORITY, PLAIN.revocation.lookup, RESPONDER,
-        PLAIN.account, PLAIN.pin, PLAIN.prompt, MAPPER,
+        PLAIN.account, PLAIN.pin, PLAIN.prompt, PLAIN.certificate, PLAIN.log, MAPPER,
     )
 }  # fmt: skip
 
@@ -150,6 +174,7 @@ def test_the_sentences_of_a_plain_configuration() -> None:
     assert in_words(PLAIN) == tuple(Sentence(topic, text) for topic, text in (
         ("login", "A card counts in every PAM service whose stack names pam_sc.so."),
         ("login", "Where there is no card, or no reader, a later module of the stack may ask for something else."),
+        ("login", "No card is waited for."),
         ("login", "Logins over the network are refused: a card counts only for somebody who sits here."),
         ("login", "No card logs in as root (uid 0, whatever its name)."),
         ("login", "Where no user name was typed, the card names the account in gdm-smartcard and login; elsewhere such a"
@@ -174,11 +199,62 @@ def test_the_sentences_of_a_plain_configuration() -> None:
         ("revocation", "There are no CRLs at hand but what was fetched."),
         ("revocation", "What was fetched lies in /var/lib/pam_sc/revocation."),
         ("mapping", "The mapper: the commonName names the account through the allow-list /map, and nothing else maps."),
+        ("certificate", "Every certificate of a card counts that can log in as the account."),
+        ("certificate", "A certificate that expires within 30 days is announced after the login."),
         ("pin", "The last PIN try of a card is never used, so that a login locks no card."),
+        ("pin", "One login asks for a PIN once."),
+        ("pin", "A PIN is sent to the card only if it has a length that the card takes."),
+        ("pin", "A reader with a keypad of its own is refused."),
+        ("pin", "A card that asks for no PIN is refused."),
+        ("pin", "A card that shows no counter of tries is left alone after 2 wrong PINs in a row."),
         ("pin", "A card proves itself by signing a fresh challenge, always."),
         ("prompt", "The question for the PIN names the card by its label."),
         ("prompt", "The person reads why a login was refused."),
+        ("prompt", "Between several cards nobody is asked: the first that would do is taken; several accounts are refused."),
+        ("unlock", "A session is unlocked in cinnamon-screensaver, gnome-screensaver, gtklock, hyprlock, i3lock, kde,"
+                   " kde-smartcard, kscreensaver, light-locker, mate-screensaver, physlock, swaylock, ukui-screensaver-qt, vlock,"
+                   " waylock, xfce4-screensaver, xlock, xscreensaver and xsecurelock."),
+        ("unlock", "Any card of the account unlocks it."),
+        ("log", "The log names no certificate and no card, only what stands for them on this machine."),
     ))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("unlock", "said"),
+    [
+        (UnlockRules(services=frozenset(), same_card=True), ["No service unlocks a session."]),
+        (UnlockRules(services=frozenset({"vlock"})), ["A session is unlocked in vlock.", "Any card of the account unlocks it."]),
+        (UnlockRules(services=frozenset({"vlock"}), same_card=True),
+         ["A session is unlocked in vlock.",
+          "Only the card that opened the session unlocks it; one that was opened without a card is unlocked by any card of the"
+          " account."]),
+        (UnlockRules(services=frozenset({"vlock"}), same_card=True, otherwise=Otherwise.REFUSE),
+         ["A session is unlocked in vlock.",
+          "Only the card that opened the session unlocks it; one that was opened without a card is unlocked by none."]),
+        (UnlockRules(services=frozenset({"vlock"}), same_card=True, otherwise=Otherwise.IGNORE),
+         ["A session is unlocked in vlock.",
+          "Only the card that opened the session unlocks it; where it was opened without a card, pam_sc.so is as good as not"
+          " there (PAM_IGNORE)."]),
+    ],
+)  # fmt: skip
+def test_unlocking_is_said_as_it_is(unlock: UnlockRules, said: list[str]) -> None:
+    assert [each.text for each in in_words(replace(PLAIN, unlock=unlock)) if each.topic == "unlock"] == said
+
+
+def test_a_service_says_only_what_differs() -> None:
+    own = replace(PLAIN, card_required=True, pin=PinSettings(prompts=3))
+    assert [each.text for each in service_in_words(PLAIN, "sudo", own)] == [
+        "Where there is no card, or no reader, the answer is a refusal: no later module may take its place.",
+        "One login asks for a PIN up to 3 times.",
+    ]
+    assert [each.text for each in service_in_words(PLAIN, "sudo", PLAIN)] == ["In sudo the same holds as elsewhere."]
+
+
+def test_an_empty_text_is_said_not_to_be_shown() -> None:
+    said = in_words(replace(PLAIN, texts={"no-card": "", "pin": "Badge: "}))
+    assert [each.text for each in said if each.topic == "texts"] == [
+        "The text no-card is not shown.", "Instead of our own text pin, in every language: 'Badge: '.",
+    ]  # fmt: skip
 
 
 def test_a_ca_says_only_what_differs() -> None:

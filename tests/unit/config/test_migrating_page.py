@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_sc.config import sssd
+from pam_sc.config import sssd, sssd_verification
 from pam_sc.config.pam_pkcs11 import translate
 from pam_sc.config.stig import RULES
 from tests.support.peer_configurations import configuration
@@ -28,7 +28,7 @@ def test_a_word_of_the_pam_line_is_on_the_page(word: str) -> None:
     assert word in NAMED
 
 
-@pytest.mark.parametrize("key", sorted({*sssd._KNOWN, *sssd._WORDS}))
+@pytest.mark.parametrize("key", sorted({*sssd._KNOWN, *sssd_verification.WORDS}))
 def test_what_is_read_of_an_sssd_conf_is_on_the_page(key: str) -> None:
     assert key in NAMED
 

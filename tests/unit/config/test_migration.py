@@ -47,8 +47,8 @@ def both(text: str, arguments: Sequence[str] = ()) -> tuple[Configuration, Confi
     """The configuration of the old file, and that of the new one."""
     translation = translate(text, SOURCE, arguments, exists=lambda _path: True)
     assert translation.errors() == ()
-    old = read_tree(SOURCE, translation.tree, refused)
-    new = read_tree("/etc/pam_sc/pam_sc.toml", tomllib.loads(migrated(translation, SOURCE)), refused)
+    old = read_tree(SOURCE, translation.tree, refused).whole
+    new = read_tree("/etc/pam_sc/pam_sc.toml", tomllib.loads(migrated(translation, SOURCE)), refused).whole
     return without_places(old), without_places(new)
 
 
@@ -83,12 +83,12 @@ def test_each_mapper_block_and_what_is_written_from_it_decide_alike(name: str) -
 
 @pytest.mark.parametrize(
     "argument",
-    ["nullok", "card_only", "wait_for_card", "slot_num=2", "ca_dir=/other", "crl_dir=/other", "cert_policy=ca,crl_auto",
-     "token_type=badge", "pkcs11_module=/other.so"],
+    ["nullok", "card_only", "wait_for_card", "dont_wait_for_card", "slot_num=2", "ca_dir=/other", "crl_dir=/other",
+     "cert_policy=ca,crl_auto", "token_type=badge", "pkcs11_module=/other.so"],
 )  # fmt: skip
 def test_an_argument_of_the_pam_line_is_carried_over(argument: str) -> None:
     plain, given_here = assert_alike(configuration()), assert_alike(configuration(), [argument])
-    assert (plain == given_here) is (argument in ("nullok", "card_only", "wait_for_card"))
+    assert (plain == given_here) is (argument in ("nullok", "wait_for_card", "dont_wait_for_card"))
 
 
 @settings(max_examples=150, deadline=None)

@@ -16,6 +16,7 @@ from tests.unit.config.peer_files import (
     DEAD,
     DIFFERENT,
     ERROR,
+    SILENT,
     UNKNOWN,
     UNSAFE,
     peer,
@@ -34,6 +35,7 @@ def test_a_plain_file_becomes_the_tree_of_a_plain_pam_sc_toml() -> None:
         "trust": {"anchors": "/etc/pam_pkcs11/cacerts"},
         "revocation": {"crls": "/etc/pam_pkcs11/crls", "mode": "require", "ocsp": "off", "order": ["crl"]},
         "mapper": [{"name": "cn"}],
+        "texts": SILENT,
     }
     assert said(translation) == []
 
@@ -45,14 +47,16 @@ def test_a_plain_file_becomes_the_tree_of_a_plain_pam_sc_toml() -> None:
     ("line", "key", "kind", "text"),
     [
         ("nullok = true;", "nullok", UNSAFE, "an empty PIN is never sent to a card; there is no key to change that"),
-        ("debug = true;", "debug", DIFFERENT, "has no effect in this file; write debug on the PAM line"),
+        ("debug = true;", "debug", DIFFERENT, "has no effect in this file, because what is logged is decided before"
+         " it is read; write debug on the PAM line"),
         ("quiet = true;", "quiet", DIFFERENT, "the person reads no messages; the log keeps its lines"),
         ("use_authok = true;", "use_authok", DEAD, "pam_pkcs11 reads it and never uses it"),
         ("use_authtok = true;", "use_authtok", DEAD, "nobody reads it"),
         ("mapper_search_path = /x;", "mapper_search_path", DEAD, "nobody reads it"),
         ("wait_for_card = true;", "wait_for_card", DEAD, "counts only with card_only = true"),
         ("screen_savers = xscreensaver;", "screen_savers", DEAD, "counts only with card_only = true"),
-        ("err_display_time = 5;", "err_display_time", DIFFERENT, "this version does not pause after a message"),
+        ("err_display_time = 5;", "err_display_time", DIFFERENT, "no pause is made after a message: the application"
+         " shows it for as long as it likes"),
         ("nulok = true;", "nulok", UNKNOWN, "neither pam_pkcs11 nor pam_sc knows it; did you mean 'nullok'?"),
         ("xyzzy = true;", "xyzzy", UNKNOWN, "neither pam_pkcs11 nor pam_sc knows it"),
         ("nullok = perhaps;", "nullok", ERROR, "found 'perhaps', expected true or false"),
@@ -76,25 +80,11 @@ def test_what_asks_for_nothing_is_not_worth_a_note(line: str) -> None:
     assert said(translated(peer(whole=line))) == []
 
 
-@pytest.mark.parametrize("name", ["try_first_pass", "use_first_pass"])
-def test_a_stacked_password_needs_the_word_on_the_pam_line(name: str) -> None:
-    ((_line, key, kind, text),) = said(translated(peer(whole=f"{name} = yes;")))
-    assert (key, kind) == (name, DIFFERENT)
-    assert text.endswith(f"write {name} on the PAM line")
-
-
 @pytest.mark.parametrize("word", ["on", "1", "enabled", "ON"])
 def test_a_word_that_means_yes_is_yes_and_said_where_pam_pkcs11_reads_no(word: str) -> None:
     translation = translated(peer(whole=f"quiet = {word};"))
     assert translation.tree["prompt"] == {"quiet": True}
     assert (GLOBAL, "quiet", DIFFERENT, f"'{word}' means yes here; pam_pkcs11 takes it as no") in said(translation)
-
-
-def test_waiting_and_screen_savers_count_only_with_card_only() -> None:
-    translation = translated(peer(whole="card_only = true; wait_for_card = true; screen_savers = a, b;"))
-    assert [(key, kind) for _line, key, kind, _text in said(translation)] == [
-        ("card_only", DIFFERENT), ("wait_for_card", DIFFERENT), ("screen_savers", DIFFERENT),
-    ]  # fmt: skip
 
 
 def test_keys_of_ours_are_taken_and_change_what_is_said() -> None:

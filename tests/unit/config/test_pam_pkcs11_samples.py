@@ -12,7 +12,7 @@ from pam_sc.config.notes import Note
 from pam_sc.config.pam_pkcs11 import Translation
 from pam_sc.config.pam_pkcs11_arguments import LINES
 from pam_sc.config.scconf import Block, parse_scconf
-from tests.unit.config.peer_files import DEAD, DIFFERENT, UNKNOWN, UNSAFE, peer, said, tables, translated
+from tests.unit.config.peer_files import DEAD, DIFFERENT, SILENT, UNKNOWN, UNSAFE, peer, said, tables, translated
 
 SAMPLE = Path("/usr/share/doc/libpam-pkcs11/examples/pam_pkcs11.conf.example")
 """As the package installs it, which requirements/apt.txt names: nothing of it is copied here."""
@@ -42,6 +42,7 @@ def test_the_sample_becomes_a_tree(sample: Translation) -> None:
         "trust": {"anchors": "/etc/pam_pkcs11/cacerts"},
         "revocation": {"crls": "/etc/pam_pkcs11/crls", "mode": "prefer"},
         "prompt": {"token_type": "Smart card"},
+        "texts": SILENT,
         "mapper": [
             {"name": "digest", "mapfile": "/etc/pam_pkcs11/digest_mapping", "algorithm": "sha1"},
             {"name": "cn", "ignore_case": True},
@@ -70,7 +71,7 @@ def test_every_line_of_the_sample_is_taken_or_explained(sample: Translation, tex
     explained = {line for note in sample.notes for line in lines_of(note, root)} | set(sample.lines.values())
     left = [(item.key, item.values) for block in (root, *root.blocks) for item in block.items if item.line not in explained]
     assert left == [
-        ("use_first_pass", ("false",)), ("try_first_pass", ("false",)), ("card_only", ("false",)),
+        ("use_first_pass", ("false",)), ("try_first_pass", ("false",)),
         ("wait_for_card", ("false",)), ("use_pkcs11_module", ("opensc",)),
         ("use_mappers", ("digest", "cn", "pwent", "uid", "mail", "subject", "null")),
         ("default_match", ("false",)), ("default_user", ("nobody",)), ("mapfile", ("none",)), ("mapfile", ("none",)),

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from pam_sc.config.finding import Weight
-from pam_sc.config.keys import SCHEMA
-from pam_sc.config.lint_stacks import check_arguments
+from pam_sc.config.keys import FILE, SCHEMA
+from pam_sc.config.lint_arguments import check_arguments
 from pam_sc.config.model import Configuration
 from pam_sc.config.schema import Key, ListOf, Table
 from pam_sc.config.stacks import Entry, read_stack
-from pam_sc.config.toml import load
+from pam_sc.config.toml import load, load_all
 
 ETC = Path(__file__).parents[3] / "etc"
 SHIPPED = (ETC / "pam_sc.toml").read_text()
@@ -26,9 +26,13 @@ OPTION = "# "
 MAPPER_KEYS = {"mapper.mapfile", "mapper.ignore_case"}
 """Those of the mapper cn, which the schema leaves to it."""
 EXAMPLES = (
-    "select", "intermediates", "policies", "crls", "ocsp_responder", "proxy", "services", "mapfile", "token_type",
+    "select", "intermediates", "policies", "crls", "ocsp_responder", "proxy", 'services = ["sudo"', "mapfile", "token_type",
+    "may_use", "min_length", "max_length", "pattern", "pin = ",
 )
 """Options whose default is that they are absent: what stands in the file is an example."""
+WHOLE_TABLES = {"environment", "ocsp_responder", "select", "prefer", "texts", "service"}
+"""Tables and arrays of tables whose keys are not options of their own."""
+SERVICES = "# ---- one service"
 
 
 def uncommented(text: str) -> str:
@@ -40,7 +44,7 @@ def uncommented(text: str) -> str:
 
 def is_option(line: str) -> bool:
     name, equals, _value = line.removeprefix(OPTION).partition(" = ")
-    return line.startswith(OPTION) and ((bool(equals) and name.isidentifier()) or name.startswith("[["))
+    return line.startswith(OPTION) and ((bool(equals) and name.isidentifier()) or name.startswith(("[[", "[service.")))
 
 
 def is_repeated(line: str, following: list[str]) -> bool:
@@ -50,7 +54,7 @@ def is_repeated(line: str, following: list[str]) -> bool:
 def keys_of(table: Table, prefix: str = "") -> Iterator[str]:
     for name, child in table.keys.items():
         inner = child.item if isinstance(child, ListOf) else child
-        if isinstance(inner, Table) and inner.keys:
+        if isinstance(inner, Table) and inner.keys and name not in WHOLE_TABLES:
             yield from keys_of(inner, f"{prefix}{name}.")
         else:
             yield prefix + name
@@ -59,7 +63,7 @@ def keys_of(table: Table, prefix: str = "") -> Iterator[str]:
 def keys_in(table: dict[str, Any], prefix: str = "") -> Iterator[str]:
     for name, value in table.items():
         inner = value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else value
-        if isinstance(inner, dict) and name not in ("environment", "ocsp_responder"):
+        if isinstance(inner, dict) and name not in WHOLE_TABLES:
             yield from keys_in(inner, f"{prefix}{name}.")
         else:
             yield prefix + name
@@ -73,7 +77,7 @@ def load_text(tmp_path: Path, module: Path, text: str) -> Configuration:
 
 
 def test_the_shipped_file_names_every_option_and_no_other() -> None:
-    assert set(keys_in(tomllib.loads(uncommented(SHIPPED)))) == set(keys_of(SCHEMA)) | MAPPER_KEYS
+    assert set(keys_in(tomllib.loads(uncommented(SHIPPED)))) == set(keys_of(FILE)) | MAPPER_KEYS
 
 
 def test_the_shipped_file_loads_as_it_is(tmp_path: Path, module: Path) -> None:
@@ -81,7 +85,7 @@ def test_the_shipped_file_loads_as_it_is(tmp_path: Path, module: Path) -> None:
 
 
 def test_the_defaults_that_the_shipped_file_shows_are_those_that_hold(tmp_path: Path, module: Path) -> None:
-    before, found, after = uncommented(SHIPPED).partition("[[revocation.ca]]")
+    before, found, after = uncommented(SHIPPED.partition(SERVICES)[0]).partition("[[revocation.ca]]")
     without_example = before + after[after.index("\n[account]"):]
     lines = [line for line in without_example.splitlines() if not line.startswith(EXAMPLES)]
     shown = load_text(tmp_path, module, "\n".join(lines))
@@ -89,6 +93,26 @@ def test_the_defaults_that_the_shipped_file_shows_are_those_that_hold(tmp_path: 
     as_it_is = load_text(tmp_path, module, SHIPPED)
     assert (shown.token, shown.trust, shown.revocation) == (as_it_is.token, as_it_is.trust, as_it_is.revocation)
     assert (shown.account, shown.pin, shown.card_required) == (as_it_is.account, as_it_is.pin, as_it_is.card_required)
+    assert (shown.certificate, shown.prompt, shown.unlock) == (as_it_is.certificate, as_it_is.prompt, as_it_is.unlock)
+    assert (shown.texts, shown.log, shown.wait_s) == (as_it_is.texts, as_it_is.log, as_it_is.wait_s)
+
+
+def test_the_examples_of_services_load_and_hold_for_them_alone(tmp_path: Path, module: Path) -> None:
+    before, found, examples = SHIPPED.partition(SERVICES)
+    load_text(tmp_path, module, before + found + uncommented(examples))
+    read = load_all(str(tmp_path / "pam_sc.toml"), frozenset({0, os.getuid()}))
+    assert sorted(read.services) == ["gdm-smartcard", "sudo"]
+    assert (read.of("gdm-smartcard").prompt.hold, read.of("gdm-smartcard").card_required) == (True, False)
+    assert (read.of("sudo").prompt.hold, read.of("sudo").card_required, read.of("sudo").pin.prompts) == (False, True, 3)
+    assert (read.of("login").prompt.hold, read.of("login").card_required, read.of("login").pin.prompts) == (False, False, 1)
+
+
+def test_the_examples_of_what_has_no_default_load(tmp_path: Path, module: Path) -> None:
+    read = load_text(tmp_path, module, uncommented(SHIPPED.partition(SERVICES)[0]))
+    assert (read.pin.min_length, read.pin.max_length, read.pin.pattern) == (6, 8, "[0-9]+")
+    assert read.account.may_use is not None
+    assert read.account.may_use.groups == {"staff"}
+    assert read.texts == {"pin": "PIN of your badge {token}: "}
 
 
 def test_the_example_of_a_ca_of_its_own_loads(tmp_path: Path, module: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_plain_file_is_a_configuration_of_ours() -> None:
         "revocation": {"fetch": "login"},
         "mapper": [{"name": "rules", "rule": [RULE[1]]}],
     }
-    assert read_tree("/x", found.tree, str).account.services == frozenset(ALLOWED_SERVICES)
+    assert read_tree("/x", found.tree, str).whole.account.services == frozenset(ALLOWED_SERVICES)
     assert tomllib.loads(migrated(found, "/etc/sssd/sssd.conf")) == found.tree
 
 
@@ -86,6 +86,23 @@ def test_a_file_that_uses_no_cards_says_so(use: str) -> None:
     found = translate_sssd(f"[pam]\n{use}\n", [RULE], MODULES)
     assert kinds(found, "pam_cert_auth") == [NoteKind.DIFFERENT]
     assert kinds(translated(), "pam_cert_auth") == []
+
+
+@pytest.mark.parametrize(("written", "wait"), [("60", 60), ("0", 0), ("170", 170), ("171", 170), ("600", 170)])
+def test_the_time_to_wait_for_a_card_is_kept_up_to_the_limit(written: str, wait: int) -> None:
+    found = translated(pam=f"p11_wait_for_card_timeout = {written}")
+    assert found.tree["wait"] == wait
+    assert kinds(found, "p11_wait_for_card_timeout") == [NoteKind.DIFFERENT]
+    ((text,),) = [[note.text for note in found.notes if note.key == "p11_wait_for_card_timeout"]]
+    assert ("(170 at most)" in text) is (int(written) > 170)
+    assert read_tree("/x", found.tree, str).whole.wait_s == wait
+
+
+@pytest.mark.parametrize("written", ["soon", "-1", "1.5", "9999999999"])
+def test_a_time_to_wait_that_is_none_is_an_error(written: str) -> None:
+    found = translated(pam=f"p11_wait_for_card_timeout = {written}")
+    assert [error.key for error in found.errors()] == ["p11_wait_for_card_timeout"]
+    assert "wait" not in found.tree
 
 
 # ---------------------------------------------------------------- the token
@@ -217,7 +234,7 @@ def test_a_rule_that_does_not_search_needs_none() -> None:
 def test_our_mapper_takes_what_is_written(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(CertificateAuthority().pem)
     found = translated(rules=(RULE, SEARCHING), more=DIRECTORY.replace("/etc/ssl", str(tmp_path)))
-    (mapper,) = read_tree("/x", tomllib.loads(migrated(found, "/x")), str).mappers
+    (mapper,) = read_tree("/x", tomllib.loads(migrated(found, "/x")), str).whole.mappers
     (loaded,) = load_mappers([(mapper.name, mapper.table, mapper.where)], frozenset({0, os.getuid()}))
     assert loaded.name == "rules"
 

@@ -81,8 +81,8 @@ def test_select_may_be_a_table(file: Path, module: Path, written: str, expected:
          " counted from 1 to 64"),
         ('{ slot_description_prefix = "" }', "token.select.slot_description_prefix: found '' (no name is written so),"
          " expected the beginning of a slot's description"),
-        ("{ slot_numbr = 1 }", "token.select.slot_numbr: found an unknown key, expected one of slot_description_prefix,"
-         " slot_number, uri; did you mean 'slot_number'?"),
+        ("{ slot_numbr = 1 }", "token.select.slot_numbr: found an unknown key, expected one of label, serial,"
+         " slot_description, slot_description_prefix, slot_number, uri; did you mean 'slot_number'?"),
     ],
 )  # fmt: skip
 def test_a_table_that_selects_nothing_is_refused(file: Path, module: Path, written: str, message: str) -> None:

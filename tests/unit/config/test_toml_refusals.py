@@ -16,19 +16,20 @@ REFUSALS = {
         'card = "required"',
         'crad = "required"',
         (
-            "FILE:1: crad: found an unknown key, expected one of account, card, mapper, pin, prompt, revocation, token, trust;"
+            "FILE:1: crad: found an unknown key, expected one of account, card, certificate, log, mapper, pin, prompt,"
+            " revocation, service, texts, token, trust, unlock, wait;"
             " did you mean 'card'?"
         ),
     ),
     "an unknown key in a table": (
         "run_as",
         "run_sa",
-        "FILE:8: token.run_sa: found an unknown key, expected one of module, run_as, select; did you mean 'run_as'?",
+        "FILE:8: token.run_sa: found an unknown key, expected one of login_first, module, run_as, select; did you mean 'run_as'?",
     ),
     "an unknown key that looks like none": (
         "run_as",
         "colour",
-        "FILE:8: token.colour: found an unknown key, expected one of module, run_as, select",
+        "FILE:8: token.colour: found an unknown key, expected one of login_first, module, run_as, select",
     ),
     "an unknown key of a module": (
         "allow = [",
@@ -42,7 +43,8 @@ REFUSALS = {
         "[pin]",
         "[pni]",
         (
-            "FILE:20: pni: found an unknown key, expected one of account, card, mapper, pin, prompt, revocation, token, trust;"
+            "FILE:20: pni: found an unknown key, expected one of account, card, certificate, log, mapper, pin, prompt,"
+            " revocation, service, texts, token, trust, unlock, wait;"
             " did you mean 'pin'?"
         ),
     ),
@@ -240,7 +242,7 @@ def test_a_select_that_is_no_uri_is_refused_with_the_cause(file: Path, module: P
     assert message == (
         "FILE:7: token.select: found a string (cannot use the PKCS#11 URI 'token=login' in [token] select: expected it"
         " to begin with 'pkcs11:'), expected a PKCS#11 URI (RFC 7512) such as pkcs11:token=login, or"
-        ' { slot_description_prefix = "..." }'
+        ' { label = "..." }'
     )
 
 

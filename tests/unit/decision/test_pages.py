@@ -25,7 +25,7 @@ def generator(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", ["verdicts", "revocation"])
+@pytest.mark.parametrize("page", ["messages", "revocation"])
 def test_the_page_is_what_the_generator_writes(page: str) -> None:
     assert (REPOSITORY / "docs" / f"{page}.md").read_text() == generator(f"make_{page}").page()
 

@@ -3,7 +3,7 @@
 
 import pytest
 
-from pam_sc.decision.card_report import ModuleReport, SlotReport, TokenRef, TokenReport
+from pam_sc.decision.card_report import CertificateRef, CertificateReport, ModuleReport, SlotReport, TokenRef, TokenReport
 from pam_sc.decision.uri import parse_token_uri
 from pam_sc.errors import ConfigError
 
@@ -42,9 +42,11 @@ def test_a_uri_that_differs_in_one_thing_does_not_select_it(uri: str) -> None:
     ("pkcs11:tokn=a", "unknown attribute 'tokn'"),
     ("pkcs11:token", "unknown attribute 'token'"),
     ("pkcs11:token=a;", "unknown attribute ''"),
-    ("pkcs11:object=a", "'object' selects objects"),
-    ("pkcs11:type=cert", "'type' selects objects"),
-    ("pkcs11:id=%01", "'id' selects objects"),
+    ("pkcs11:type=private", "type 'private' can be no login"),
+    ("pkcs11:type=", "type '' can be no login"),
+    ("pkcs11:id=%01;id=%01", "'id' stands twice"),
+    ("pkcs11:object=%ff", "'object' is no UTF-8"),
+    ("pkcs11:object=%0A", "'object' holds a control character"),
     ("pkcs11:token=a b", "must be written as %XX"),
     ("pkcs11:token=%4", "must be written as %XX"),
     ("pkcs11:token=%ff", "no UTF-8"),
@@ -70,3 +72,22 @@ def test_a_pin_in_a_uri_is_refused_and_not_repeated(uri: str) -> None:
     with pytest.raises(ConfigError, match=r"pin-(value|source) is never read") as refused:
         parse_token_uri(uri)
     assert "93715" not in str(refused.value)
+
+
+CERTIFICATE = CertificateReport(ref=CertificateRef(TokenRef(0, 3), 0), der=b"", object_id=b"\x01\xff", label="Login key")
+
+
+@pytest.mark.parametrize(("uri", "expected"), [
+    ("pkcs11:id=%01%FF", True), ("pkcs11:id=%01", False), ("pkcs11:id=%01%FE", False), ("pkcs11:id=", False),
+    ("pkcs11:object=Login%20key", True), ("pkcs11:object=Login", False), ("pkcs11:object=login%20key", False),
+    ("pkcs11:type=cert;id=%01%ff;object=Login%20key", True), ("pkcs11:type=cert;id=%01%ff;object=Other", False),
+])
+def test_the_object_attributes_select_certificates_of_any_token(uri: str, expected: bool) -> None:
+    selector = parse_token_uri(uri)
+    assert selector.selects(MODULE, SLOT, TOKEN)
+    assert selector.certificate is not None
+    assert selector.certificate.selects(CERTIFICATE) is expected
+
+
+def test_a_type_alone_selects_every_certificate() -> None:
+    assert parse_token_uri("pkcs11:type=cert;token=My%20card").certificate is None

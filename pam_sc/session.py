@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The card of a session: what a granted login leaves for `open_session` to write, and how it is read again.
+
+/run/pam_sc/sessions/<XDG_SESSION_ID>.json is written by the shim, as root, and belongs to root; the account of the session
+may read it. The monitor watches for that card, and unlocking can demand it. A file that anybody else could have written,
+or whose session logind no longer has, counts as none. What a card says about itself is in it as it was, bounded and
+cleaned, and only the hash of the certificate is identity.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+from pam_sc.decision.card_report import TokenReport
+from pam_sc.host import SESSIONS as LOGIND_SESSIONS
+from pam_sc.record import record
+
+FOLDER = "/run/pam_sc/sessions"
+SUFFIX = ".json"
+FILE_MAX = 4096
+FILES_MAX = 256
+_VERSION = 1
+_TEXTS = ("account", "service", "label", "serial", "manufacturer", "model", "certificate_sha256")
+
+
+@record(kw_only=True)
+class SessionCard:
+    """The card that opened a session of an account."""
+
+    uid: int
+    account: str
+    service: str
+    label: str
+    serial: str
+    manufacturer: str
+    model: str
+    certificate_sha256: str
+    """In lower-case hexadecimal digits, of the certificate's DER."""
+    session: str = ""
+    """XDG_SESSION_ID: the name of the file, not in it."""
+
+    def is_token(self, token: TokenReport) -> bool:
+        """Say whether this token has the texts of the card. Certificates are to be compared as well."""
+        mine = (self.label, self.serial, self.manufacturer, self.model)
+        return mine == (token.label, token.serial, token.manufacturer, token.model)
+
+
+def session_card_text(card: SessionCard) -> str:
+    """Return what open_session writes: one line of JSON, at most FILE_MAX bytes; "" for more than that."""
+    said = {"version": _VERSION, "uid": card.uid, **{name: getattr(card, name) for name in _TEXTS}}
+    text = json.dumps(said, ensure_ascii=True, sort_keys=True)
+    return text if len(text) <= FILE_MAX else ""
+
+
+def read_session_cards(
+    uid: int | None = None, folder: str = FOLDER, logind: str = LOGIND_SESSIONS, owner: int = 0
+) -> tuple[SessionCard, ...]:
+    """Return the cards of the sessions of an account (of all accounts, if None) that this process may read.
+
+    In the order of the names. What is missing, unreadable, malformed or not of `owner` (root) is left out.
+    """
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX))[:FILES_MAX]
+    except OSError:
+        return ()
+    running = [name for name in names if os.path.exists(f"{logind}/{name.removesuffix(SUFFIX)}")]
+    cards = (_read(f"{folder}/{name}", name.removesuffix(SUFFIX), owner) for name in running)
+    return tuple(card for card in cards if card is not None and uid in (None, card.uid))
+
+
+def _read(path: str, session: str, owner: int) -> SessionCard | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(descriptor)
+        # with an ACL the group's bits are its mask, and say what its entries may at most
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != owner or found.st_mode & 0o022:
+            return None
+        content = os.read(descriptor, FILE_MAX + 1)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return _parse(content, session) if len(content) <= FILE_MAX else None
+
+
+def _parse(content: bytes, session: str) -> SessionCard | None:
+    try:
+        said = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict) or said.get("version") != _VERSION or type(said.get("uid")) is not int:
+        return None
+    texts = {name: text for name in _TEXTS if isinstance(text := said.get(name), str)}
+    if len(texts) != len(_TEXTS):
+        return None
+    return SessionCard(uid=said["uid"], session=session, **texts)
