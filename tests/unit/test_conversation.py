@@ -93,6 +93,23 @@ def test_a_request_is_read_as_it_was_sent(shim: Shim) -> None:
     assert asked.request.privileged
 
 
+@pytest.mark.parametrize(
+    ("changes", "first", "use", "no_null"),
+    [
+        ({"options": struct.pack(">I", 0)}, False, False, False),
+        ({"options": struct.pack(">I", 4)}, True, False, False),
+        ({"options": struct.pack(">I", 8)}, False, True, False),
+        ({"options": struct.pack(">I", 16), "flags": struct.pack(">I", 1)}, False, False, True),
+    ],
+)
+def test_the_decision_learns_what_may_be_done_with_a_stacked_or_empty_password(
+    shim: Shim, changes: dict[str, bytes], first: bool, use: bool, no_null: bool
+) -> None:
+    shim.frames.send(Frame(FrameType.REQUEST, request_fields(**changes)), soon())
+    request = read_request(shim.verifier, soon()).request
+    assert (request.try_first_pass, request.use_first_pass, request.disallow_null) == (first, use, no_null)
+
+
 def test_the_arguments_of_pam_pkcs11_are_read_line_by_line(shim: Shim) -> None:
     shim.frames.send(Frame(FrameType.REQUEST, request_fields(arguments=b"nullok\ntoken_type=My card")), soon())
     assert read_request(shim.verifier, soon()).arguments == ("nullok", "token_type=My card")
