@@ -101,7 +101,7 @@ static enum event serve_prompt(struct dialogue *dialogue, const struct incoming 
     struct answer answer = {.status = ANSWER_NOT_STACKED};
     if (require_a_person(dialogue) == EVENT_REFUSED)
         return EVENT_REFUSED;
-    if (style != PROMPT_ECHOED && ++dialogue->secret_prompts > SECRET_PROMPTS_MAX)
+    if (style != PROMPT_ECHOED && ++dialogue->secret_prompts[style == PROMPT_STACKED] > SECRET_PROMPTS_MAX)
         return link_refuse(dialogue, PAM_SYSTEM_ERR, "the verifier asks for more secrets than a login needs");
     switch (style) {
     case PROMPT_SECRET:
