@@ -114,7 +114,7 @@ class Verifier:
     def serve(self) -> None:
         """Run the login, log its verdict, tell the person, and send it."""
         verdict = self._refuse_on_error()
-        request = self._asked.request
+        request = self._asked.request if self._evidence is None else self._evidence.request
         if isinstance(verdict, Granted):
             self._log.granted(request, verdict, self._evidence)
             self._after_success(verdict)
