@@ -77,7 +77,10 @@ def _renamed(read: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any
 
 
 def _token(read: Mapping[str, Any]) -> TokenSettings:
-    types = {"modules": lambda tables: tuple(ModuleSettings(**table) for table in tables), "select": _selector}
+    types: Mapping[str, Callable[[Any], Any]] = {
+        "modules": lambda tables: tuple(ModuleSettings(**table) for table in tables),
+        "select": _selector,
+    }
     return TokenSettings(**_converted(_renamed(read, {"module": "modules"}), types))
 
 
@@ -172,7 +175,7 @@ def _mapper(read: Mapping[str, Any], place_of: PlaceOf, where: str) -> MapperSet
 
 
 def _certificate(read: Mapping[str, Any]) -> CertificateSettings:
-    types = {
+    types: Mapping[str, Callable[[Any], Any]] = {
         "select": lambda table: _certificate_selector(table, ("certificate", "select")),
         "prefer": lambda tables: tuple(
             _certificate_selector(each, ("certificate", "prefer", index)) for index, each in enumerate(tables)

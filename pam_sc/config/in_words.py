@@ -51,6 +51,12 @@ def in_words(configuration: Configuration) -> tuple[Sentence, ...]:
 
 
 def _login(configuration: Configuration) -> Iterator[str]:
+    if configuration.services:
+        yield f"The services {listed(configuration.services)} have settings of their own."
+    yield from _where_and_who(configuration)
+
+
+def _where_and_who(configuration: Configuration) -> Iterator[str]:
     account = configuration.account
     if account.services is None:
         yield "A card counts in every PAM service whose stack names pam_sc.so."
@@ -60,10 +66,8 @@ def _login(configuration: Configuration) -> Iterator[str]:
         yield "Where there is no card, or no reader, the answer is a refusal: no later module may take its place."
     else:
         yield "Where there is no card, or no reader, a later module of the stack may ask for something else."
-    if configuration.wait_s:
-        yield f"A card that is not there is waited for, for {counted(configuration.wait_s, 'second')} at most."
-    else:
-        yield "No card is waited for."
+    wait = f"A card that is not there is waited for, for {counted(configuration.wait_s, 'second')} at most."
+    yield wait if configuration.wait_s else "No card is waited for."
     if account.remote_allowed:
         yield "A card in this machine's reader counts for logins over the network too."
     else:
@@ -80,8 +84,6 @@ def _login(configuration: Configuration) -> Iterator[str]:
     else:
         yield ("Files in homes and full names (GECOS) are believed in every service, but not for a setuid program, unless a"
                " mapper names the service.")
-    if configuration.services:
-        yield f"The services {listed(configuration.services)} have settings of their own."
     yield from account_in_words(account)
 
 

@@ -37,8 +37,8 @@ def _lint_members(account: AccountSettings) -> Iterator[Finding]:
 def _lint_pin(configuration: Configuration) -> Iterator[Finding]:
     pin = configuration.pin
     if pin.prompts > 1 and pin.allow_last_try:
-        yield Finding(Weight.WARNING, "pin.prompts", f"{pin.prompts}, with allow_last_try: one login can lock a card, because many"
-                      " cards have only three tries")
+        yield Finding(Weight.WARNING, "pin.prompts", f"{pin.prompts}, with allow_last_try: one login can lock a card, because"
+                      " many cards have only three tries")
     elif pin.prompts > 1:
         yield Finding(Weight.NOTE, "pin.prompts", f"{pin.prompts}: one login can use up all tries but the last of a card that"
                       " has three")
@@ -63,4 +63,5 @@ def lint_service(service: str, configuration: Configuration) -> Iterator[Finding
     """Yield what is questionable about there being a table for this service."""
     allowed = configuration.account.services
     if allowed is not None and service not in allowed:
-        yield Finding(Weight.WARNING, f"service.{service}", f"account.services does not name {service!a}, so no card counts there")
+        yield Finding(Weight.WARNING, f"service.{service}", f"account.services does not name {service!a}, so that no card"
+                      " counts there")

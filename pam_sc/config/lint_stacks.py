@@ -60,8 +60,8 @@ def _check_service(service: str, lines: Sequence[Entry | Missing], read: Read) -
             same = configuration_of(entry) == configuration.source
             yield from _check_enforcement(auth, at, _Demand(service, read) if same else None)
             if same and configuration.wait_s and service in _SHOWS_LATE:
-                yield Finding(Weight.WARNING, entry.where, f"{service} shows texts late or never, so that nobody knows that a card"
-                              f" is waited for; write [service.{service}] wait = 0")
+                yield Finding(Weight.WARNING, entry.where, f"{service} shows texts late or never, so that nobody knows that a"
+                              f" card is waited for; write [service.{service}] wait = 0")
     yield from _check_other_types(entries)
 
 
@@ -92,7 +92,7 @@ def _named(members: Members) -> str:
 
 def _check_absence(folder: str, stacks: dict[str, list[Entry | Missing]], read: Read) -> Iterator[Finding]:
     """Yield the services in which a card is demanded, but nobody asks for one."""
-    without = {service for service, lines in stacks.items() if not any(_is_ours(x) and _type(x) == "auth" for x in lines)}
+    without = {service for service, lines in stacks.items() if not any(_asks_for_a_card(line) for line in lines)}
     meant = {service for service in read.services if _Demand(service, read)}
     whole = _Demand("", read)
     if whole:
@@ -108,8 +108,8 @@ def _check_absence(folder: str, stacks: dict[str, list[Entry | Missing]], read: 
                       f" {', '.join(others)}: their stacks name no pam_sc.so")
 
 
-def _type(line: Entry | Missing) -> str:
-    return line.type if isinstance(line, Entry) else ""
+def _asks_for_a_card(line: Entry | Missing) -> bool:
+    return isinstance(line, Entry) and line.basename == MODULE_NAME and line.type == "auth"
 
 
 # ---------------------------------------------------------------- can it enforce a card
@@ -121,11 +121,12 @@ def _check_enforcement(auth: Sequence[Entry], at: int, demand: _Demand | None) -
     refusals = demand.refusals if demand is not None else _REFUSALS
     let_through = [result for result in refusals if entry.action(result) not in _ENFORCING]
     if let_through and later is not None:
+        instead = f"; write: {' '.join((demand.line, *entry.arguments))}" if demand else ""
         yield Finding(
             Weight.ERROR if demanded else Weight.NOTE,
             entry.where,
             f"{entry.control} cannot enforce a card: when pam_sc.so returns {let_through[0]}, {later.basename}"
-            f" ({later.where}) can still grant{_demanded(demand)}" + (f"; write: {' '.join((demand.line, *entry.arguments))}" if demand else ""),
+            f" ({later.where}) can still grant{_demanded(demand)}{instead}",
         )
     before = enumerate(auth[:at])
     earlier = next((e for n, e in before if e.basename != "pam_rootok.so" and _passes_over(e, at - n)), None)

@@ -140,11 +140,11 @@ def _read_globals(section: Section) -> None:
         section.note(NoteKind.UNSAFE, "nullok", "an empty PIN is never sent to a card; there is no key to change that")
     for name in ("try_first_pass", "use_first_pass"):
         if section.flag(name, default=False):
-            section.note(NoteKind.DIFFERENT, name, "has no effect in this file: the person is asked for the PIN, because pam_sc.so"
-                         f" hands over no password unless its own line says so; write {name} on the PAM line")
+            section.note(NoteKind.DIFFERENT, name, "has no effect in this file: the person is asked for the PIN, because"
+                         f" pam_sc.so hands over no password unless its own line says so; write {name} on the PAM line")
     if section.flag("debug", default=False):
-        section.note(NoteKind.DIFFERENT, "debug", "has no effect in this file, because what is logged is decided before it is read;"
-                     " write debug on the PAM line")
+        section.note(NoteKind.DIFFERENT, "debug", "has no effect in this file, because what is logged is decided before it is"
+                     " read; write debug on the PAM line")
     if section.flag("quiet", default=False):
         section.put(("prompt", "quiet"), True, "quiet")
         section.note(NoteKind.DIFFERENT, "quiet", "the person reads no messages; the log keeps its lines")

@@ -51,8 +51,8 @@ def _read_wait(section: Section, savers: list[str], *, everywhere: bool) -> None
     limit = section.number("wait") if section.has("wait") else WAIT_MAX_S
     if everywhere:
         section.put(("wait",), WAIT_MAX_S, "wait_for_card")
-        section.note(NoteKind.DIFFERENT, "wait_for_card", f"a card is waited for, for {limit} seconds at most; pam_pkcs11 waits for"
-                     " ever")
+        section.note(NoteKind.DIFFERENT, "wait_for_card", f"a card is waited for, for {limit} seconds at most; pam_pkcs11 waits"
+                     " for ever")
     elif not section.has("wait"):
         for name in savers:
             section.put(("service", name.lower(), "wait"), WAIT_MAX_S, "screen_savers")

@@ -110,8 +110,9 @@ def _read_wait(wait: Setting, notes: Notes) -> None:
     seconds = min(int(wait.value), WAIT_MAX_S)
     notes.put(("wait",), seconds, wait.line)
     limit = f" ({WAIT_MAX_S} at most)" if int(wait.value) > seconds else ""
-    notes.add(NoteKind.DIFFERENT, wait.line, "p11_wait_for_card_timeout", f"every login without a card waits for {seconds} seconds"
-              f"{limit}; with SSSD only one with require_cert_auth does; for some services alone, write [service.NAME] wait")
+    notes.add(NoteKind.DIFFERENT, wait.line, "p11_wait_for_card_timeout", f"every login without a card waits for {seconds}"
+              f" seconds{limit}; with SSSD only one with require_cert_auth does; for some services alone, write"
+              " [service.NAME] wait")
 
 
 def _read_token(pam: Mapping[str, Setting], notes: Notes, modules: Sequence[str]) -> None:

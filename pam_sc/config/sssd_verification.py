@@ -22,6 +22,7 @@ class Verification:
         self._crl_files: list[str] = []
 
     def read(self) -> None:
+        """Put what the words say into the tree of the notes."""
         for word in self._words:
             name, equals, value = word.partition("=")
             read = WORDS.get(name.strip())

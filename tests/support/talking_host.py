@@ -127,24 +127,22 @@ def _told(message: _Message) -> dict[str, Any]:
 
 
 def _choices(address: int) -> dict[str, Any]:
-    """GDM's request for a choice: header (length, type), name, then number and pairs of pointers, as its header has them."""
+    """GDM's request for a choice (gdm-choice-list-pam-extension.h): header, prompt, number, pairs of key and text."""
     length, kind = struct.unpack(">IB", ctypes.string_at(address, 5))
     whole = ctypes.string_at(address, length)
-    name = whole[5:133].split(b"\0")[0].decode()
-    prompt, rest = struct.unpack("@P", whole[136:144])[0], whole[144:]
-    count = struct.unpack("@Q", rest[:8])[0]
-    pairs = [struct.unpack("@PP", rest[8 + 16 * at : 24 + 16 * at]) for at in range(count)]
+    prompt, count = struct.unpack("@PN", whole[8:24])
+    assert len(whole) == 24 + 16 * count
+    pairs = [struct.unpack("@PP", whole[24 + 16 * at : 40 + 16 * at]) for at in range(count)]
     choices = [[ctypes.string_at(key).decode(), ctypes.string_at(text).decode()] for key, text in pairs]
-    return {"type": kind, "name": name, "text": ctypes.string_at(prompt).decode(), "choices": choices}
+    return {"type": kind, "text": ctypes.string_at(prompt).decode(), "choices": choices}
 
 
 def _choice(libc: Any, key: str) -> int:
-    """GDM's answer: header, name, pointer to the key."""
-    size = 144
-    place = libc.calloc(1, size)
-    ctypes.memmove(place, struct.pack(">IB", size, 0) + _CHOICES.encode(), 5 + len(_CHOICES))
-    ctypes.memmove(place + 136, struct.pack("@P", libc.strdup(key.encode())), 8)
-    return int(place)
+    """GDM's answer: header, and a pointer to the key."""
+    place: int = libc.calloc(1, 16)
+    ctypes.memmove(place, struct.pack(">IB", 16, 0), 5)
+    ctypes.memmove(place + 8, struct.pack("@P", libc.strdup(key.encode())), 8)
+    return place
 
 
 def _say(what: dict[str, Any]) -> None:

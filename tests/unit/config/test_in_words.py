@@ -211,9 +211,9 @@ def test_the_sentences_of_a_plain_configuration() -> None:
         ("prompt", "The question for the PIN names the card by its label."),
         ("prompt", "The person reads why a login was refused."),
         ("prompt", "Between several cards nobody is asked: the first that would do is taken; several accounts are refused."),
-        ("unlock", "A session is unlocked in cinnamon-screensaver, gnome-screensaver, gtklock, hyprlock, i3lock, kde, kde-smartcard,"
-                   " kscreensaver, light-locker, mate-screensaver, physlock, swaylock, ukui-screensaver-qt, vlock, waylock,"
-                   " xfce4-screensaver, xlock, xscreensaver and xsecurelock."),
+        ("unlock", "A session is unlocked in cinnamon-screensaver, gnome-screensaver, gtklock, hyprlock, i3lock, kde,"
+                   " kde-smartcard, kscreensaver, light-locker, mate-screensaver, physlock, swaylock, ukui-screensaver-qt, vlock,"
+                   " waylock, xfce4-screensaver, xlock, xscreensaver and xsecurelock."),
         ("unlock", "Any card of the account unlocks it."),
         ("log", "The log names no certificate and no card, only what stands for them on this machine."),
     ))  # fmt: skip

@@ -83,8 +83,8 @@ def test_each_mapper_block_and_what_is_written_from_it_decide_alike(name: str) -
 
 @pytest.mark.parametrize(
     "argument",
-    ["nullok", "card_only", "wait_for_card", "dont_wait_for_card", "slot_num=2", "ca_dir=/other", "crl_dir=/other", "cert_policy=ca,crl_auto",
-     "token_type=badge", "pkcs11_module=/other.so"],
+    ["nullok", "card_only", "wait_for_card", "dont_wait_for_card", "slot_num=2", "ca_dir=/other", "crl_dir=/other",
+     "cert_policy=ca,crl_auto", "token_type=badge", "pkcs11_module=/other.so"],
 )  # fmt: skip
 def test_an_argument_of_the_pam_line_is_carried_over(argument: str) -> None:
     plain, given_here = assert_alike(configuration()), assert_alike(configuration(), [argument])

@@ -15,8 +15,6 @@ from pam_sc.errors import ConfigError
 from tests.unit.config.files import MINIMAL, TRUSTED, WHOLE, load_text, refusal
 
 
-
-
 def test_a_table_holds_for_its_service_alone(file: Path, module: Path) -> None:
     load_text(file, MINIMAL.format(module=module) + '[pin]\nprompts = 2\n[service.sudo]\ncard = "required"\n')
     whole = load(str(file), TRUSTED)
@@ -31,7 +29,8 @@ def test_a_table_holds_for_its_service_alone(file: Path, module: Path) -> None:
 def test_tables_are_laid_over_key_by_key_and_arrays_as_a_whole(file: Path, module: Path) -> None:
     text = WHOLE.format(module=module) + (
         "[service.sudo.pin]\nprompts = 3\n[service.sudo.account]\nservices = ['sudo']\nmust_use = ['alice']\n"
-        "[service.sudo.trust]\nstrict = false\n[[service.sudo.mapper]]\nname = 'uid'\n[service.sudo.token]\nselect = {label = 'b'}\n"
+        "[service.sudo.trust]\nstrict = false\n[[service.sudo.mapper]]\nname = 'uid'\n"
+        "[service.sudo.token]\nselect = {label = 'b'}\n"
     )
     load_text(file, text)
     whole, sudo = load(str(file), TRUSTED), load(str(file), TRUSTED, "sudo")
