@@ -47,7 +47,7 @@ from pam_sc.decision.evidence import (
 from pam_sc.decision.identity import read_subject
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason, Step
-from pam_sc.decision.verdict import Denied, Granted, Needs
+from pam_sc.decision.verdict import Denied, Granted, Needs, Verdict
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded
 from pam_sc.mapping import map_certificate
 from pam_sc.material import Material
@@ -63,6 +63,11 @@ from pam_sc.trust.crl import Conditions
 from pam_sc.trust.fetching import Wanted, plan_fetches, why_not_fetched, with_fetched
 from pam_sc.trust.path import find_paths
 from pam_sc.trust.revocation import find_revocation
+
+Judge = Callable[[Evidence, Policy, datetime.datetime], Verdict]
+"""`decide`, or what stands in its place where something else than a login is asked for."""
+PathTime = Callable[[CertificateFacts, datetime.datetime], datetime.datetime]
+"""Gives the time at which the path of a certificate must be valid, from the time of the request."""
 
 
 class Card(ProvingCard, Protocol):
@@ -110,8 +115,11 @@ class Login:
     """One login: the evidence so far, and the loop that completes it."""
 
     def __init__(
-        self, request: Request, configuration: Configuration, material: Material, surroundings: Surroundings
+        self, request: Request, configuration: Configuration, material: Material, surroundings: Surroundings,
+        judge: Judge = decide, path_time: PathTime = lambda _facts, at: at,
     ) -> None:
+        self._judge = judge
+        self._path_time = path_time
         unlocks = request.purpose is Purpose.LOGIN and request.service in configuration.unlock.services
         self.evidence = Evidence(request=replace(request, purpose=Purpose.UNLOCK) if unlocks else request)
         self.policy = _possible(configuration.policy(), request, surroundings)
@@ -143,7 +151,7 @@ class Login:
         """
         try:
             while True:
-                verdict = decide(self.evidence, self.policy, self._around.at)
+                verdict = self._judge(self.evidence, self.policy, self._around.at)
                 if isinstance(verdict, Needs) and verdict.step is Step.PIN and self._finds_no_try_left(verdict):
                     continue
                 if not isinstance(verdict, Needs) or (until is not None and verdict.step >= until):
@@ -217,8 +225,9 @@ class Login:
 
     def _gather_path(self, needs: Needs) -> Evidence:
         ref, report = self._certificate(needs)
+        at = self._path_time(self._facts(ref), self._around.at)
         paths = find_paths(
-            report.der, self._from_card(ref), self.material.trust, self.policy, self._around.at, self._require_time
+            report.der, self._from_card(ref), self.material.trust, self.policy, at, self._require_time
         )
         self._other_paths[ref] = paths
         return self.evidence.with_certificate(ref, path=next(paths))

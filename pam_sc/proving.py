@@ -43,7 +43,7 @@ PINPAD_S = 60.0
 """For how long a person may type on the reader."""
 
 _COUNTED = (PinWay.TYPED, PinWay.STACKED, PinWay.PINPAD)
-_MAYBE_JUDGED = frozenset({
+MAYBE_JUDGED = frozenset({
     CardFailure.PIN_WRONG, CardFailure.LOGIN_FAILED, CardFailure.PROCESS_LOST_AFTER_PIN, CardFailure.TIMEOUT_AFTER_PIN,
 })  # fmt: skip
 """After these the token may have counted a wrong PIN, and shows no counter of its own."""
@@ -109,7 +109,7 @@ class Prover:
         """Add why no PIN is to be asked for, if too many wrong ones were counted here; else the same evidence."""
         if not _is_counted(evidence, needs, token):
             return evidence
-        why = self._tries.look(token, owner=_is_owner(evidence))
+        why = self._tries.look(token, owner=is_owner(evidence))
         return evidence if why is None else evidence.with_refused_tries(token.ref, why)
 
     def get_pin(self, evidence: Evidence, needs: Needs, token: TokenReport) -> Evidence:
@@ -155,13 +155,13 @@ class Prover:
     ) -> T | NotSigned | Failure:
         """Take a try, have the card do its work, and keep the try or give it back."""
         counted = _is_counted(evidence, needs, token)
-        refused = self._tries.take(token, owner=_is_owner(evidence)) if counted else None
+        refused = self._tries.take(token, owner=is_owner(evidence)) if counted else None
         if refused is not None:
             return refused
         if needs.way is PinWay.PINPAD:
             outcome = self._at_the_reader(token, ask_card)
         else:
-            outcome = _translated(ask_card, self._deadline(), None)
+            outcome = translated(ask_card, self._deadline(), None)
         if counted:
             self._settle(token, outcome)
         return outcome
@@ -169,7 +169,7 @@ class Prover:
     def _settle(self, token: TokenReport, outcome: object) -> None:
         if not isinstance(outcome, NotSigned):
             self._tries.clear(token)
-        elif outcome.failure not in _MAYBE_JUDGED:
+        elif outcome.failure not in MAYBE_JUDGED:
             self._tries.give_back(token)
 
     def _at_the_reader(self, token: TokenReport, ask_card: _Ask[T]) -> T | NotSigned:
@@ -177,7 +177,7 @@ class Prover:
         outcomes: list[T | NotSigned] = []
 
         def until(deadline: float, cancel_fd: int) -> bool:
-            outcomes.append(_translated(ask_card, deadline, cancel_fd if cancel_fd >= 0 else None))
+            outcomes.append(translated(ask_card, deadline, cancel_fd if cancel_fd >= 0 else None))
             return True
 
         answer = self._entry.on_pinpad(token, until, PINPAD_S)
@@ -186,8 +186,8 @@ class Prover:
         return NotSigned(CardFailure.PINPAD_TIMEOUT if answer is Answer.TIMEOUT else CardFailure.PINPAD_CANCELLED)
 
 
-def _translated(ask_card: _Ask[T], deadline: float, cancel_fd: int | None) -> T | NotSigned:
-    """What the card said, or how it was lost."""
+def translated(ask_card: _Ask[T], deadline: float, cancel_fd: int | None) -> T | NotSigned:
+    """Return what the card said, or how it was lost."""
     try:
         return ask_card(deadline, cancel_fd)
     except DeadlineExceeded as error:
@@ -203,8 +203,8 @@ def _is_counted(evidence: Evidence, needs: Needs, token: TokenReport) -> bool:
     return needs.way in _COUNTED and pin_state(evidence, token) is PinState.OK
 
 
-def _is_owner(evidence: Evidence) -> bool:
-    """Whoever asks may use every try: root's services, and who runs as the account that is asked for."""
+def is_owner(evidence: Evidence) -> bool:
+    """Say whether whoever asks may use every try: root's services, and who runs as the account that is asked for."""
     uid = evidence.request.real_uid
     return uid == 0 or (isinstance(evidence.requested, Account) and evidence.requested.uid == uid)
 

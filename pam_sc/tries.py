@@ -88,6 +88,16 @@ class CountedTries:
         with suppress(OSError, ValueError), self._opened(token, create=False):
             self._remove(token)
 
+    def count(self, token: TokenReport) -> int | None:
+        """How many wrong PINs in a row are counted for the token; None where that cannot be read."""
+        try:
+            with self._opened(token, create=False) as file:
+                return _read(file)
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError):
+            return None
+
     def _judge(self, count: int, *, owner: bool) -> Failure | None:
         most = self._wrong_max if owner else self._wrong_max - 1
         if count < most:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import pwd
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -20,10 +19,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pam_sc import host
-from pam_sc.card.client import CardClient, ModuleSetup, RunAs
+from pam_sc.card.client import CardClient, ModuleSetup
 from pam_sc.config.loading import load
-from pam_sc.config.model import DEFAULT_PATH, VERIFIER_ACCOUNT, CertificateSettings, Configuration, PromptSettings
+from pam_sc.config.model import DEFAULT_PATH, CertificateSettings, Configuration, PromptSettings
 from pam_sc.config.notes import summary
+from pam_sc.confinement import Identities, confine, find_identities
 from pam_sc.conversation import (
     Conversation,
     Extension,
@@ -31,21 +31,22 @@ from pam_sc.conversation import (
     MachineClock,
     MessageKind,
     OptionalProcess,
+    PamFlag,
     ShimRequest,
     read_request,
 )
 from pam_sc.decision.admission import card_is_required
 from pam_sc.decision.card_report import CardReport, SessionCard, TokenReport
-from pam_sc.decision.evidence import Answer, Evidence, PinPrompt
+from pam_sc.decision.evidence import Answer, Evidence, PinPrompt, Purpose
 from pam_sc.decision.home_files import why_not_believed
-from pam_sc.decision.reasons import PamCode, Reason
-from pam_sc.decision.verdict import Denied, Granted
-from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError, ProtocolError
+from pam_sc.decision.reasons import PamCode, Reason, Step
+from pam_sc.decision.verdict import Changed, Denied, Granted, Needs
+from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded, PamScError, ProtocolError
 from pam_sc.events import EventLog
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
 from pam_sc.journal import Journal
 from pam_sc.preparation import HomePlan, Prepared, asks_directory, prepare
-from pam_sc.record import record, replace
+from pam_sc.record import replace
 from pam_sc.services import Homes, Programs, Services
 from pam_sc.texts import PIN_PROMPTS, Text, Texts, values_of
 from pam_sc.transfer import REQUESTS_FOLDER
@@ -54,7 +55,7 @@ from pam_sc.tries import CountedTries, UncountedTries, make_folder
 
 if TYPE_CHECKING:
     from pam_sc.decision.choosing import Offer
-    from pam_sc.login import Login
+    from pam_sc.login import Judge, Login, PathTime
     from pam_sc.network.client import NetworkClient
     from pam_sc.programs.messages import Setup
     from pam_sc.transfer import Outcome
@@ -65,14 +66,6 @@ FRAMES_FD, CARD_FD, CONTROL_FD, NETWORK_FD, HOMES_FD, PROGRAMS_FD, DIRECTORY_FD 
 REQUEST_S = 5.0
 END_CARD_S = 2.0
 PROBLEMS_MAX = 8
-
-
-@record
-class Identities:
-    """Who the two processes become. None: the host has no privilege, and everything runs as the caller."""
-
-    verifier: RunAs | None
-    card: RunAs | None
 
 
 def main() -> int:
@@ -109,12 +102,19 @@ class Verifier:
         self._directory: NetworkClient | None = None
         self._directory_asked = False
         self._pin_is_out = False
+        self._changing = asked.function is Function.CHAUTHTOK
+        self._preliminary = PamFlag.UPDATE not in asked.flags
         self._held = False
+        if self._changing:
+            self._asked = replace(asked, request=replace(asked.request, purpose=Purpose.PIN_CHANGE))
 
     def serve(self) -> None:
         """Run the login, log its verdict, tell the person, and send it."""
         verdict = self._refuse_on_error()
-        request = self._asked.request
+        request = self._asked.request if self._evidence is None else self._evidence.request
+        if isinstance(verdict, Changed):
+            self._say_changed(verdict)
+            return
         if isinstance(verdict, Granted):
             self._log.granted(request, verdict, self._evidence)
             self._after_success(verdict)
@@ -124,7 +124,21 @@ class Verifier:
         text = self._texts.say(verdict.reason, **values_of(verdict, self._evidence))
         if text and not (self._prompt.quiet or self._held or verdict.ignored):
             self._conversation.tell(MessageKind.ERROR, text)
-        self._conversation.verdict(request.account or "", verdict.code(card_required=self._card_required))
+        self._conversation.verdict(request.account or "", self._code(verdict))
+
+    def _code(self, denied: Denied) -> PamCode:
+        if self._changing:
+            return denied.change_code(preliminary=self._preliminary)
+        return denied.code(card_required=self._card_required)
+
+    def _say_changed(self, verdict: Changed) -> None:
+        """Log that a PIN is another now, say so, and grant; the first pass of libpam leaves no trace."""
+        if not verdict.preliminary:
+            what, text = ("unblocked", Text.PIN_UNBLOCKED) if verdict.unblocked else ("changed", Text.PIN_CHANGED)
+            self._log.changed(self._asked.request, verdict.account, verdict.token, what)
+            if not self._prompt.quiet:
+                self._conversation.tell(MessageKind.INFORMATION, self._texts.say(text))
+        self._conversation.verdict(verdict.account, PamCode.SUCCESS)
 
     def _after_success(self, granted: Granted) -> None:
         """Announce what is about to end, and leave with the shim what the application gets with the grant."""
@@ -138,11 +152,9 @@ class Verifier:
         for fact, name, value in facts_of(granted, self._evidence, host.machine_id()):
             self._conversation.leave(fact, name, value)
 
-    def _refuse_on_error(self) -> Granted | Denied:
+    def _refuse_on_error(self) -> Granted | Changed | Denied:
         """Run the login; every exception becomes a refusal."""
         try:
-            if self._asked.function is not Function.AUTHENTICATE:
-                return Denied(Reason.INTERNAL_ERROR, f"function {self._asked.function.name} is not served")
             return self._log_in()
         except CardIsolationFailed as error:
             return Denied(Reason.ISOLATION_FAILED, str(error))
@@ -171,18 +183,18 @@ class Verifier:
             return Denied(Reason.MAPPER_FAILED, "the time was over after the mappers had been asked")
         return Denied(Reason.CARD_TIMEOUT, str(error))
 
-    def _log_in(self) -> Granted | Denied:
+    def _log_in(self) -> Granted | Changed | Denied:
         request = self._asked.request
         trusted = frozenset({0}) if request.privileged else frozenset({0, request.real_uid})
         configuration = load(self._asked.config_path or DEFAULT_PATH, trusted, self._asked.arguments, request.service)
         self._take_up(configuration)
         self._card_required = card_is_required(None, configuration.policy())
-        identities = _identities(configuration) if request.privileged else Identities(None, None)
+        identities = find_identities(configuration) if request.privileged else Identities(None, None)
         card = CardClient(socket.socket(fileno=CARD_FD))
         card.set_up(_modules(configuration), identities.card, self._clock.deadline)
         services = self._services(configuration, prepare(configuration, request, trusted))
         self._count_tries(configuration, identities)
-        _confine(identities.verifier, os.path.join(configuration.revocation.store, REQUESTS_FOLDER), TRIES_FOLDER)
+        confine(identities.verifier, os.path.join(configuration.revocation.store, REQUESTS_FOLDER), TRIES_FOLDER)
         return self._decide(configuration, trusted, card, services)
 
     def _take_up(self, configuration: Configuration) -> None:
@@ -230,7 +242,7 @@ class Verifier:
 
     def _decide(
         self, configuration: Configuration, trusted: frozenset[int], card: CardClient, services: Services
-    ) -> Granted | Denied:
+    ) -> Granted | Changed | Denied:
         # Imported only now, without privilege and behind the filter, while the card process reads the card.
         from pam_sc.login import Login, Surroundings
         from pam_sc.material import load_material
@@ -254,14 +266,16 @@ class Verifier:
             leave_requests=partial(leave_requests, configuration.revocation.store, material.revocation),
         )
         request = replace(self._asked.request, login_token=self._asked.login_token)
-        login = Login(request, configuration, material, surroundings)
+        login = Login(request, configuration, material, surroundings, *self._judging())
         try:
-            verdict = login.run()
+            verdict = login.run(until=Step.PIN if self._changing else None)
         finally:
             self._evidence = login.evidence
             self._card_required = card_is_required(login.evidence, login.policy)
             self._log_problems(material.problems)
-        if isinstance(verdict, Denied):
+        if self._changing and isinstance(verdict, Needs) and verdict.step is Step.PIN:
+            return self._change(configuration, card, verdict)
+        if isinstance(verdict, Denied) and not self._changing:
             self._hold(login, waits, verdict)
         if isinstance(verdict, Granted | Denied):
             return verdict
@@ -329,6 +343,28 @@ class Verifier:
         self._conversation.start(which)
         return NetworkClient(socket.socket(fileno=descriptor))
 
+    def _judging(self) -> tuple[Judge, PathTime] | tuple[()]:
+        """What judges a change of a PIN, and when a path must be valid for it; nothing for a login."""
+        if not self._changing:
+            return ()
+        from pam_sc.decision.change import judge_change, moment_of
+
+        return partial(judge_change, forced=PamFlag.CHANGE_EXPIRED in self._asked.flags), moment_of
+
+    def _change(self, configuration: Configuration, card: CardClient, found: Needs) -> Changed | Denied:
+        """Have the PIN of the token that was found changed; in libpam's first pass only say that it can be."""
+        from pam_sc.passwd import PinChange, change_found
+        from pam_sc.proving import is_owner, pin_rules
+
+        if self._evidence is None:
+            return Denied(Reason.INTERNAL_ERROR, "a change was judged without evidence")
+        self._pin_is_out = not self._preliminary
+        return change_found(found, self._evidence, preliminary=self._preliminary, change=PinChange(
+            card=card, person=self._conversation, texts=self._texts, rules=pin_rules(configuration.pin),
+            tries=self._tries, owner=is_owner(self._evidence), deadline=lambda: self._clock.deadline,
+            end_card=lambda: self._end_card(card),
+        ))  # fmt: skip
+
     def _ask_pin(self, token: TokenReport, prompt: PinPrompt) -> Answer:
         kind = self._prompt.token_type
         if kind and prompt is PinPrompt.FIRST:
@@ -371,41 +407,5 @@ def _place(error: BaseException) -> str:
     return f"{os.path.basename(where.tb_frame.f_code.co_filename)}:{where.tb_lineno}" if where else "an unknown place"
 
 
-def _identities(configuration: Configuration) -> Identities:
-    """Find the accounts that the two processes become; ConfigError if one is missing, root, or both are the same."""
-    verifier, card = _run_as(VERIFIER_ACCOUNT), _run_as(configuration.token.run_as)
-    if verifier.uid == card.uid:
-        raise ConfigError(f"{configuration.source}: token.run_as is {configuration.token.run_as!r}, "
-                          f"which has the same uid as {VERIFIER_ACCOUNT!r}; expected an account of its own")
-    return Identities(verifier, card)
-
-
-def _run_as(name: str) -> RunAs:
-    try:
-        entry = pwd.getpwnam(name)
-    except KeyError:
-        raise ConfigError(f"account {name!r} does not exist; pam_sc needs it to give up root (sysusers.d/pam_sc.conf)") from None
-    if entry.pw_uid == 0 or entry.pw_gid == 0:
-        raise ConfigError(f"account {name!r} has uid {entry.pw_uid} and gid {entry.pw_gid}; expected neither to be 0")
-    groups = tuple(gid for gid in os.getgrouplist(name, entry.pw_gid) if gid != 0)
-    return RunAs(entry.pw_uid, entry.pw_gid, groups)
-
-
 def _modules(configuration: Configuration) -> list[ModuleSetup]:
     return [ModuleSetup(module.path, module.environment, module.allow) for module in configuration.token.modules]
-
-
-def _confine(become: RunAs | None, *writable: str) -> None:
-    """Give up root for good (if there is any) and enter the filter; CardIsolationFailed if a step fails.
-
-    `writable`: the folders beneath which files may still be made, written and removed.
-    """
-    import _pam_sc  # a builtin of pam_sc_worker: exists only there
-
-    try:
-        if become is None:
-            _pam_sc.drop_and_confine_verifier(-1, -1, [], list(writable))
-        else:
-            _pam_sc.drop_and_confine_verifier(become.uid, become.gid, list(become.groups), list(writable))
-    except (OSError, ValueError) as error:
-        raise CardIsolationFailed(f"the verifier cannot be confined: {error}") from error

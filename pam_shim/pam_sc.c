@@ -205,23 +205,23 @@ static int change(pam_handle_t *pamh, int flags, const struct options *options)
     return granted ? PAM_SUCCESS : ending.refusal;
 }
 
-/* Remember for the second pass how the first ended, whatever it was. */
+/* Remember for the second pass how the first ended, whatever it was; until it has, it is as if it had failed. */
 static int run_first_pass(pam_handle_t *pamh, int flags, const struct options *options)
 {
-    const char *account;
-    if (!record_first_pass(pamh, "", PAM_SYSTEM_ERR) || !request_read_item(pamh, PAM_USER, &account))
+    if (!record_first_pass(pamh, PAM_SYSTEM_ERR))
         return PAM_BUF_ERR;
     const int code = change(pamh, flags, options);
-    if (!request_read_item(pamh, PAM_USER, &account) || strlen(account) > ITEM_MAX ||
-        !record_first_pass(pamh, account, code))
-        return PAM_BUF_ERR;
-    return code;
+    return record_first_pass(pamh, code) ? code : PAM_BUF_ERR;
 }
 
 /* Only what the first pass was granted is done; every other answer of it is the answer here. */
 static int run_second_pass(pam_handle_t *pamh, int flags, const struct options *options)
 {
-    const int first = record_find_first_pass(pamh);
+    int first;
+    if (!record_find_first_pass(pamh, &first)) {
+        pam_syslog(pamh, LOG_ERR, "refused: there was no first pass for the account that is to be changed now");
+        return PAM_SYSTEM_ERR;
+    }
     if (first != PAM_SUCCESS)
         return first;
     const int code = change(pamh, flags, options);

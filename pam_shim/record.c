@@ -40,7 +40,7 @@ static void free_first_pass(pam_handle_t *pamh, void *data, int error_status)
 
 static bool complain(const pam_handle_t *pamh)
 {
-    pam_syslog(pamh, LOG_CRIT, "refused: out of memory for the record of who was granted");
+    pam_syslog(pamh, LOG_CRIT, "refused: cannot remember for whom this was, for want of memory");
     return false;
 }
 
@@ -83,13 +83,13 @@ struct record *record_find(const pam_handle_t *pamh)
     return record != NULL && is_the_user(pamh, record->account) ? record : NULL;
 }
 
-bool record_first_pass(pam_handle_t *pamh, const char *account, int code)
+bool record_first_pass(pam_handle_t *pamh, int code)
 {
-    const size_t length = strlen(account);
+    const char *user;
     struct first_pass *const record = calloc(1, sizeof *record);
-    if (record != NULL && length <= ITEM_MAX) {
+    if (record != NULL && request_read_item(pamh, PAM_USER, &user) && strlen(user) <= ITEM_MAX) {
         record->code = code;
-        memcpy(record->account, account, length + 1);
+        memcpy(record->account, user, strlen(user) + 1);
         if (pam_set_data(pamh, FIRST_PASS, record, free_first_pass) == PAM_SUCCESS)
             return true;
     }
@@ -97,8 +97,11 @@ bool record_first_pass(pam_handle_t *pamh, const char *account, int code)
     return complain(pamh);
 }
 
-int record_find_first_pass(const pam_handle_t *pamh)
+bool record_find_first_pass(const pam_handle_t *pamh, int *code)
 {
     const struct first_pass *const record = find(pamh, FIRST_PASS);
-    return record != NULL && is_the_user(pamh, record->account) ? record->code : PAM_SYSTEM_ERR;
+    if (record == NULL || !is_the_user(pamh, record->account))
+        return false;
+    *code = record->code;
+    return true;
 }

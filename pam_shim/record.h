@@ -20,10 +20,10 @@ bool record_forget(pam_handle_t *pamh);
 /* The record, if there is one and PAM_USER, as it is now, is its account; else NULL. */
 struct record *record_find(const pam_handle_t *pamh);
 
-/* Remember what the first pass of chauthtok ended with, and for whom. False as above. */
-bool record_first_pass(pam_handle_t *pamh, const char *account, int code);
+/* Remember what the first pass of chauthtok ended with for PAM_USER. False as above. */
+bool record_first_pass(pam_handle_t *pamh, int code);
 
-/* What the first pass ended with for PAM_USER as it is now; PAM_SYSTEM_ERR where there was none. */
-int record_find_first_pass(const pam_handle_t *pamh);
+/* What the first pass ended with; false where there was none for PAM_USER as it is now. */
+bool record_find_first_pass(const pam_handle_t *pamh, int *code);
 
 #endif

@@ -113,14 +113,14 @@ class CardClient:
         return self._carried_out(open_frame(target_of(order)), order.way, deadline,
                                  lambda answer: self._read_opened(answer, order, deadline), cancel_fd)
 
-    def change_pin(self, order: ChangeOrder, deadline: float) -> Changed | NotSigned:
+    def change_pin(self, order: ChangeOrder, deadline: float, cancel_fd: int | None = None) -> Changed | NotSigned:
         """Give the token a new PIN. Errors as in `sign`; the card's verification is ended when this returns.
 
         Three secrets must lie in the channel: the current PIN or the PUK, the new PIN, the new PIN again. None with
         PinWay.PINPAD: there the reader asks for all of them.
         """
         frame = change_frame(ChangeCommand(target_of(order), order.kind))
-        return self._carried_out(frame, order.way, deadline, _changed)
+        return self._carried_out(frame, order.way, deadline, _changed, cancel_fd)
 
     def wait(self, present: bool, deadline: float, cancel_fd: int) -> bool:  # noqa: FBT001 - the contract of all waits
         """Wait until a token comes that was not reported last (`present`), or until all that were reported are gone.

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Waiting for a token to come, or for those that were reported to go. Reads flags and texts; never logs in.
 
-What is there is compared with what was reported last, so that nothing is missed between a report and the wait. One
+What is there is compared with what was reported last, so that nothing is missed between a report and the wait. After
+that only slots are looked at, until a token comes: to ask a card that has just been pulled can hang OpenSC. One
 module whose slots are removable may block until it has something to say. Several modules cannot, nor one that does not
 say what happens; and whoever waits for a token to go is not told by every module that the whole reader went. These are
 asked again and again.
@@ -50,6 +51,7 @@ class Watch:
     def __init__(self, modules: Mapping[int, Module], reported: Mapping[Place, Identity]) -> None:
         self._modules = modules
         self._left = dict(reported)
+        self._read: dict[Place, Identity] = {}
         self._looks: Counter[Place] = Counter()
         self._may_block = len(modules) == 1
 
@@ -72,14 +74,20 @@ class Watch:
         if slot is None:
             self._may_block = False
             return LOOK_EVERY
-        self._left.pop((index, slot), None)
+        self._changed((index, slot))
         return AFTER_EVENT
+
+    def _changed(self, place: Place) -> None:
+        """Something came or went there: what was known of it counts no more."""
+        self._left.pop(place, None)
+        self._read.pop(place, None)
 
     def _has_come_true(self, *, present: bool) -> bool:
         for index, module in self._modules.items():
             for slot in module.drain_events():
-                self._left.pop((index, slot), None)
+                self._changed((index, slot))
         found = dict(self._found())
+        self._read = {place: identity for place, identity in found.items() if identity != _UNREADABLE}
         new = [place for place, identity in found.items() if self._left.get(place) != identity]
         self._looks = Counter({place: self._looks[place] + 1 for place in new})
         self._left = {place: identity for place, identity in self._left.items() if found.get(place) == identity}
@@ -90,7 +98,7 @@ class Watch:
     def _found(self) -> Iterator[tuple[Place, Identity]]:
         for index, module in self._modules.items():
             for slot in _slots(module):
-                identity = _identity(module, slot)
+                identity = _identity(module, slot, self._read.get((index, slot)))
                 if identity is not None:
                     yield (index, slot), identity
 
@@ -110,11 +118,13 @@ def _slots(module: Module) -> tuple[int, ...]:
         return ()
 
 
-def _identity(module: Module, slot: int) -> Identity | None:
-    """What the token in a slot says about itself; None where there is none, or one without content."""
+def _identity(module: Module, slot: int, known: Identity | None) -> Identity | None:
+    """What the token in a slot says about itself, or has said before; None where there is none, or one without content."""
     try:
         if not module.slot_info(slot).flags & CKF_TOKEN_PRESENT:
             return None
+        if known is not None:
+            return known
         info = module.token_info(slot)
     except TokenError:
         return _UNREADABLE

@@ -17,15 +17,18 @@ from pam_sc.cli.inspection import Inspection
 from pam_sc.cli.pam_stack import StackResult
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import DEFAULT_PATH, Configuration
+from pam_sc.decision.card_report import CardReport, Failure, TokenReport
 from pam_sc.decision.evidence import AccountLookup, Purpose, Request
 from pam_sc.errors import PamScError
 
 if TYPE_CHECKING:  # a command that needs none of it does not load it
     from pam_sc.cli.checking import Checked
+    from pam_sc.cli.pin_change import Choose
     from pam_sc.refresh.listing import Listing
     from pam_sc.refresh.model import Tell
     from pam_sc.refresh.plan import Selection
     from pam_sc.refresh.run import Progress
+    from pam_sc.texts import Texts
 
 PAM_FOLDER = "/etc/pam.d"
 
@@ -67,6 +70,21 @@ class Machine(Protocol):
 
     def ask_secret(self, prompt: str) -> str:
         """Ask for a PIN at the terminal."""
+
+    def read_tokens(self, configuration: Configuration) -> CardReport:
+        """Read every token, without a PIN."""
+
+    def change_pin(self, configuration: Configuration, choose: Choose) -> Failure | None:
+        """Change or unblock the PIN of the token that `choose` picks; return why it stayed as it was, or None."""
+
+    def wrong_pins(self, configuration: Configuration, token: TokenReport) -> int | None:
+        """Return how many wrong PINs are counted for a token on this machine; None where the caller cannot see that."""
+
+    def forget_wrong_pins(self, configuration: Configuration, token: TokenReport | None) -> None:
+        """Drop what is counted for a token, or for all."""
+
+    def texts(self, configuration: Configuration) -> Texts:
+        """Return what people read, in the language of the terminal."""
 
     def authenticate(self, user: str, service: str, secret: str) -> StackResult:
         """Run a service's PAM stack."""
@@ -163,6 +181,37 @@ class RealMachine:
                 return getpass.getpass(prompt)
             except (getpass.GetPassWarning, EOFError) as error:
                 raise PamScError("cannot ask for a PIN: there is no terminal to type it at") from error
+
+    def read_tokens(self, configuration: Configuration) -> CardReport:
+        """Read every token, without a PIN."""
+        from pam_sc.cli.pin_change import read_tokens
+
+        return read_tokens(configuration, self.worker())
+
+    def change_pin(self, configuration: Configuration, choose: Choose) -> Failure | None:
+        """Change or unblock the PIN of the token that `choose` picks; what is asked for is typed at the terminal."""
+        from pam_sc.cli.output import print_line
+        from pam_sc.cli.pin_change import change_pin
+
+        return change_pin(configuration, self.worker(), choose, self.ask_secret, print_line)
+
+    def wrong_pins(self, configuration: Configuration, token: TokenReport) -> int | None:
+        """Return how many wrong PINs are counted for a token on this machine; None where the caller cannot see that."""
+        from pam_sc.cli.pin_change import wrong_pins
+
+        return wrong_pins(configuration, token)
+
+    def forget_wrong_pins(self, configuration: Configuration, token: TokenReport | None) -> None:
+        """Drop what is counted for a token, or for all."""
+        from pam_sc.cli.pin_change import forget_wrong_pins
+
+        forget_wrong_pins(configuration, token)
+
+    def texts(self, configuration: Configuration) -> Texts:
+        """Return what people read, in the language of the terminal."""
+        from pam_sc.cli.pin_change import texts_of
+
+        return texts_of(configuration)
 
     def authenticate(self, user: str, service: str, secret: str) -> StackResult:
         """Run a service's PAM stack."""

@@ -31,6 +31,7 @@ COMMANDS = {
     "mappers": "pam_sc.cli.mappers:mappers",
     "migrate": "pam_sc.cli.migrate:migrate",
     "paths": "pam_sc.cli.paths:paths",
+    "pin": "pam_sc.cli.pin:pin",
     "refresh": "pam_sc.cli.refresh:refresh",
     "store": "pam_sc.cli.store:store",
     "try-login": "pam_sc.cli.try_login:try_login",

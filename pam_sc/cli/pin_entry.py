@@ -42,7 +42,7 @@ def pin_entry(card: StartedCardProcess | None, configuration: Configuration, ask
     def ask_pin(token: TokenReport, prompt: PinPrompt) -> Answer:
         if ask is None or card is None:
             return Answer.NOT_GIVEN
-        return _send_pin(card, ask(texts.say(PIN_PROMPTS[prompt], token=name(token))))
+        return send_pin(card, ask(texts.say(PIN_PROMPTS[prompt], token=name(token))))
 
     def on_pinpad(token: TokenReport, until: Callable[[float, int], bool], limit_s: float) -> Answer:
         print_line(texts.say(Text.PINPAD, token=name(token)))
@@ -51,7 +51,8 @@ def pin_entry(card: StartedCardProcess | None, configuration: Configuration, ask
     return PinEntry(ask=ask_pin, take_stacked=lambda: Answer.NOT_STACKED, on_pinpad=on_pinpad)
 
 
-def _send_pin(card: StartedCardProcess, typed: str) -> Answer:
+def send_pin(card: StartedCardProcess, typed: str) -> Answer:
+    """Put what was typed into the secrets channel, if it can be a PIN at all."""
     pin = typed.encode()
     if not pin:
         return Answer.EMPTY

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from pam_sc.card.client import ModuleSetup, OpenOrder, SignOrder, StartedCardProcess, start_card_process
+from pam_sc.card.client import OpenOrder, SignOrder, StartedCardProcess
 from pam_sc.children import StartedChild
 from pam_sc.choices import prompt_of
 from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.inspection import Inspection
+from pam_sc.cli.own_card import end_card, own_card_process
 from pam_sc.cli.pin_entry import Ask, counting, pin_entry
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
@@ -129,7 +130,7 @@ def _run(
             card=_GivenCertificate(certificate or b"") if card is None else card.client,
             pin=pin_entry(card, configuration, ask),
             tries=tries,
-            end_card=lambda: None if card is None else _end(card, stop_acting),
+            end_card=lambda: None if card is None else end_card(card, stop_acting),
             deadline=_deadline,
             at=at,
             accounts=PwdAccounts(),
@@ -163,14 +164,7 @@ def _card_process(
     if certificate is not None:
         yield None
         return
-    modules = [ModuleSetup(module.path, module.environment, module.allow) for module in configuration.token.modules]
-    run_as = find_identity(configuration.token.run_as)
-    try:
-        started = start_card_process(worker)
-    except OSError as error:
-        raise PamScError(f"cannot start the card process: {worker}: {error.strerror}") from error
-    with started as card:
-        card.client.set_up(modules, run_as, _deadline())
+    with own_card_process(configuration, worker, _deadline()) as card:
         yield card
 
 
@@ -255,13 +249,6 @@ def _choose(ask: Ask | None, question: Text, offers: Sequence[Offer]) -> tuple[A
         return Answer.NOT_GIVEN, ""
     key = ask(clean(prompt_of(Texts().say(question), offers))).strip()
     return (Answer.ANSWERED if key else Answer.EMPTY), key if any(key == offer.key for offer in offers) else ""
-
-
-def _end(card: StartedCardProcess, stop_acting: Callable[[], None]) -> None:
-    """End the card's verification, then the process; only root may kill another account's."""
-    card.client.end(time.monotonic() + 2.0)
-    stop_acting()
-    card.kill()
 
 
 # ---------------------------------------------------------------- what the mappers say

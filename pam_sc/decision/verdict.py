@@ -5,10 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pam_sc.decision.card_report import CertificateRef, TokenRef
+from pam_sc.decision.card_report import CertificateRef, TokenRef, TokenReport
 from pam_sc.decision.evidence import PinPrompt, PinWay
 from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
 from pam_sc.record import record
+
+_OF_THE_MACHINE = frozenset({PamCode.SERVICE_ERR, PamCode.SYSTEM_ERR, PamCode.BUF_ERR, PamCode.CONV_ERR, PamCode.INCOMPLETE,
+                             PamCode.IGNORE})  # fmt: skip
+"""Codes that mean the same whatever was asked for."""
+_WRONG_OLD_PIN = frozenset({
+    Reason.PIN_WRONG, Reason.PIN_WRONG_FEW_LEFT, Reason.PIN_WRONG_ONE_LEFT, Reason.PIN_REPEATED, Reason.PIN_FORM,
+})  # fmt: skip
 
 
 @record
@@ -45,6 +52,33 @@ class Denied:
         if card_required and code is PamCode.AUTHINFO_UNAVAIL:
             return PamCode.AUTH_ERR
         return code
+
+    def change_code(self, *, preliminary: bool) -> PamCode:
+        """The PAM code of chauthtok.
+
+        The first pass (PAM_PRELIM_CHECK) says TRY_AGAIN for whatever stands in the way, and so does the second for what
+        stands before the PIN (the card was taken out meanwhile). A wrong old PIN or PUK is AUTHTOK_RECOVERY_ERR, one that
+        is locked or must not be tried MAXTRIES, everything else that leaves the PIN as it was AUTHTOK_ERR.
+        """
+        code = REASONS[self.reason].code
+        if code in _OF_THE_MACHINE:
+            return code
+        if preliminary or self.step < Step.PIN:
+            return PamCode.TRY_AGAIN
+        if self.reason in _WRONG_OLD_PIN:
+            return PamCode.AUTHTOK_RECOVERY_ERR
+        kept = {PamCode.MAXTRIES, PamCode.AUTHTOK_RECOVERY_ERR, PamCode.TRY_AGAIN}
+        return code if code in kept else PamCode.AUTHTOK_ERR
+
+
+@record(kw_only=True)
+class Changed:
+    """What a call of chauthtok came to: the PIN has been changed or unblocked, or (the first pass) it can be."""
+
+    account: str
+    token: TokenReport
+    preliminary: bool
+    unblocked: bool
 
 
 @record

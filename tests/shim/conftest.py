@@ -45,6 +45,12 @@ def plain(build: Build) -> Host:
 
 
 @pytest.fixture
+def faulty(build: Build) -> Path:
+    """The shim with calls that fail when told to (faults.c)."""
+    return build.faulty()
+
+
+@pytest.fixture
 def hasty(build: Build) -> Host:
     """A host with a shim whose person has one second for a prompt and three for the request."""
     return make_host(build, build.shim("hasty", "-DPAM_SC_PROMPT_S=1", "-DPAM_SC_REQUEST_S=3"))

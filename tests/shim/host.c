@@ -212,6 +212,10 @@ static int call(pam_handle_t *pamh, const char *name)
         return pam_chauthtok(pamh, script.flags);
     if (strcmp(name, "chauthtok_expired") == 0)
         return pam_chauthtok(pamh, PAM_CHANGE_EXPIRED_AUTHTOK);
+    if (strcmp(name, "usurp") == 0) {
+        unlink("/run/pam_sc/sessions/7.json");
+        return close(open("/run/pam_sc/sessions/7.json", O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+    }
     if (strcmp(name, "rename") == 0)
         return pam_set_item(pamh, PAM_USER, "mallory");
     abort();

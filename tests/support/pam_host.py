@@ -68,7 +68,10 @@ Runner = Callable[[Sequence[str], str], subprocess.CompletedProcess[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """What the application does: the service, the account, the answers to prompts in turn, and which functions."""
+    """What the application does: the service, the account, the answers to prompts in turn, and which functions.
+
+    A function may have flags of its own: "chauthtok:32". Its code then stands under that whole name.
+    """
 
     service: str
     user: str | None
@@ -144,8 +147,9 @@ class _Application:
         self._start()
         codes = {}
         for function in self.order["functions"]:
-            assert function in _FUNCTIONS
-            codes[function] = getattr(self._pam, f"pam_{function}")(self._handle, self.order["flags"])
+            name, _, flags = function.partition(":")
+            assert name in _FUNCTIONS
+            codes[function] = getattr(self._pam, f"pam_{name}")(self._handle, int(flags or self.order["flags"]))
         told = {"codes": codes, "said": [asdict(said) for said in self.said], "user": self._user(),
                 "environment": self._environment(), "seconds": time.monotonic() - began}
         self._pam.pam_end(self._handle, list(codes.values())[-1])

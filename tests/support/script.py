@@ -14,6 +14,7 @@ import json
 import re
 import select
 import shlex
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,9 @@ from tests.support.rig import Rig
 from tests.support.softhsm import Entry
 from tests.support.talking_host import BINARY, ECHO_OFF, ECHO_ON, ERROR, INFORMATION
 
+LOCALES = "/srv/locales"
+"""Where the locales of the hosts lie: copies of C.utf8 under other names, because only the name counts."""
+_C_UTF8 = Path("/usr/lib/locale/C.utf8")
 HOST = f"{HARNESS}/tests/support/talking_host.py"
 SAID_S = 30
 CODES = {
@@ -92,6 +96,12 @@ class Stage:
     reader: Callable[[], Pcscd]
     count: int = 0
 
+    def locale(self, name: str) -> None:
+        """Have a locale of this name in the world."""
+        place = self.rig.world.path(f"{LOCALES}/{name}")
+        if not place.exists():
+            shutil.copytree(_C_UTF8, place)
+
     def play(self, script: Script) -> None:
         """Play a script to its end."""
         self.count += 1
@@ -124,7 +134,7 @@ class Session:
     card: VirtualCard | None = None
     revoked: list[Issued] = field(default_factory=list)
     host: subprocess.Popen[str] | None = None
-    pending: list[dict[str, Any]] = field(default_factory=list)
+    pending: list[tuple[str, str]] = field(default_factory=list)
     ended: bool = True
     last: dict[str, Any] = field(default_factory=dict)
     logged_before: int = 0
@@ -162,7 +172,7 @@ class Session:
         self.logged_before = len(rig.world.logged())
         self.host = rig.world.namespace.popen(
             ["/usr/bin/python3", "-I", HOST], user=self.caller, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, env={"LOCPATH": LOCALES},
         )  # fmt: skip
         self.cleanup.callback(self._stop)
         self.send(self.order)
@@ -345,9 +355,17 @@ def _say(session: Session, line: Line) -> None:
 
 def _ask_choice(session: Session, line: Line) -> None:
     heard = session.expect_said(line.word, line.words[0])
-    for wanted, found in zip(line.words[1:], heard["choices"], strict=True):
-        assert wanted in found[1], f"{found} does not hold {wanted!r}"
     session.pending = heard["choices"]
+    assert len(session.pending) == len(line.words) - 1, f"the choices are {session.pending}"
+    for wanted in line.words[1:]:
+        _chosen(session, wanted)
+
+
+def _chosen(session: Session, text: str) -> str:
+    """The key of the one choice that holds this text."""
+    found = [str(key) for key, shown in session.pending if text in shown]
+    assert len(found) == 1, f"{text!r} is in {len(found)} of the choices {session.pending}"
+    return found[0]
 
 
 def _reply(session: Session, line: Line) -> None:
@@ -355,11 +373,16 @@ def _reply(session: Session, line: Line) -> None:
 
 
 def _reply_choice(session: Session, line: Line) -> None:
-    session.send({"answer": session.pending[int(line.words[0]) - 1][0]})
+    session.send({"answer": _chosen(session, line.words[0])})
 
 
 def _other_answer(session: Session, line: Line) -> None:
     session.send({"answer": {line.word: True}})
+
+
+def _language(session: Session, line: Line) -> None:
+    session.stage.locale(line.words[0])
+    session.order["language"] = line.words[0]
 
 
 def _insert(session: Session, _line: Line) -> None:
@@ -411,7 +434,7 @@ def _words() -> Iterator[tuple[str, Callable[[Session, Line], None]]]:
     yield "service", lambda session, line: session.order.update(service=line.words[0])
     yield "caller", lambda session, line: setattr(session, "caller", line.words[0])
     yield "item", lambda session, line: session.order.setdefault("items", {}).update(line.pairs)
-    yield "language", lambda session, line: session.order.update(language=line.words[0])
+    yield "language", _language
     yield "gdm", lambda session, _line: session.order.update(extensions=True)
     yield "pam-environment", lambda session, line: session.order.update(environment=list(line.words))
     yield "login", _call("authenticate")

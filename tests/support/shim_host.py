@@ -50,6 +50,13 @@ SHIM_FLAGS = [
     "-Wl,--no-undefined-version",
 ]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+FAULTS = [
+    "calloc", "clone", "fchmod", "fchown", "fsetxattr", "fstat", "getrandom", "getresgid", "getresuid", "lstat", "mkdirat",
+    "mmap", "mprotect", "open", "openat", "pam_get_item", "pam_getenv", "pam_modutil_getpwnam", "pam_putenv",
+    "pam_set_data", "pam_set_item", "poll", "read", "realpath", "recv", "renameat2", "send", "sendmsg", "socketpair", "stat",
+    "strdup", "strndup", "syscall", "write",
+]  # fmt: skip
+"""The calls of the shim that tests/shim/faults.c can make fail."""
 LONGEST_S = 30
 NOBODY = 65534
 
@@ -73,6 +80,15 @@ class Build:
         target = self.folder / f"pam_sc_{name}.so"
         if not target.exists():
             compile_c(target, SOURCES, *SHIM_FLAGS, f'-DPAM_SC_WORKER="{self.worker}"', *flags)
+        return target
+
+    def faulty(self) -> Path:
+        """Return the shim with calls that fail when told to."""
+        target = self.folder / "pam_sc_faulty.so"
+        wraps = [f"-Wl,--wrap={name}" for name in FAULTS]
+        if not target.exists():
+            flags = [*SHIM_FLAGS, f'-DPAM_SC_WORKER="{self.worker}"', *wraps]
+            compile_c(target, [*SOURCES, PROGRAMS / "faults.c"], *flags)
         return target
 
 

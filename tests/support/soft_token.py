@@ -91,11 +91,11 @@ class SoftToken:
 
     def add(self, key: PrivateKey | None, certificate_der: bytes | None, object_id: bytes = b"\x01",
             label: str = "login", *, always_authenticate: bool = False, key_id: bytes | None = None,
-            public_key: bool = False, sign: bool = True) -> None:
+            public_key: bool = False, sign: bool = True, private_certificate: bool = False) -> None:
         """Put a private key, a certificate, or both on the token; `key_id` where the key's id is to differ."""
         objects: list[dict[str, Any]] = []
         if certificate_der is not None:
-            objects.append(_certificate(certificate_der, object_id, label))
+            objects.append({**_certificate(certificate_der, object_id, label), "CKA_PRIVATE": private_certificate})
         if key is not None:
             common = {"CKA_TOKEN": True, "CKA_ID": _hex(object_id if key_id is None else key_id), "CKA_LABEL": label}
             objects.append({**common, "CKA_CLASS": 3, "CKA_PRIVATE": True, "CKA_SENSITIVE": True,

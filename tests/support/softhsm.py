@@ -52,6 +52,8 @@ class Entry:
     label: str = "login"
     key: PrivateKey | Literal["own"] | None = "own"
     always_authenticate: bool = False
+    hidden: bool = False
+    """The certificate is private: it is shown only after a login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def _fill(configuration: Path, entries: Sequence[Entry], label: str, pin: str) -
 
 def _objects(entry: Entry) -> list[dict[str, Any]]:
     common = {"CKA_TOKEN": True, "CKA_ID": entry.id.hex(), "CKA_LABEL": entry.label}
-    found = [{**common, "CKA_CLASS": 1, "CKA_CERTIFICATE_TYPE": 0, "CKA_PRIVATE": False,
+    found = [{**common, "CKA_CLASS": 1, "CKA_CERTIFICATE_TYPE": 0, "CKA_PRIVATE": entry.hidden,
               "CKA_SUBJECT": _SOME_SUBJECT, "CKA_VALUE": entry.issued.der.hex()}]
     key = entry.issued.key if entry.key == "own" else entry.key
     if key is not None:

@@ -145,9 +145,15 @@ def test_all_are_gone_when_each_went() -> None:
 
 
 def test_another_token_does_not_stay_for_the_one_that_went() -> None:
+    module = FakeModule({0: BOB})
+    assert watch(module, reported={(0, 0): ALICE}).wait(present=False, interrupted=Looks())
+
+
+def test_a_token_that_stays_in_its_slot_is_not_asked_again() -> None:
+    """A card that was pulled before the card service has seen it can hang the module that asks it."""
     module = FakeModule({0: ALICE})
-    looks = Looks(lambda: module.content.update({0: BOB}))
-    assert watch(module, reported={(0, 0): ALICE}).wait(present=False, interrupted=looks)
+    looks = Looks(lambda: module.content.update({0: BROKEN}), nothing, nothing, nothing, nothing)
+    assert not watch(module, reported={(0, 0): ALICE}).wait(present=False, interrupted=looks)
 
 
 def test_one_that_stays_is_waited_for() -> None:
