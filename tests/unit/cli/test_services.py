@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pam_sc.cli.main import cli
 from pam_sc.cli.machine import RealMachine
+from pam_sc.cli.main import cli
 from pam_sc.config.finding import Weight
 from pam_sc.errors import ConfigError
 from tests.support.pki import CertificateAuthority
