@@ -27,6 +27,7 @@ from pam_sc.confinement import Identities, confine, find_identities
 from pam_sc.conversation import (
     Conversation,
     Extension,
+    Fact,
     Function,
     MachineClock,
     MessageKind,
@@ -151,6 +152,8 @@ class Verifier:
             self._conversation.tell(MessageKind.INFORMATION, self._texts.say(said.text, date=said.date))
         for fact, name, value in facts_of(granted, self._evidence, host.machine_id()):
             self._conversation.leave(fact, name, value)
+            if fact is Fact.PIN_TO_BE_CHANGED and not self._prompt.quiet:
+                self._conversation.tell(MessageKind.INFORMATION, self._texts.say(Text.PIN_MUST_BE_CHANGED))
 
     def _refuse_on_error(self) -> Granted | Changed | Denied:
         """Run the login; every exception becomes a refusal."""
