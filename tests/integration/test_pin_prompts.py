@@ -175,6 +175,18 @@ def test_a_wrong_pin_on_the_reader_is_one_try(site: PinSite) -> None:
     assert (site.logins(), site.tries_left()) == (1, 2)
 
 
+def test_a_signal_that_the_host_catches_ends_the_waiting_for_the_reader(site: PinSite) -> None:
+    config = site.card(f"pinpad:{PIN},pinpad-ms:40000", pin="pinpad = true", tries=3)
+    outcome = site.login(config, answers=[], interrupted=True)
+    assert (outcome.code, reason(outcome)) == (codes.AUTH_ERR, "pinpad-cancelled")
+    assert outcome.seconds < 20
+
+
+def test_an_interrupted_host_asks_and_logs_in_all_the_same(site: PinSite) -> None:
+    """What the signal cancels is the waiting, and nothing else."""
+    assert site.login(site.card(tries=3), interrupted=True).code == codes.SUCCESS
+
+
 def test_a_card_that_is_still_verified_is_no_login_on_the_reader(site: PinSite) -> None:
     """Where somebody's verification holds, a reader with a keypad lets C_Login pass without asking."""
     outcome = site.login(site.card(f"pinpad:{WRONG},verified", pin="pinpad = true", tries=3), answers=[])
