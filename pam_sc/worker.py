@@ -27,6 +27,7 @@ from pam_sc.confinement import Identities, confine, find_identities
 from pam_sc.conversation import (
     Conversation,
     Extension,
+    Fact,
     Function,
     MachineClock,
     MessageKind,
@@ -152,6 +153,8 @@ class Verifier:
             self._conversation.tell(MessageKind.INFORMATION, self._texts.say(said.text, date=said.date))
         for fact, name, value in facts_of(granted, self._evidence, host.machine_id()):
             self._conversation.leave(fact, name, value)
+            if fact is Fact.PIN_TO_BE_CHANGED and not self._prompt.quiet:
+                self._conversation.tell(MessageKind.INFORMATION, self._texts.say(Text.PIN_MUST_BE_CHANGED))
 
     def _refuse_on_error(self) -> Granted | Changed | Denied:
         """Run the login; every exception becomes a refusal."""
@@ -192,7 +195,8 @@ class Verifier:
         self._card_required = card_is_required(None, configuration.policy())
         identities = find_identities(configuration) if request.privileged else Identities(None, None)
         card = CardClient(socket.socket(fileno=CARD_FD))
-        card.set_up(_modules(configuration), identities.card, self._clock.deadline)
+        pinpad = configuration.pin.pinpad
+        card.set_up(_modules(configuration), identities.card, self._clock.deadline, pinpad=pinpad)
         services = self._services(configuration, prepare(configuration, request, trusted))
         self._count_tries(configuration, identities)
         confine(identities.verifier, os.path.join(configuration.revocation.store, REQUESTS_FOLDER), TRIES_FOLDER)
