@@ -194,7 +194,8 @@ class Verifier:
         self._card_required = card_is_required(None, configuration.policy())
         identities = find_identities(configuration) if request.privileged else Identities(None, None)
         card = CardClient(socket.socket(fileno=CARD_FD))
-        card.set_up(_modules(configuration), identities.card, self._clock.deadline)
+        pinpad = configuration.pin.pinpad
+        card.set_up(_modules(configuration), identities.card, self._clock.deadline, pinpad=pinpad)
         services = self._services(configuration, prepare(configuration, request, trusted))
         self._count_tries(configuration, identities)
         confine(identities.verifier, os.path.join(configuration.revocation.store, REQUESTS_FOLDER), TRIES_FOLDER)

@@ -130,6 +130,12 @@ def test_a_stacked_password_that_cannot_be_a_pin_never_reaches_the_card(site: Pi
     assert stacked(site, site.card(pin=form), "use_first_pass", "a password", PIN) == (codes.AUTH_ERR, "pin-form", 0, 0)
 
 
+def test_a_stacked_password_that_cannot_be_a_pin_leaves_all_the_prompts(site: PinSite) -> None:
+    config = site.card("flags-clear:0x70000", pin="prompts = 3\nwrong_max = 3\npattern = '[0-9]+'")
+    three = "a password", WRONG, OTHER_WRONG, PIN
+    assert stacked(site, config, "try_first_pass", *three) == (codes.SUCCESS, None, 3, 3)
+
+
 def test_a_wrong_stacked_password_is_one_of_the_prompts(site: PinSite) -> None:
     two = site.card(pin="prompts = 2", tries=3)
     assert stacked(site, two, "try_first_pass", WRONG, PIN) == (codes.SUCCESS, None, 1, 2)

@@ -43,11 +43,19 @@ def test_nothing_is_imported_that_would_touch_the_host(plain: Host) -> None:
     assert {name for name in imported if FORBIDDEN.match(name)} == set()
 
 
+def test_environment_and_locale_are_looked_at_in_one_place_each_and_never_changed() -> None:
+    """Which extensions GDM says it has, and in which language the host speaks."""
+    text = "\n".join(path.read_text() for path in SOURCES)
+    assert re.findall(r"\bsecure_getenv\(([^)]*)\)", text) == ["VARIABLE"]
+    assert re.findall(r"\bsetlocale\(([^)]*)\)", text) == ["LC_MESSAGES, NULL"]
+
+
 def test_there_is_no_mutable_state(plain: Host) -> None:
     """Data of ours is constant (.rodata, .data.rel.ro); what is writable belongs to the start-up code of the compiler."""
     lines = tool("nm", str(plain.module)).splitlines()
     writable = {line.split()[2] for line in lines if re.search(r" [bBdDcC] ", line)}
-    ours = {name for name in writable if not name.startswith(("_", "completed", "FLAGS", "ITEMS", "RELAYED", "VARIABLES", "envp"))}
+    constant = ("_", "completed", "FLAGS", "ITEMS", "RELAYED", "VARIABLES", "envp")
+    ours = {name for name in writable if not name.startswith(constant)}
     assert ours == set()
     sections = tool("readelf", "-SW", str(plain.module))
     assert ".init_array" in sections and " .tbss" not in sections and " .tdata" not in sections

@@ -8,10 +8,18 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pam_sc.card.client import ChangeKind, ChangeOrder, PinRules
 from pam_sc.card.client import Changed as CardChanged
-from pam_sc.decision.card_report import CardReport, Failure, ModuleReport, PinState, SlotReport, TokenRef, TokenReport
-from pam_sc.decision.card_report import CertificateRef
+from pam_sc.card.client import ChangeKind, ChangeOrder, PinRules
+from pam_sc.decision.card_report import (
+    CardReport,
+    CertificateRef,
+    Failure,
+    ModuleReport,
+    PinState,
+    SlotReport,
+    TokenRef,
+    TokenReport,
+)
 from pam_sc.decision.evidence import Answer, CardFailure, Evidence, NotSigned, PinWay, Request
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.verdict import Changed, Denied, Needs
