@@ -24,7 +24,7 @@ LINE_MAX = 1024
 _VALUE_MAX = 64
 _DETAIL_MAX = 600
 _LONG = frozenset({"detail", "hint", "subject"})
-_IMPERSONAL_STEPS = frozenset({Step.START, Step.REQUEST, Step.TOKEN, Step.PROOF})
+_IMPERSONAL_STEPS = frozenset({Step.START, Step.REQUEST, Step.TOKEN, Step.PIN, Step.PROOF})
 _PERSONAL_REASONS = frozenset({Reason.TOKEN_UNREADABLE, Reason.ACCOUNT_LOOKUP_FAILED})
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@:+-")
 

@@ -50,23 +50,22 @@ static enum event send_secret(struct dialogue *dialogue, struct answer *answer)
     return link_refuse(dialogue, PAM_SYSTEM_ERR, "cannot hand the answer to the card process");
 }
 
-/* Keep what was answered for a later grant. Bytewise and through volatile, as in conversation.c. */
+/* Keep what was answered last for a later grant. Bytewise and through volatile, as in conversation.c. */
 static void keep_pin(struct ending *ending, const struct answer *answer)
 {
+    const volatile uint8_t *const from = answer->bytes;
     volatile char *const kept = ending->pin;
+    explicit_bzero(ending->pin, sizeof ending->pin);
     for (size_t i = 0; i < answer->length; i++)
-        kept[i] = (char)((const volatile uint8_t *)answer->bytes)[i];
-    kept[answer->length] = '\0';
+        kept[i] = (char)from[i];
 }
 
 static enum event send_answer(struct dialogue *dialogue, bool visible, struct answer *answer)
 {
-    if (!visible && answer->status == ANSWER_ANSWERED) {
-        if (send_secret(dialogue, answer) == EVENT_REFUSED)
-            return EVENT_REFUSED;
-        if ((dialogue->request->options->flags & OPTION_FORWARD_PIN) != 0)
-            keep_pin(dialogue->ending, answer);
-    }
+    if (!visible && answer->status == ANSWER_ANSWERED && send_secret(dialogue, answer) == EVENT_REFUSED)
+        return EVENT_REFUSED;
+    if (!visible && (dialogue->request->options->flags & OPTION_FORWARD_PIN) != 0)
+        keep_pin(dialogue->ending, answer);
     return link_send_answer(dialogue, (uint8_t)answer->status,
                             (struct span){answer->bytes, visible ? answer->length : 0});
 }
@@ -102,7 +101,7 @@ static enum event serve_prompt(struct dialogue *dialogue, const struct incoming 
     struct answer answer = {.status = ANSWER_NOT_STACKED};
     if (require_a_person(dialogue) == EVENT_REFUSED)
         return EVENT_REFUSED;
-    if (style != PROMPT_ECHOED && ++dialogue->secret_prompts > SECRET_PROMPTS_MAX)
+    if (style != PROMPT_ECHOED && ++dialogue->secret_prompts[style == PROMPT_STACKED] > SECRET_PROMPTS_MAX)
         return link_refuse(dialogue, PAM_SYSTEM_ERR, "the verifier asks for more secrets than a login needs");
     switch (style) {
     case PROMPT_SECRET:

@@ -15,7 +15,7 @@ struct ending {
     bool secret_sent;
     char account[ITEM_MAX + 1]; /* where granted, the account of the verdict */
     struct facts facts;         /* of use only where granted */
-    char pin[ANSWER_MAX + 1];   /* the last secret that was answered, with forward_pin; else "" */
+    char pin[ANSWER_MAX + 1];   /* what the last prompt for a secret was answered with, with forward_pin; else "" */
 };
 
 /* Send REQUEST and serve the verifier until its verdict or the end of its time. Every refusal that the verifier has not

@@ -32,7 +32,7 @@ struct dialogue {
     int64_t machine_left_ms;
     int64_t request_end_ms;
     unsigned frames;
-    unsigned secret_prompts;
+    unsigned secret_prompts[2]; /* typed, stacked */
     enum wait_state wait;
     bool lifeline_ended;
 };

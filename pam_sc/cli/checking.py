@@ -92,25 +92,40 @@ def _check_peer(path: str, trusted_uids: frozenset[int], pam_folder: str) -> Che
 def check_configuration(read: Read, trusted_uids: frozenset[int], pam_folder: str) -> list[Finding]:
     """Return what is wrong with a configuration that could be read, wherever it came from."""
     whole = _check_one(read.whole, trusted_uids)
-    return [*whole, *_check_services(read, whole, trusted_uids), *check_stack(pam_folder, read)]
+    return [
+        *whole,
+        *_check_for_root(read.whole),
+        *_check_services(read, whole, trusted_uids),
+        *check_stack(pam_folder, read),
+    ]
 
 
 def _check_one(configuration: Configuration, trusted_uids: frozenset[int]) -> list[Finding]:
-    advice = lint(configuration, privileged=os.geteuid() == 0, owners=trusted_uids)
+    advice = _advice(configuration, trusted_uids)
     return [
         *_without_missing(_check_material(configuration, trusted_uids), advice),
         *_check_programs(configuration),
         *check_authorities(configuration, trusted_uids),
-        *_check_for_root(configuration),
         *advice,
     ]
+
+
+def _advice(configuration: Configuration, trusted_uids: frozenset[int]) -> tuple[Finding, ...]:
+    return lint(configuration, privileged=os.geteuid() == 0, owners=trusted_uids)
+
+
+def _files_of(configuration: Configuration) -> tuple[object, ...]:
+    """What says which files a login reads."""
+    return configuration.trust, configuration.revocation, configuration.mappers
 
 
 def _check_services(read: Read, whole: Sequence[Finding], trusted_uids: frozenset[int]) -> Iterator[Finding]:
     """Yield what is to be said of the table of a service and not of the rest of the file."""
     for service, configuration in read.services.items():
         yield from lint_service(service, configuration)
-        for finding in _check_one(configuration, trusted_uids):
+        same = _files_of(configuration) == _files_of(read.whole)
+        found = _advice(configuration, trusted_uids) if same else _check_one(configuration, trusted_uids)
+        for finding in found:
             if finding not in whole:
                 is_key = parse_dotted(finding.where) is not None
                 yield replace(finding, where=f"service.{service}.{finding.where}" if is_key else finding.where)

@@ -25,7 +25,7 @@ def own_card_process(configuration: Configuration, worker: str, deadline: float)
     except OSError as error:
         raise PamScError(f"cannot start the card process: {worker}: {error.strerror}") from error
     with started as card:
-        card.client.set_up(modules, run_as, deadline)
+        card.client.set_up(modules, run_as, deadline, pinpad=configuration.pin.pinpad)
         yield card
 
 

@@ -12,6 +12,7 @@ from pam_sc.card.client import Changed, ChangeKind, ChangeOrder, PinRules
 from pam_sc.decision.card_report import PinState
 from pam_sc.decision.evidence import CardFailure, NotSigned, PinWay, Signed
 from pam_sc.errors import CardProcessLost
+from tests.integration.test_card_pins import ECDSA, failure_of
 from tests.support.card_worker import (
     Card,
     build_hostile_module,
@@ -24,7 +25,6 @@ from tests.support.card_worker import (
     write_worker,
 )
 from tests.support.soft_token import SoftToken, certificate_of, key_of
-from tests.integration.test_card_pins import ECDSA, failure_of
 
 PIN, NEW, WRONG, PUK = b"123456", b"246810", b"654321", b"87654321"
 

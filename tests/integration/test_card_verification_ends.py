@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from tests.support.pam_world import HARNESS, World
 from tests.support.pcsc_thief import Thief
 from tests.support.pcscd import READER, Pcscd, opensc_module
 from tests.support.piv_card import PivApplet, VirtualCard
+from tests.support.pki import fresh_key
 from tests.support.softhsm import PIN
 
 pytestmark = pytest.mark.root
@@ -83,11 +85,11 @@ def workers(world: World) -> list[tuple[int, bytes]]:
     return found
 
 
-def kill_card_process(world: World) -> None:
-    """Kill the card process of the login that runs in this world."""
+def kill_card_process(world: World, how: signal.Signals = signal.SIGKILL) -> None:
+    """Kill the card process of the login that runs in this world, or have it crash."""
     for number, role in workers(world):
         if role == b"card":
-            os.kill(number, signal.SIGKILL)
+            os.kill(number, how)
 
 
 class OnceVerified:
@@ -154,6 +156,42 @@ def test_nothing_is_stolen_after_the_card_process_was_killed_with_the_pin_verifi
     assert not log_in(world)
     assert killed.done.is_set()
     assert "reason=card-process-lost-after-pin" in logged(world)
+    thief.await_results(ATTEMPTS_AFTERWARDS)
+    assert thief.successes == 0
+    assert not card.applet.pin_verified
+
+
+@pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGABRT])
+def test_nothing_is_stolen_after_the_card_process_crashed_with_the_pin_verified(
+        world: World, card: VirtualCard, thief: Thief, how: signal.Signals) -> None:
+    crashed = OnceVerified(card, thief, lambda: kill_card_process(world, how))
+    assert not log_in(world)
+    assert crashed.done.is_set()
+    assert "reason=card-process-lost-after-pin" in logged(world)
+    thief.await_results(ATTEMPTS_AFTERWARDS)
+    assert thief.successes == 0
+    assert not card.applet.pin_verified
+
+
+def test_nothing_is_stolen_after_a_login_that_was_refused_with_the_pin_verified(
+        world: World, card: VirtualCard, thief: Thief) -> None:
+    """The key is another than the certificate's, so the PIN is right and the signature is not."""
+    slots = card.applet.slots
+    card.applet.slots = {place: replace(slot, key=fresh_key("p256")) for place, slot in slots.items()}
+    assert not log_in(world)
+    assert "reason=signature-invalid" in logged(world)
+    assert card.applet.signatures == 1
+    thief.await_results(ATTEMPTS_AFTERWARDS)
+    assert thief.successes == 0
+    assert not card.applet.pin_verified
+
+
+def test_nothing_is_stolen_after_the_card_refused_to_sign_with_the_pin_verified(
+        world: World, card: VirtualCard, thief: Thief) -> None:
+    refuse = OnceVerified(card, thief, lambda: setattr(card.applet, "slots", {}))
+    assert not log_in(world)
+    assert refuse.done.is_set()
+    assert "reason=signing-failed" in logged(world)
     thief.await_results(ATTEMPTS_AFTERWARDS)
     assert thief.successes == 0
     assert not card.applet.pin_verified

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pam_sc.errors import CardProcessLost
+from tests.integration.test_card_pins import ECDSA, PIN, require_proof
 from tests.support.card_worker import (
     Card,
     build_hostile_module,
@@ -26,7 +27,6 @@ from tests.support.card_worker import (
     write_worker,
 )
 from tests.support.soft_token import SoftToken, certificate_of, key_of
-from tests.integration.test_card_pins import ECDSA, PIN, require_proof
 
 
 class Bench:

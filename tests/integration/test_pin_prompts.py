@@ -130,6 +130,12 @@ def test_a_stacked_password_that_cannot_be_a_pin_never_reaches_the_card(site: Pi
     assert stacked(site, site.card(pin=form), "use_first_pass", "a password", PIN) == (codes.AUTH_ERR, "pin-form", 0, 0)
 
 
+def test_a_stacked_password_that_cannot_be_a_pin_leaves_all_the_prompts(site: PinSite) -> None:
+    config = site.card("flags-clear:0x70000", pin="prompts = 3\nwrong_max = 3\npattern = '[0-9]+'")
+    three = "a password", WRONG, OTHER_WRONG, PIN
+    assert stacked(site, config, "try_first_pass", *three) == (codes.SUCCESS, None, 3, 3)
+
+
 def test_a_wrong_stacked_password_is_one_of_the_prompts(site: PinSite) -> None:
     two = site.card(pin="prompts = 2", tries=3)
     assert stacked(site, two, "try_first_pass", WRONG, PIN) == (codes.SUCCESS, None, 1, 2)
@@ -167,6 +173,18 @@ def test_a_wrong_pin_on_the_reader_is_one_try(site: PinSite) -> None:
     outcome = site.login(site.card(f"pinpad:{WRONG}", pin="pinpad = true", tries=3), answers=[])
     assert (outcome.code, reason(outcome)) == (codes.AUTH_ERR, "pin-wrong-few-left")
     assert (site.logins(), site.tries_left()) == (1, 2)
+
+
+def test_a_signal_that_the_host_catches_ends_the_waiting_for_the_reader(site: PinSite) -> None:
+    config = site.card(f"pinpad:{PIN},pinpad-ms:40000", pin="pinpad = true", tries=3)
+    outcome = site.login(config, answers=[], interrupted=True)
+    assert (outcome.code, reason(outcome)) == (codes.AUTH_ERR, "pinpad-cancelled")
+    assert outcome.seconds < 20
+
+
+def test_an_interrupted_host_asks_and_logs_in_all_the_same(site: PinSite) -> None:
+    """What the signal cancels is the waiting, and nothing else."""
+    assert site.login(site.card(tries=3), interrupted=True).code == codes.SUCCESS
 
 
 def test_a_card_that_is_still_verified_is_no_login_on_the_reader(site: PinSite) -> None:

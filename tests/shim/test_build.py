@@ -43,11 +43,19 @@ def test_nothing_is_imported_that_would_touch_the_host(plain: Host) -> None:
     assert {name for name in imported if FORBIDDEN.match(name)} == set()
 
 
+def test_environment_and_locale_are_looked_at_in_one_place_each_and_never_changed() -> None:
+    """Which extensions GDM says it has, and in which language the host speaks."""
+    text = "\n".join(path.read_text() for path in SOURCES)
+    assert re.findall(r"\bsecure_getenv\(([^)]*)\)", text) == ["VARIABLE"]
+    assert re.findall(r"\bsetlocale\(([^)]*)\)", text) == ["LC_MESSAGES, NULL"]
+
+
 def test_there_is_no_mutable_state(plain: Host) -> None:
     """Data of ours is constant (.rodata, .data.rel.ro); what is writable belongs to the start-up code of the compiler."""
     lines = tool("nm", str(plain.module)).splitlines()
     writable = {line.split()[2] for line in lines if re.search(r" [bBdDcC] ", line)}
-    ours = {name for name in writable if not name.startswith(("_", "completed", "FLAGS", "ITEMS", "RELAYED", "VARIABLES", "envp"))}
+    constant = ("_", "completed", "FLAGS", "ITEMS", "RELAYED", "VARIABLES", "envp")
+    ours = {name for name in writable if not name.startswith(constant)}
     assert ours == set()
     sections = tool("readelf", "-SW", str(plain.module))
     assert ".init_array" in sections and " .tbss" not in sections and " .tdata" not in sections
@@ -74,7 +82,7 @@ def test_authenticate_returns_pam_success_in_exactly_one_line() -> None:
 def test_no_other_line_can_lead_to_pam_success_or_pam_ignore() -> None:
     """PAM_SUCCESS is only ever compared with, but for the line above, that of chauthtok, and the one that answers for a
     recorded account. PAM_IGNORE is an answer of that one, of chauthtok for an expired password that is none of ours, and
-    what a verdict may carry."""
+    what a verdict may carry, but in the second pass of chauthtok."""
     text = "\n".join(path.read_text() for path in SOURCES)
     code = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     others = [line.strip() for line in code.splitlines() if re.search(r"PAM_(SUCCESS|IGNORE)\b", line)]
@@ -83,6 +91,7 @@ def test_no_other_line_can_lead_to_pam_success_or_pam_ignore() -> None:
         "return PAM_SUCCESS;",
         "return *record != NULL ? PAM_SUCCESS : PAM_IGNORE;",
         "return granted ? PAM_SUCCESS : ending.refusal;",
+        "return code == PAM_TRY_AGAIN || code == PAM_IGNORE ? PAM_AUTHTOK_ERR : code;",
         "return PAM_IGNORE;",
         "case PAM_IGNORE:",
     ]

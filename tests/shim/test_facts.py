@@ -120,6 +120,13 @@ def test_the_last_of_several_pins_is_handed_down(host: Host) -> None:
     assert host.run("step=text:longer-one", "step=text:right").logs[-1] == "5 authtok right"
 
 
+def test_a_pin_before_an_empty_answer_is_not_handed_down(host: Host) -> None:
+    """It was not the one that opened the card."""
+    service_below(host, "script-f10:%01:PIN+answer+f10:%01:PIN+answer+grant", "forward_pin")
+    outcome = host.run("step=text:first", "step=length:0")
+    assert (outcome.code, outcome.logs[-1]) == (SUCCESS, "5 authtok (none)")
+
+
 def test_what_was_typed_before_a_wait_is_not_handed_down(host: Host) -> None:
     """The card may have been opened at its pinpad."""
     service_below(host, "script-f10:%01:PIN+answer+f15:Use the pinpad+f16+answer+grant".replace(" ", "_"), "forward_pin")

@@ -18,7 +18,19 @@ def frame(kind: int, *fields: bytes) -> bytes:
     return struct.pack(">B3xI", kind, len(payload)) + payload
 
 
+def pairs(*texts: bytes) -> bytes:
+    return b"".join(struct.pack(">I", len(text)) + text for text in texts)
+
+
 SEEDS = {
+    "person": frame(0x15, b"Insert your card")
+    + frame(0x16)
+    + frame(0x14, b"Which?", pairs(b"0", b"Alice", b"1", b"Bob"))
+    + frame(0x17, b"\1", b"PAM_SC_TOKEN", b"card")
+    + frame(0x17, b"\2", b"", b"{}")
+    + frame(0x17, b"\3", b"", b""),
+    "longest_list": frame(0x14, b"", pairs(*[b"k"] * 64)),
+    "list_too_long": frame(0x14, b"", pairs(*[b"k"] * 66)),
     "login": frame(0x12, b"\6", b"a line")
     + frame(0x11, b"\1", "h\u00e9llo \u202e".encode())
     + frame(0x10, b"\1", b"PIN: ")

@@ -13,6 +13,7 @@ import ctypes.util
 import json
 import locale
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -80,6 +81,8 @@ class Login:
     confdir: str | None = None
     items: dict[str, str] = field(default_factory=dict)
     flags: int = 0
+    interrupted: bool = False
+    """A signal that the application catches comes five times a second, as from a person who presses Ctrl-C."""
     language: tuple[str, str] | None = None
     """A locale for LC_MESSAGES and the folder that holds it (LOCPATH). None: like a host that never calls setlocale."""
 
@@ -145,6 +148,9 @@ class _Application:
         self._speak()
         began = time.monotonic()
         self._start()
+        if self.order["interrupted"]:
+            signal.signal(signal.SIGALRM, lambda *_: None)
+            signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
         codes = {}
         for function in self.order["functions"]:
             name, _, flags = function.partition(":")

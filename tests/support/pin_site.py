@@ -54,11 +54,12 @@ class PinSite:
         )
 
     def login(self, config: str, *arguments: str, answers: Sequence[Answer] = (PIN,), before: Sequence[str] = (),
-              caller: str | None = None, flags: int = 0) -> Outcome:
+              caller: str | None = None, flags: int = 0, interrupted: bool = False) -> Outcome:
         """Log in as alice: `required pam_sc` after the lines in `before`, and pam_permit below."""
         line = " ".join(["required", module_in(), f"config={config}", *arguments])
         self.rig.world.pam_service("test", [*before, line, "required pam_permit.so"])
-        attempt = Login(service="test", user="alice", answers=answers, confdir="/etc/pam.d", flags=flags)
+        attempt = Login(service="test", user="alice", answers=answers, confdir="/etc/pam.d", flags=flags,
+                        interrupted=interrupted)
         return attempt.run(lambda argv, text: self.rig.world.run(argv, input=text, user=caller), program=PROGRAM)
 
     def logins(self) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pam_sc import host
-from pam_sc.decision.evidence import NoSuchAccount, Request
+from pam_sc.decision.evidence import Account, LookupFailed, NoSuchAccount, Request
 from pam_sc.errors import MapperError
 from pam_sc.services import Person
 
@@ -163,3 +163,63 @@ def test_people_of_the_command_line_are_those_of_the_machine() -> None:
     assert (root.name, root.uid) == ("root", 0)
     assert root in tuple(host.PwdPeople().everybody())
     assert host.PwdPeople().by_name("no-such-account") is None
+
+
+# ---------------------------------------------------------------- the groups of an account, for the lists
+
+
+class FakeGroups:
+    """The module `_pam_sc` with root and these groups; what is an error number cannot be looked up."""
+
+    def __init__(self, **groups: tuple[int, list[str]] | int) -> None:
+        self.groups = groups
+        self.asked: list[str] = []
+
+    def look_up_name(self, name: str) -> tuple[str, int, str] | None:
+        return (name, 0, "") if name in ("root", "vanished-meanwhile") else None
+
+    def look_up_uid(self, uid: int) -> tuple[str, int, str] | None:
+        return self.look_up_name("root")
+
+    def look_up_group(self, name: str) -> tuple[str, int, list[str]] | None:
+        self.asked.append(name)
+        found = self.groups.get(name)
+        if isinstance(found, int):
+            raise OSError(found, os.strerror(found))
+        return None if found is None else (name, *found)
+
+
+def groups_of_root(nss: Callable[[FakeNss], None], fake: FakeGroups, *wanted: str) -> object:
+    nss(fake)  # type: ignore[arg-type]
+    return host.NssAccounts(frozenset(wanted)).by_name("root")
+
+
+def test_an_account_is_in_its_primary_group_and_where_it_is_listed(nss: Callable[[FakeNss], None]) -> None:
+    fake = FakeGroups(primary=(0, []), listed=(7777, ["root"]), other=(7778, ["bob", "Root", "root2"]))
+    assert groups_of_root(nss, fake, "primary", "listed", "other", "missing") == (
+        Account("root", 0, frozenset({"primary", "listed"}))
+    )
+    assert host.NssAccounts(frozenset({"listed"})).by_uid(0) == Account("root", 0, frozenset({"listed"}))
+
+
+def test_groups_are_looked_up_only_where_a_list_names_them(nss: Callable[[FakeNss], None]) -> None:
+    fake = FakeGroups(listed=(7777, ["root"]))
+    assert groups_of_root(nss, fake) == Account("root", 0)
+    assert fake.asked == []
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ECONNREFUSED, errno.ENOMEM])
+def test_a_group_that_cannot_be_looked_up_is_not_a_group_that_is_not_there(nss: Callable[[FakeNss], None], code: int) -> None:
+    found = groups_of_root(nss, FakeGroups(listed=(7777, ["root"]), broken=code), "listed", "broken")
+    assert isinstance(found, LookupFailed)
+
+
+def test_an_account_that_vanishes_between_two_lookups_has_no_known_groups(nss: Callable[[FakeNss], None]) -> None:
+    nss(FakeGroups(listed=(7777, ["root"])))  # type: ignore[arg-type]
+    assert isinstance(host.NssAccounts(frozenset({"listed"})).by_name("vanished-meanwhile"), LookupFailed)
+
+
+def test_the_command_line_sees_all_groups_of_an_account() -> None:
+    root = host.PwdAccounts().by_name("root")
+    assert isinstance(root, Account)
+    assert "root" in root.groups

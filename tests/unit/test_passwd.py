@@ -8,10 +8,18 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pam_sc.card.client import ChangeKind, ChangeOrder, PinRules
 from pam_sc.card.client import Changed as CardChanged
-from pam_sc.decision.card_report import CardReport, Failure, ModuleReport, PinState, SlotReport, TokenRef, TokenReport
-from pam_sc.decision.card_report import CertificateRef
+from pam_sc.card.client import ChangeKind, ChangeOrder, PinRules
+from pam_sc.decision.card_report import (
+    CardReport,
+    CertificateRef,
+    Failure,
+    ModuleReport,
+    PinState,
+    SlotReport,
+    TokenRef,
+    TokenReport,
+)
 from pam_sc.decision.evidence import Answer, CardFailure, Evidence, NotSigned, PinWay, Request
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.verdict import Changed, Denied, Needs
@@ -112,7 +120,7 @@ def test_a_locked_pin_is_unblocked_and_no_try_of_the_pin_is_taken() -> None:
 def test_a_dialogue_that_is_left_asks_nothing_more_and_changes_nothing(at: int, answer: Answer, reason: Reason) -> None:
     played = Played(answers=[Answer.ANSWERED] * at + [answer])
     assert played.change().run(TOKEN) == Failure(reason, "nothing was changed")
-    assert played.events == [CURRENT, NEW, AGAIN][: at + 1] + ["end"]
+    assert played.events == [*[CURRENT, NEW, AGAIN][: at + 1], "end"]
     assert played.orders == []
 
 

@@ -223,6 +223,18 @@ def test_nobody_typing_on_the_reader_is_a_refusal_and_the_process_is_of_no_more_
         puppet.client.sign(order, soon())
 
 
+@pytest.mark.parametrize("ask", ["sign", "open", "change_pin"])
+def test_who_cancels_what_is_typed_on_the_reader_is_heard(puppet: Puppet, cancel: tuple[int, int], ask: str) -> None:
+    orders = {"sign": ORDER, "open": OPEN, "change_pin": ChangeOrder(TOKEN)}
+    puppet.say(PIN_SENT)
+    cancelling = threading.Timer(0.05, os.write, [cancel[1], b"x"])
+    cancelling.start()
+    outcome = getattr(puppet.client, ask)(replace(orders[ask], way=PinWay.PINPAD), soon(), cancel[0])
+    assert outcome == NotSigned(CardFailure.PINPAD_CANCELLED)
+    with pytest.raises(CardProcessLost):
+        puppet.client.report_again(soon())
+
+
 def test_a_card_process_that_does_not_get_as_far_as_the_reader_is_a_deadline(puppet: Puppet) -> None:
     with pytest.raises(DeadlineExceeded) as late:
         puppet.client.sign(replace(ORDER, way=PinWay.PINPAD), time.monotonic() + 0.05)

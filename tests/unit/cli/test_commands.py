@@ -154,6 +154,38 @@ def test_explain_stops_before_the_pin_and_says_of_which_token(capsys: Capture) -
     assert ("pin", False) in machine.asked
 
 
+@pytest.mark.parametrize(
+    ("changes", "policy", "expected"),
+    [
+        ({"protected_authentication_path": True}, Policy(pinpad=True), "would have the PIN typed on the reader, for token"),
+        ({"login_required": False}, Policy(allow_no_pin=True), "would ask for no PIN, which is not needed for token"),
+    ],
+)
+def test_explain_says_how_the_pin_would_come(
+    capsys: Capture, changes: dict[str, bool], policy: Policy, expected: str
+) -> None:
+    machine = FakeMachine(the_token=replace(token(), **changes), policy=policy)
+    code, out, _err = said(capsys, machine, "explain", "alice")
+    assert (code, expected in out) == (0, True)
+
+
+def test_explain_shows_that_a_token_would_be_opened_before_it_is_judged(capsys: Capture) -> None:
+    machine = FakeMachine(the_token=replace(token(), certificates=()), policy=Policy(login_first=True))
+    code, found = as_json(capsys, machine, "explain", "alice")
+    assert code == 0
+    assert [step["status"] for step in found["steps"]] == [
+        "passed", "passed", *["not-reached"] * 6, "stopped", *["not-reached"] * 2
+    ]
+    assert any("may cost a PIN try for a card that is then refused" in line for line in found["steps"][8]["found"])
+
+
+def test_explain_shows_that_an_opening_was_refused(capsys: Capture) -> None:
+    closed = replace(token(), certificates=(), pin_state=PinState.LOCKED)
+    code, found = as_json(capsys, FakeMachine(the_token=closed, policy=Policy(login_first=True)), "explain", "alice")
+    assert (code, found["reason"]) == (1, "pin-locked")
+    assert [step["status"] for step in found["steps"]][2:9] == [*["not-reached"] * 6, "refused"]
+
+
 def test_explain_numbers_all_eleven_steps(capsys: Capture) -> None:
     _code, found = as_json(capsys, FakeMachine(), "explain", "alice")
     assert [step["number"] for step in found["steps"]] == list(range(1, 12))

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +16,12 @@ import pytest
 from pam_sc.config.finding import Weight
 from pam_sc.config.keys import FILE, SCHEMA
 from pam_sc.config.lint_arguments import check_arguments
-from pam_sc.config.model import Configuration
+from pam_sc.config.lint_stacks import check_stack
+from pam_sc.config.model import DEFAULT_PATH, Configuration
 from pam_sc.config.schema import Key, ListOf, Table
 from pam_sc.config.stacks import Entry, read_stack
-from pam_sc.config.toml import load, load_all
+from pam_sc.config.toml import Read, load, load_all
+from pam_sc.record import replace
 
 ETC = Path(__file__).parents[3] / "etc"
 SHIPPED = (ETC / "pam_sc.toml").read_text()
@@ -133,9 +137,62 @@ def test_every_key_of_the_schema_says_what_it_expects() -> None:
     assert all(expectations(SCHEMA))
 
 
-@pytest.mark.parametrize("service", ["sudo", "login.snippet"])
+STACKS = {
+    "gdm-smartcard": ("requisite", {"account", "session", "password"}),
+    "kde-smartcard": ("requisite", {"account"}),
+    "login": ("sufficient", {"account", "session", "password"}),
+    "passwd": (None, {"password"}),
+    "su": ("sufficient", {"account"}),
+    "sudo": ("sufficient", {"account"}),
+    "swaylock": ("sufficient", {"account"}),
+}
+"""The control of our auth line, and the other types for which there is a line of ours."""
+
+
+def test_there_is_an_example_for_each_of_these_services() -> None:
+    assert sorted(path.name for path in (ETC / "pam.d").iterdir()) == sorted(STACKS)
+
+
+@pytest.mark.parametrize("service", STACKS)
 def test_the_pam_examples_name_the_module_with_arguments_it_takes(service: str) -> None:
+    control, others = STACKS[service]
     entries = [line for line in read_stack(str(ETC / "pam.d"), service) if isinstance(line, Entry)]
     ours = [entry for entry in entries if entry.basename == "pam_sc.so"]
-    assert [(entry.type, entry.control) for entry in ours] == [("auth", "sufficient")]
-    assert [finding for entry in ours for finding in check_arguments(entry) if finding.severity is Weight.ERROR] == []
+    assert [entry.control for entry in ours if entry.type == "auth"] == ([] if control is None else [control])
+    assert {entry.type for entry in ours} - {"auth"} == others
+    assert [finding for entry in ours for finding in check_arguments(entry)] == []
+
+
+COMMON = {
+    "common-auth": "auth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_permit.so\n",
+    "common-account": "account required pam_unix.so\n",
+    "common-session": "session required pam_unix.so\nsession optional pam_systemd.so\n",
+    "common-session-noninteractive": "session required pam_unix.so\n",
+    "common-password": "password required pam_unix.so\n",
+}
+
+
+def test_beside_the_stacks_of_a_debian_the_examples_have_no_fault(tmp_path: Path, module: Path) -> None:
+    folder = tmp_path / "pam.d"
+    shutil.copytree(ETC / "pam.d", folder)
+    for name, text in COMMON.items():
+        (folder / name).write_text(text)
+    whole = replace(load_text(tmp_path, module, SHIPPED), source=DEFAULT_PATH)
+    found = check_stack(str(folder), Read(whole, {}))
+    assert {finding.severity for finding in found} <= {Weight.NOTE}
+    assert [each.text for each in found if "cannot enforce a card" not in each.text] == []
+    required = check_stack(str(folder), Read(whole, {"gdm-smartcard": replace(whole, card_required=True)}))
+    assert {finding.severity for finding in required} <= {Weight.NOTE}
+
+
+def test_the_strict_line_that_sudo_shows_enforces_a_card(tmp_path: Path, module: Path) -> None:
+    (strict,) = re.findall(r"^#   (auth  .*)$", (ETC / "pam.d/sudo").read_text(), re.MULTILINE)
+    whole = replace(load_text(tmp_path, module, SHIPPED), source=DEFAULT_PATH)
+    (tmp_path / "pam.d").mkdir()
+    for name, text in COMMON.items():
+        (tmp_path / "pam.d" / name).write_text(text)
+    for line, severities in ((strict, []), ("auth  sufficient  pam_sc.so", [Weight.ERROR])):
+        stack = (ETC / "pam.d/sudo").read_text().replace("\nauth  sufficient  pam_sc.so\n", f"\n{line}\n")
+        (tmp_path / "pam.d/sudo").write_text(stack)
+        found = check_stack(str(tmp_path / "pam.d"), Read(whole, {"sudo": replace(whole, card_required=True)}))
+        assert [finding.severity for finding in found] == severities

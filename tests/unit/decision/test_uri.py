@@ -3,7 +3,14 @@
 
 import pytest
 
-from pam_sc.decision.card_report import CertificateRef, CertificateReport, ModuleReport, SlotReport, TokenRef, TokenReport
+from pam_sc.decision.card_report import (
+    CertificateRef,
+    CertificateReport,
+    ModuleReport,
+    SlotReport,
+    TokenRef,
+    TokenReport,
+)
 from pam_sc.decision.uri import parse_token_uri
 from pam_sc.errors import ConfigError
 
