@@ -109,7 +109,7 @@ class Prover:
         """Add why no PIN is to be asked for, if too many wrong ones were counted here; else the same evidence."""
         if not _is_counted(evidence, needs, token):
             return evidence
-        why = self._tries.look(token, owner=is_owner(evidence))
+        why = self._tries.look(token, owner=_may_have_the_last(evidence, needs))
         return evidence if why is None else evidence.with_refused_tries(token.ref, why)
 
     def get_pin(self, evidence: Evidence, needs: Needs, token: TokenReport) -> Evidence:
@@ -118,10 +118,16 @@ class Prover:
             case PinWay.TYPED:
                 answer = self._entry.ask(token, needs.prompt)
             case PinWay.STACKED:
-                answer = self._entry.take_stacked()
+                answer = self._take_stacked(evidence, needs, token)
             case _:
                 answer = Answer.NOT_NEEDED
         return evidence.with_attempt(Attempt(token.ref, answer, None, needs.way))
+
+    def _take_stacked(self, evidence: Evidence, needs: Needs, token: TokenReport) -> Answer:
+        """Hand a stacked password over, unless what is left is the last try: that is as if there were none."""
+        if _is_counted(evidence, needs, token) and self._tries.look(token, owner=False) is not None:
+            return Answer.NOT_STACKED
+        return self._entry.take_stacked()
 
     def sign(
         self, evidence: Evidence, needs: Needs, token: TokenReport, candidates: tuple[Candidate, ...]
@@ -155,7 +161,8 @@ class Prover:
     ) -> T | NotSigned | Failure:
         """Take a try, have the card do its work, and keep the try or give it back."""
         counted = _is_counted(evidence, needs, token)
-        refused = self._tries.take(token, owner=is_owner(evidence)) if counted else None
+        owner = _may_have_the_last(evidence, needs) and needs.way is not PinWay.STACKED
+        refused = self._tries.take(token, owner=owner) if counted else None
         if refused is not None:
             return refused
         if needs.way is PinWay.PINPAD:
@@ -207,6 +214,16 @@ def is_owner(evidence: Evidence) -> bool:
     """Say whether whoever asks may use every try: root's services, and who runs as the account that is asked for."""
     uid = evidence.request.real_uid
     return uid == 0 or (isinstance(evidence.requested, Account) and evidence.requested.uid == uid)
+
+
+def _may_have_the_last(evidence: Evidence, needs: Needs) -> bool:
+    """Say whether this PIN may cost the last try: not that of a token of which nobody knows yet whose it is.
+
+    A password that is stacked never may, but where a person can be asked instead that is seen only when it is taken.
+    """
+    if needs.way is PinWay.STACKED and evidence.request.use_first_pass:
+        return False
+    return is_owner(evidence) if needs.candidates else evidence.request.real_uid == 0
 
 
 def _with_certificates(evidence: Evidence, ref: TokenRef, certificates: tuple[CertificateReport, ...]) -> Evidence:

@@ -130,7 +130,8 @@ class Verifier:
 
     def _code(self, denied: Denied) -> PamCode:
         if self._changing:
-            return denied.change_code(preliminary=self._preliminary)
+            forced = PamFlag.CHANGE_EXPIRED in self._asked.flags
+            return denied.change_code(preliminary=self._preliminary and not forced)
         return denied.code(card_required=self._card_required)
 
     def _say_changed(self, verdict: Changed) -> None:

@@ -240,6 +240,7 @@ static int run_second_pass(pam_handle_t *pamh, int flags, const struct options *
     int first;
     if (!record_find_first_pass(pamh, &first)) {
         pam_syslog(pamh, LOG_ERR, "refused: there was no first pass for the account that is to be changed now");
+        spoil_old_password(pamh);
         return PAM_SYSTEM_ERR;
     }
     if (first != PAM_SUCCESS)

@@ -16,7 +16,7 @@ from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.own_card import end_card, own_card_process
 from pam_sc.cli.pin_entry import Ask, counting, send_pin
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
-from pam_sc.decision.card_report import CardReport, Failure, TokenReport
+from pam_sc.decision.card_report import CardReport, Failure, PinState, TokenReport
 from pam_sc.decision.evidence import Answer
 from pam_sc.errors import PamScError
 from pam_sc.events import clean
@@ -68,7 +68,8 @@ def change_pin(
         acting_as(find_identity(VERIFIER_ACCOUNT)) as stop_acting,
     ):
         token = choose(card.client.report(_deadline()))
-        return tries.look(token, owner=True) or PinChange(
+        counted = token.pin_state is PinState.OK
+        return (tries.look(token, owner=True) if counted else None) or PinChange(
             card=card.client, person=Terminal(card, ask, tell), texts=texts_of(configuration),
             rules=pin_rules(configuration.pin), tries=tries, owner=True, deadline=_deadline,
             end_card=lambda: end_card(card, stop_acting),

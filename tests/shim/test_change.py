@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.shim_host import Host
 
-SUCCESS, SYSTEM_ERR, IGNORED, NEW_AUTHTOK_REQD = 0, 4, 6, 12
+SUCCESS, SYSTEM_ERR, IGNORED, NEW_AUTHTOK_REQD, AUTHTOK_ERR, TRY_AGAIN, IGNORE = 0, 4, 6, 12, 20, 24, 25
 PROTOCOL = "3 refused: the verifier broke the protocol"
 NOT_OURS = "3 refused: the verdict is none for this request"
 PROMPT = "f10:%01:PIN+answer"
@@ -58,9 +58,14 @@ def test_a_refusal_of_the_first_pass_is_returned_and_there_is_no_second(plain: H
     assert (codes, logs) == ([code], ["6 asked"])
 
 
-@pytest.mark.parametrize("code", sorted(ALLOWED))
+@pytest.mark.parametrize("code", sorted(ALLOWED - {TRY_AGAIN}))
 def test_a_refusal_of_the_second_pass_is_returned(plain: Host, code: int) -> None:
     assert passes(plain, f"script-second+code{code}") == ([code], [])
+
+
+@pytest.mark.parametrize("code", [TRY_AGAIN, IGNORE])
+def test_a_second_pass_never_says_what_lets_a_stack_go_on(plain: Host, code: int) -> None:
+    assert passes(plain, f"script-second+code{code}") == ([AUTHTOK_ERR], [])
 
 
 @pytest.mark.parametrize("code", [1, 6, 12, 13, 25 + 7, 255])
@@ -92,6 +97,20 @@ def test_a_second_pass_for_another_account_than_the_first_is_refused(plain: Host
     outcome = plain.run("calls=chauthtok")
     assert outcome.codes("chauthtok") == [SYSTEM_ERR]
     assert outcome.logs == ["3 refused: there was no first pass for the account that is to be changed now"]
+
+
+@pytest.mark.parametrize(("renamed", "found"), [(True, "there"), (False, "(none)")])
+def test_after_it_modules_below_find_an_old_password_that_is_none(plain: Host, renamed: bool, found: str) -> None:
+    """They had no first pass either; without an old password pam_unix takes a new one from anybody."""
+    other = plain.build.folder / "stacked.so"
+    plain.service(
+        plain.line("grant", kind="password", control="[success=1 default=ignore]"),
+        "password required pam_permit.so",
+        f"password optional {other} show",
+        f"password required {other} {'mallory' if renamed else 'alice'}",
+    )
+    logs = plain.run("calls=chauthtok").logs
+    assert logs[-1] == f"5 old password {found}"
 
 
 @pytest.mark.parametrize(("code", "delayed"), [(7, True), (11, True), (21, True), (20, False), (24, False), (9, False)])

@@ -423,6 +423,47 @@ def test_a_pin_for_a_token_that_is_opened_is_counted_as_well(play: Play, tries: 
     assert play(hidden=True, login_first=True, tries=tries).reason() is Reason.PIN_TRIES_USED
 
 
+def test_the_last_try_of_a_token_of_which_nobody_knows_whose_it_is_is_not_for_whoever_asks_for_himself(
+    play: Play, tries: CountedTries
+) -> None:
+    """alice's own sudo, and in the reader a card that may be anybody's."""
+    hidden: dict[str, Any] = {"hidden": True, "login_first": True, "tries": tries}
+    assert play(WRONG, uid=4001, **hidden).reason() is Reason.PIN_WRONG
+    second = play(WRONG, uid=4001, **hidden)
+    assert (second.reason(), second.events) == (Reason.PIN_TRIES_USED, [])
+    assert play(uid=0, **hidden).reason() is None
+
+
+def test_a_stacked_password_is_not_used_for_the_last_try_that_is_counted(play: Play, tries: CountedTries) -> None:
+    first: dict[str, Any] = {"request": {"try_first_pass": True}, "tries": tries}
+    assert play(WRONG, **first).reason() is Reason.PIN_WRONG
+    second = play(**first)
+    assert second.reason() is None
+    assert second.events == ["ask first", "sign typed", "end"]
+
+
+def test_use_first_pass_has_nobody_asked_for_the_last_try_that_is_counted(play: Play, tries: CountedTries) -> None:
+    only: dict[str, Any] = {"request": {"use_first_pass": True}, "tries": tries}
+    assert play(WRONG, **only).reason() is Reason.PIN_WRONG
+    second = play(**only)
+    assert (second.reason(), second.events) == (Reason.PIN_TRIES_USED, [])
+    assert play(tries=tries).reason() is None
+
+
+def test_a_last_try_that_came_while_a_stacked_password_was_handed_over_is_not_for_it(
+    play: Play, tries: CountedTries
+) -> None:
+    played = play(tries=tries, request={"try_first_pass": True})
+    entry = played.login._prover._entry  # noqa: SLF001 - somebody else's login runs meanwhile
+
+    def take_stacked() -> Answer:
+        assert tries.take(played.card.report(math.inf).tokens()[0][2], owner=True) is None
+        return Answer.ANSWERED
+
+    played.login._prover._entry = replace(entry, take_stacked=take_stacked)  # noqa: SLF001
+    assert (played.reason(), played.sent) == (Reason.PIN_TRIES_USED, 0)
+
+
 def test_a_pin_on_the_reader_is_counted_as_well(play: Play, tries: CountedTries) -> None:
     keypad: dict[str, Any] = {"pin": {"pinpad": True}, "protected_authentication_path": True}
     for _ in range(2):
