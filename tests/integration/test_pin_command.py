@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import pexpect
 import pytest
 
+from pam_sc.config.model import VERIFIER_ACCOUNT
+from pam_sc.decision.card_report import TokenRef, TokenReport
+from pam_sc.tries import FOLDER, token_name
 from tests.support.installation import PREFIX
 from tests.support.login_setup import LoginSetup, configuration
 from tests.support.pam_world import World
@@ -69,6 +72,22 @@ def test_unblock_asks_for_the_puk(desk: Desk, caller: str | None) -> None:
     assert code == 0, shown
     assert "The PIN is locked. PUK" in shown
     assert (desk.card.applet.pin, desk.card.applet.tries) == (NEW_PIN, 3)
+
+
+def test_wrong_pins_that_were_counted_here_do_not_keep_the_puk_from_a_locked_card(desk: Desk) -> None:
+    """A token that showed no counter until it was locked. A PIN that can be tried is left alone then, also here."""
+    told = desk.world.run([f"{PREFIX}/bin/pam-sc", "pin", "status", "--json"])
+    (shown,) = json.loads(told.stdout)["tokens"]
+    facts = {name: shown[name] for name in ("label", "serial", "manufacturer", "model")}
+    name = token_name(TokenReport(ref=TokenRef(0, 0), **facts), desk.world.path("/etc/machine-id").read_text().strip())
+    desk.world.put(f"{FOLDER}/{name}", "0002", mode=0o600, owner=VERIFIER_ACCOUNT)
+    desk.world.path(FOLDER).chmod(0o700)  # the command makes it the verifier's
+    code, said = desk.pin("change")
+    assert (code, "Too many wrong PINs" in said) == (1, True), said
+    desk.card.applet.tries = 0
+    code, said = desk.pin("unblock", answers=(PUK, NEW_PIN, NEW_PIN))
+    assert (code, desk.card.applet.pin) == (0, NEW_PIN), said
+    assert not desk.world.path(f"{FOLDER}/{name}").exists()
 
 
 def test_a_wrong_current_pin_leaves_the_pin_and_says_so(desk: Desk) -> None:
