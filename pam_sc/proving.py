@@ -23,7 +23,6 @@ from pam_sc.decision.card_report import (
     TokenReport,
 )
 from pam_sc.decision.evidence import (
-    Account,
     Answer,
     Attempt,
     CardFailure,
@@ -34,7 +33,7 @@ from pam_sc.decision.evidence import (
     PinWay,
     Signed,
 )
-from pam_sc.decision.pin import pin_state
+from pam_sc.decision.pin import may_have_the_last, pin_state
 from pam_sc.decision.verdict import Needs
 from pam_sc.errors import CardProcessLost, DeadlineExceeded
 from pam_sc.record import record, replace
@@ -210,12 +209,6 @@ def _is_counted(evidence: Evidence, needs: Needs, token: TokenReport) -> bool:
     return needs.way in _COUNTED and pin_state(evidence, token) is PinState.OK
 
 
-def is_owner(evidence: Evidence) -> bool:
-    """Say whether whoever asks may use every try: root's services, and who runs as the account that is asked for."""
-    uid = evidence.request.real_uid
-    return uid == 0 or (isinstance(evidence.requested, Account) and evidence.requested.uid == uid)
-
-
 def _may_have_the_last(evidence: Evidence, needs: Needs) -> bool:
     """Say whether this PIN may cost the last try: not that of a token of which nobody knows yet whose it is.
 
@@ -223,7 +216,7 @@ def _may_have_the_last(evidence: Evidence, needs: Needs) -> bool:
     """
     if needs.way is PinWay.STACKED and evidence.request.use_first_pass:
         return False
-    return is_owner(evidence) if needs.candidates else evidence.request.real_uid == 0
+    return may_have_the_last(evidence, needs.candidates)
 
 
 def _with_certificates(evidence: Evidence, ref: TokenRef, certificates: tuple[CertificateReport, ...]) -> Evidence:

@@ -369,8 +369,9 @@ class Verifier:
 
     def _change(self, configuration: Configuration, card: CardClient, found: Needs) -> Changed | Denied:
         """Have the PIN of the token that was found changed; in libpam's first pass only say that it can be."""
+        from pam_sc.decision.pin import is_owner
         from pam_sc.passwd import PinChange, change_found
-        from pam_sc.proving import is_owner, pin_rules
+        from pam_sc.proving import pin_rules
 
         if self._evidence is None:
             return Denied(Reason.INTERNAL_ERROR, "a change was judged without evidence")

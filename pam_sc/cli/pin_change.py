@@ -24,7 +24,7 @@ from pam_sc.passwd import PinChange
 from pam_sc.proving import pin_rules
 from pam_sc.record import record
 from pam_sc.texts import Texts
-from pam_sc.tries import CountedTries, forget_all
+from pam_sc.tries import FOLDER, CountedTries, forget_all
 
 MACHINE_TIME_S = 30.0
 
@@ -91,6 +91,8 @@ def forget_wrong_pins(configuration: Configuration, token: TokenReport | None) -
     with acting_as(find_identity(VERIFIER_ACCOUNT)):
         if token is not None:
             tries.clear(token)
+            if tries.count(token) != 0:
+                raise PamScError(f"cannot forget wrong PINs: {FOLDER} must be a folder of {VERIFIER_ACCOUNT} alone")
             return
         try:
             forget_all()

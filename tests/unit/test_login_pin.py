@@ -394,6 +394,23 @@ def test_a_stranger_cannot_use_up_the_tries_of_the_owner(play: Play, tries: Coun
     assert play(tries=tries, uid=4001).reason() is None
 
 
+@pytest.mark.parametrize(("uid", "hidden", "reason"), [
+    (4001, False, None), (0, False, None), (4002, False, Reason.PIN_LAST_TRY), (4001, True, Reason.PIN_LAST_TRY), (0, True, None),
+])
+def test_the_last_try_that_the_token_shows_is_for_the_owner_too_where_it_is_allowed_at_all(
+    play: Play, uid: int, hidden: bool, reason: Reason | None
+) -> None:
+    last: dict[str, Any] = {"pin": {"allow_last_try": True}, "pin_state": PinState.FINAL_TRY, "uid": uid}
+    played = play(hidden=hidden, login_first=hidden, **last)
+    assert (played.reason(), played.sent) == (reason, int(reason is None))
+
+
+@pytest.mark.parametrize(("uid", "sent"), [(4001, 2), (4002, 1)])
+def test_a_stranger_is_not_asked_again_for_the_last_try(play: Play, uid: int, sent: int) -> None:
+    played = play(CardFailure.PIN_WRONG_ONE_LEFT, pin={"prompts": 2, "allow_last_try": True}, uid=uid)
+    assert (played.reason(), played.sent) == (None if sent == 2 else Reason.PIN_WRONG_ONE_LEFT, sent)
+
+
 def test_the_owner_can_use_them_all(play: Play, tries: CountedTries) -> None:
     assert [play(WRONG, tries=tries, uid=4001).reason() for _ in range(2)] == [Reason.PIN_WRONG] * 2
     assert play(tries=tries, uid=4001).reason() is Reason.PIN_TRIES_USED
