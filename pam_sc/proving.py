@@ -115,7 +115,8 @@ class Prover:
         """Get the PIN to the card process, if that is how it comes to the token."""
         match needs.way:
             case PinWay.TYPED:
-                answer = self._entry.ask(token, needs.prompt)
+                last = self._is_last_counted(evidence, needs, token)
+                answer = self._entry.ask(token, PinPrompt.LAST_TRY if last else needs.prompt)
             case PinWay.STACKED:
                 answer = self._take_stacked(evidence, needs, token)
             case _:
@@ -124,9 +125,13 @@ class Prover:
 
     def _take_stacked(self, evidence: Evidence, needs: Needs, token: TokenReport) -> Answer:
         """Hand a stacked password over, unless what is left is the last try: that is as if there were none."""
-        if _is_counted(evidence, needs, token) and self._tries.look(token, owner=False) is not None:
+        if self._is_last_counted(evidence, needs, token):
             return Answer.NOT_STACKED
         return self._entry.take_stacked()
+
+    def _is_last_counted(self, evidence: Evidence, needs: Needs, token: TokenReport) -> bool:
+        """Whether after one more wrong PIN this machine leaves the token alone."""
+        return _is_counted(evidence, needs, token) and self._tries.look(token, owner=False) is not None
 
     def sign(
         self, evidence: Evidence, needs: Needs, token: TokenReport, candidates: tuple[Candidate, ...]

@@ -456,7 +456,13 @@ def test_a_stacked_password_is_not_used_for_the_last_try_that_is_counted(play: P
     assert play(WRONG, **first).reason() is Reason.PIN_WRONG
     second = play(**first)
     assert second.reason() is None
-    assert second.events == ["ask first", "sign typed", "end"]
+    assert second.events == ["ask last-try", "sign typed", "end"]
+
+
+def test_the_question_says_that_the_last_try_is_left_which_is_counted_here(play: Play, tries: CountedTries) -> None:
+    played = play(WRONG, WRONG, tries=tries, pin={"prompts": 2})
+    assert played.reason() is Reason.PIN_WRONG
+    assert played.events == ["ask first", "sign typed", "ask last-try", "sign typed", "end"]
 
 
 def test_use_first_pass_has_nobody_asked_for_the_last_try_that_is_counted(play: Play, tries: CountedTries) -> None:
