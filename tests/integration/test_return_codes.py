@@ -43,6 +43,12 @@ def good(rig: Rig) -> str:
     return rig.setup.card("good", [rig.setup.authority.issue()])
 
 
+@pytest.fixture(scope="module")
+def spare(rig: Rig) -> str:
+    """Another such card, whose tries do not matter to the other cases."""
+    return rig.setup.card("spare", [rig.setup.authority.issue()])
+
+
 def refused(outcome: Outcome, code: int, why: str | None) -> None:
     """Require a refusal with this code and reason, and that nothing after it says otherwise."""
     assert outcome.codes["authenticate"] == code
@@ -91,10 +97,10 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_after_a_refusal_no_function_is_a_success_of_ours(rig: Rig, good: str, name: str) -> None:
+def test_after_a_refusal_no_function_is_a_success_of_ours(rig: Rig, spare: str, name: str) -> None:
     """Nothing but pam_sc stands in the service, so whatever is no success of its own is none at all."""
     account, answer = REFUSALS[name]
-    line = f"required {module_in()} config={good}"
+    line = f"required {module_in()} config={spare}"
     rig.world.put("/etc/pam.d/alone", "".join(f"{group} {line}\n" for group in ("auth", "account", "session")))
     outcome = codes.Login(
         service="alone", user=account, answers=[answer], functions=EVERY_FUNCTION, confdir="/etc/pam.d"
