@@ -304,7 +304,7 @@ def test_an_unknown_revocation_status_is_refused_where_it_is_required(rig: Rig) 
 
 def test_a_wrong_pin_is_refused(rig: Rig, good: str) -> None:
     outcome = rig.login(good, answers=["000000"])
-    refused(outcome, codes.AUTH_ERR, "pin-wrong")
+    refused(outcome, codes.AUTH_ERR, "pin-wrong-few-left")
     assert prompts(outcome) == ("PIN for login: ",)
 
 
