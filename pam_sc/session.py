@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Iterable
 
 from pam_sc.decision.card_report import TokenReport
 from pam_sc.host import SESSIONS as LOGIND_SESSIONS
@@ -61,16 +62,29 @@ def read_session_cards(
 
     In the order of the names. What is missing, unreadable, malformed or not of `owner` (root) is left out.
     """
+    return parse_session_cards(read_session_files(folder, logind, owner), uid)
+
+
+def read_session_files(
+    folder: str = FOLDER, logind: str = LOGIND_SESSIONS, owner: int = 0
+) -> tuple[tuple[str, bytes], ...]:
+    """Return the files of sessions that logind has, by session, unparsed: what is in them came from cards."""
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX))[:FILES_MAX]
     except OSError:
         return ()
     running = [name for name in names if os.path.exists(f"{logind}/{name.removesuffix(SUFFIX)}")]
-    cards = (_read(f"{folder}/{name}", name.removesuffix(SUFFIX), owner) for name in running)
+    files = ((name.removesuffix(SUFFIX), _read(f"{folder}/{name}", owner)) for name in running)
+    return tuple((session, content) for session, content in files if content is not None)
+
+
+def parse_session_cards(files: Iterable[tuple[str, bytes]], uid: int | None = None) -> tuple[SessionCard, ...]:
+    """Return the cards that the files tell of, those of one account if `uid` is given."""
+    cards = (_parse(content, session) for session, content in files)
     return tuple(card for card in cards if card is not None and uid in (None, card.uid))
 
 
-def _read(path: str, session: str, owner: int) -> SessionCard | None:
+def _read(path: str, owner: int) -> bytes | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -85,7 +99,7 @@ def _read(path: str, session: str, owner: int) -> SessionCard | None:
         return None
     finally:
         os.close(descriptor)
-    return _parse(content, session) if len(content) <= FILE_MAX else None
+    return content if len(content) <= FILE_MAX else None
 
 
 def _parse(content: bytes, session: str) -> SessionCard | None:

@@ -106,6 +106,7 @@ class Verifier:
         self._changing = asked.function is Function.CHAUTHTOK
         self._preliminary = PamFlag.UPDATE not in asked.flags
         self._held = False
+        self._session_files: tuple[tuple[str, bytes], ...] = ()
         if self._changing:
             self._asked = replace(asked, request=replace(asked.request, purpose=Purpose.PIN_CHANGE))
 
@@ -210,6 +211,10 @@ class Verifier:
         said = summary(configuration.notes, configuration.source)
         if said is not None:
             self._log.note(said)
+        if configuration.unlock.same_card and self._asked.request.service in configuration.unlock.services:
+            from pam_sc.session import read_session_files
+
+            self._session_files = read_session_files()  # still as root: they are for root and the account alone
 
     def _count_tries(self, configuration: Configuration, identities: Identities) -> None:
         """Still as root: see to it that wrong PINs can be counted. A host without privilege cannot."""
@@ -259,7 +264,7 @@ class Verifier:
             card=card,
             wait=waits.for_card,
             choose=self._choose,
-            session_cards=_session_cards,
+            session_cards=self._session_cards,
             pin=PinEntry(ask=self._ask_pin, take_stacked=self._take_stacked, on_pinpad=self._wait_for_pinpad),
             tries=self._tries,
             end_card=lambda: self._end_card(card),
@@ -284,6 +289,12 @@ class Verifier:
         if isinstance(verdict, Granted | Denied):
             return verdict
         return Denied(Reason.INTERNAL_ERROR, f"the decision stopped at step {int(verdict.step)}")
+
+    def _session_cards(self, uid: int) -> tuple[SessionCard, ...]:
+        """Return the cards that opened the sessions of an account."""
+        from pam_sc.session import parse_session_cards
+
+        return parse_session_cards(self._session_files, uid)
 
     def _waits(self, configuration: Configuration, card: CardClient) -> CardWaits:
         from pam_sc.waiting import CardWaits
@@ -394,13 +405,6 @@ class Verifier:
         """End the card's verification; the card process is dead when this returns."""
         card.end(min(self._clock.deadline, time.monotonic() + END_CARD_S))
         self._conversation.kill_card_process(self._clock.last_word)
-
-
-def _session_cards(uid: int) -> tuple[SessionCard, ...]:
-    """Return the cards that opened the sessions of an account."""
-    from pam_sc.session import read_session_cards
-
-    return read_session_cards(uid)
 
 
 def _place(error: BaseException) -> str:

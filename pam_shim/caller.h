@@ -9,8 +9,8 @@
 struct caller {
     uid_t uids[3];
     gid_t gids[3];
-    bool at_secure;
-    bool privileged; /* anything but three equal uids that are not 0, or AT_SECURE */
+    bool at_secure;  /* AT_SECURE, unless all that it stood for was given up for good */
+    bool privileged; /* anything but three equal uids that are not 0, or at_secure */
 };
 
 bool caller_read(struct caller *caller);

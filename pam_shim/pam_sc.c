@@ -14,7 +14,9 @@
 #include <errno.h>
 #include <security/pam_ext.h>
 #include <security/pam_modules.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/random.h>
 #include <syslog.h>
 
 #include "dialogue.h"
@@ -214,7 +216,25 @@ static int run_first_pass(pam_handle_t *pamh, int flags, const struct options *o
     return record_first_pass(pamh, code) ? code : PAM_BUF_ERR;
 }
 
-/* Only what the first pass was granted is done; every other answer of it is the answer here. */
+/* After a PIN that was not changed, a "sufficient" line has libpam go on in the second pass, with modules that had no first
+ * one: pam_unix would take a new password without the old one. With an old password that is none it takes nothing. */
+static void spoil_old_password(pam_handle_t *pamh)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t random[16];
+    char none[2 * sizeof random + 1] = {0};
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        memset(random, 0, sizeof random);
+    for (size_t i = 0; i < sizeof random; i++) {
+        none[2 * i] = digits[random[i] >> 4];
+        none[2 * i + 1] = digits[random[i] & 15];
+    }
+    if (pam_set_item(pamh, PAM_OLDAUTHTOK, none) != PAM_SUCCESS)
+        pam_syslog(pamh, LOG_CRIT, "cannot keep the modules below from changing a password");
+}
+
+/* Only what the first pass was granted is done; every other answer of it is the answer here. A stack goes on after
+ * PAM_TRY_AGAIN, so it is no answer to what the first pass was granted. */
 static int run_second_pass(pam_handle_t *pamh, int flags, const struct options *options)
 {
     int first;
@@ -228,7 +248,9 @@ static int run_second_pass(pam_handle_t *pamh, int flags, const struct options *
     struct record *const record = record_find(pamh);
     if (code == PAM_SUCCESS && record != NULL)
         record->pin_to_be_changed = false;
-    return code;
+    if (code != PAM_SUCCESS)
+        spoil_old_password(pamh);
+    return code == PAM_TRY_AGAIN || code == PAM_IGNORE ? PAM_AUTHTOK_ERR : code;
 }
 
 EXPORTED int pam_sm_chauthtok(pam_handle_t *pamh, int flags, int argc, const char **argv)

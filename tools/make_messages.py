@@ -55,7 +55,7 @@ fields.
 _CODES = """## PAM codes
 
 What the application gets, and for which reasons. With `card = "required"`, PAM_AUTHINFO_UNAVAIL becomes PAM_AUTH_ERR. Where
-a PIN is changed (chauthtok), what stands in the way is PAM_TRY_AGAIN, a wrong PIN PAM_AUTHTOK_RECOVERY_ERR, and what else
+a PIN is changed (chauthtok), what stands in the way before is PAM_TRY_AGAIN, a wrong PIN PAM_AUTHTOK_RECOVERY_ERR, and what else
 leaves the PIN as it was PAM_AUTHTOK_ERR: [pin.md](pin.md) has that table.
 """
 _ALWAYS = {

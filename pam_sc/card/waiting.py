@@ -86,7 +86,7 @@ class Watch:
         for index, module in self._modules.items():
             for slot in module.drain_events():
                 self._changed((index, slot))
-        found = dict(self._found())
+        found = dict(self._found() if present else self._still_there())
         self._read = {place: identity for place, identity in found.items() if identity != _UNREADABLE}
         new = [place for place, identity in found.items() if self._left.get(place) != identity]
         self._looks = Counter({place: self._looks[place] + 1 for place in new})
@@ -102,6 +102,15 @@ class Watch:
                 if identity is not None:
                     yield (index, slot), identity
 
+    def _still_there(self) -> Iterator[tuple[Place, Identity]]:
+        """Those that were reported and whose slot still says so: one that is just being taken out is not to be read.
+
+        OpenSC 0.23 waits for itself for ever in C_GetTokenInfo where a card goes meanwhile.
+        """
+        for (index, slot), identity in self._left.items():
+            if index in self._modules and _is_occupied(self._modules[index], slot):
+                yield (index, slot), identity
+
     def _removable(self) -> bool:
         """Whether there is a slot, and none whose token stays for ever."""
         try:
@@ -116,6 +125,13 @@ def _slots(module: Module) -> tuple[int, ...]:
         return module.slots()
     except TokenError:
         return ()
+
+
+def _is_occupied(module: Module, slot: int) -> bool:
+    try:
+        return slot in module.slots() and bool(module.slot_info(slot).flags & CKF_TOKEN_PRESENT)
+    except TokenError:
+        return False
 
 
 def _identity(module: Module, slot: int, known: Identity | None) -> Identity | None:

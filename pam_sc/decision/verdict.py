@@ -10,8 +10,7 @@ from pam_sc.decision.evidence import PinPrompt, PinWay
 from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
 from pam_sc.record import record
 
-_OF_THE_MACHINE = frozenset({PamCode.SERVICE_ERR, PamCode.SYSTEM_ERR, PamCode.BUF_ERR, PamCode.CONV_ERR, PamCode.INCOMPLETE,
-                             PamCode.IGNORE})  # fmt: skip
+_OF_THE_MACHINE = frozenset({PamCode.SERVICE_ERR, PamCode.SYSTEM_ERR, PamCode.BUF_ERR, PamCode.CONV_ERR, PamCode.INCOMPLETE})
 """Codes that mean the same whatever was asked for."""
 _WRONG_OLD_PIN = frozenset({
     Reason.PIN_WRONG, Reason.PIN_WRONG_FEW_LEFT, Reason.PIN_WRONG_ONE_LEFT, Reason.PIN_REPEATED, Reason.PIN_FORM,
@@ -56,19 +55,19 @@ class Denied:
     def change_code(self, *, preliminary: bool) -> PamCode:
         """The PAM code of chauthtok.
 
-        The first pass (PAM_PRELIM_CHECK) says TRY_AGAIN for whatever stands in the way, and so does the second for what
-        stands before the PIN (the card was taken out meanwhile). A wrong old PIN or PUK is AUTHTOK_RECOVERY_ERR, one that
-        is locked or must not be tried MAXTRIES, everything else that leaves the PIN as it was AUTHTOK_ERR.
+        The first pass (PAM_PRELIM_CHECK) says TRY_AGAIN for whatever stands in the way; stacks go on to the password then.
+        The second never says it, not even of a card that was taken out meanwhile: below us pam_unix, which was never asked
+        for the old password, would take a new one. A wrong old PIN or PUK is AUTHTOK_RECOVERY_ERR, one that is locked or
+        must not be tried MAXTRIES, everything else that leaves the PIN as it was AUTHTOK_ERR.
         """
         code = REASONS[self.reason].code
         if code in _OF_THE_MACHINE:
             return code
-        if preliminary or self.step < Step.PIN:
+        if preliminary:
             return PamCode.TRY_AGAIN
         if self.reason in _WRONG_OLD_PIN:
             return PamCode.AUTHTOK_RECOVERY_ERR
-        kept = {PamCode.MAXTRIES, PamCode.AUTHTOK_RECOVERY_ERR, PamCode.TRY_AGAIN}
-        return code if code in kept else PamCode.AUTHTOK_ERR
+        return code if code in {PamCode.MAXTRIES, PamCode.AUTHTOK_RECOVERY_ERR} else PamCode.AUTHTOK_ERR
 
 
 @record(kw_only=True)

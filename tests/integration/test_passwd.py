@@ -261,6 +261,12 @@ def with_password(piv: Piv) -> Piv:
     return piv
 
 
+def sufficient(site: Piv) -> None:
+    """The shortest stack that offers a card: both passes go on to the password where the card's line fails."""
+    ours = f"password sufficient {module_in()} config={site.passwd.config}"
+    site.passwd.rig.world.pam_service("passwd", [ours, "password required pam_unix.so sha512"])
+
+
 def type_at_each(child: pexpect.spawn[str], *answers: str) -> tuple[str, int]:
     """Type one answer at each prompt; return everything that was shown, and the exit code."""
     shown = ""
@@ -300,6 +306,40 @@ def test_passwd_that_was_given_a_wrong_pin_changes_no_password_either(with_passw
     assert "Wrong PIN" in shown
     assert "password:" not in shown
     assert (with_password.card.applet.pin, with_password.card.applet.tries) == (PIN, 2)
+    assert world.path("/etc/shadow").read_text() == before
+
+
+def test_beside_a_sufficient_line_the_password_can_be_changed_without_a_card(with_password: Piv) -> None:
+    sufficient(with_password)
+    with_password.card.remove()
+    world = with_password.passwd.rig.world
+    before = world.path("/etc/shadow").read_text()
+    shown, status = type_at_each(world.spawn(["passwd"], user="alice"), OLD_PASSWORD, NEW_PASSWORD, NEW_PASSWORD)
+    assert status == 0, shown
+    assert world.path("/etc/shadow").read_text() != before
+
+
+def test_below_a_sufficient_line_no_new_password_is_taken_after_a_wrong_pin(with_password: Piv) -> None:
+    """libpam goes on in its second pass, where pam_unix alone would not ask for the old password any more."""
+    sufficient(with_password)
+    world = with_password.passwd.rig.world
+    before = world.path("/etc/shadow").read_text()
+    child = world.spawn(["passwd"], user="alice")
+    shown, status = type_at_each(child, WRONG_PIN, NEW_PIN, NEW_PIN, NEW_PASSWORD, NEW_PASSWORD)
+    assert status != 0, shown
+    assert world.path("/etc/shadow").read_text() == before
+
+
+def test_a_card_that_is_taken_out_between_the_questions_opens_no_way_to_a_new_password(with_password: Piv) -> None:
+    world = with_password.passwd.rig.world
+    before = world.path("/etc/shadow").read_text()
+    child = world.spawn(["passwd"], user="alice")
+    child.expect("Current PIN[^:]*: ")
+    with_password.card.remove()
+    child.sendline(PIN)
+    shown, status = type_at_each(child, NEW_PIN, NEW_PIN)
+    assert status != 0, shown
+    assert "password:" not in shown
     assert world.path("/etc/shadow").read_text() == before
 
 

@@ -71,14 +71,15 @@ def test_without_an_authentication_the_other_functions_are_no_success_of_ours(
     assert outcome.code == codes.PERM_DENIED  # what libpam makes of a stack that only says PAM_IGNORE
 
 
-def test_changing_the_pin_is_never_a_success(rig: Rig, good: str) -> None:
+def test_a_change_of_the_pin_that_nobody_answers_changes_nothing(rig: Rig, good: str) -> None:
     rig.service(good)
     line = rig.world.path(f"/etc/pam.d/{codes.SERVICE}").read_text().splitlines()[0].removeprefix("auth ")
     rig.world.put(f"/etc/pam.d/{codes.SERVICE}", f"password {line}\npassword required pam_permit.so\n")
     outcome = codes.Login(service=codes.SERVICE, user="alice", functions=["chauthtok"], confdir="/etc/pam.d").run(
         lambda argv, text: rig.world.run(argv, input=text), program=codes.PROGRAM
     )
-    assert outcome.code == 24  # PAM_TRY_AGAIN
+    assert outcome.code == codes.CONV_ERR
+    assert len(prompts(outcome)) == 1
 
 
 # ---------------------------------------------------------------- configuration

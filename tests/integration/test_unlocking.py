@@ -24,6 +24,11 @@ pytestmark = pytest.mark.root
 SUCCESS, AUTH_ERR, AUTHINFO_UNAVAIL = 0, 7, 9
 SESSION = "7"
 SAME_CARD = "[unlock]\nsame_card = true\n"
+LOGIND = f"""#!/bin/sh
+mkdir -p /run/systemd/sessions
+printf 'UID=4001\\nACTIVE=1\\nREMOTE=0\\nSEAT=seat0\\nLEADER=%s\\n' "$PPID" > /run/systemd/sessions/{SESSION}
+"""
+"""Writes down what logind would: who leads the session."""
 PASSWORD = "correct horse"
 HOST = f"{HARNESS}/tests/support/pam_host.py"
 
@@ -44,9 +49,11 @@ class Desk:
         line = f"{module_in()} config={configuration}"
         control = "sufficient" if below else "required"
         self.world.put("/srv/session.conf", f"XDG_SESSION_ID DEFAULT={SESSION}\n")
+        self.world.put("/srv/logind", LOGIND, mode=0o755)
         self.world.pam_service(name, [
             f"auth {control} {line}", *(f"auth {each}" for each in below), "account required pam_permit.so",
-            "session required pam_env.so readenv=0 conffile=/srv/session.conf", f"session required {line}",
+            "session required pam_env.so readenv=0 conffile=/srv/session.conf",
+            "session required pam_exec.so /srv/logind", f"session required {line}",
         ])  # fmt: skip
 
     def run(self, service: str, *functions: str, pin: str = PIN) -> Outcome:
@@ -56,7 +63,6 @@ class Desk:
 
     def open_session(self, configuration: str) -> None:
         """Log alice in with a card, and have logind know her session."""
-        self.world.put(f"/run/systemd/sessions/{SESSION}", "UID=4001\nACTIVE=1\nREMOTE=0\nSEAT=seat0\n")
         self.service("greeter", configuration)
         outcome = self.run("greeter", "open_session")
         assert outcome.codes == {"authenticate": SUCCESS, "open_session": SUCCESS}, outcome.log

@@ -82,7 +82,7 @@ def test_authenticate_returns_pam_success_in_exactly_one_line() -> None:
 def test_no_other_line_can_lead_to_pam_success_or_pam_ignore() -> None:
     """PAM_SUCCESS is only ever compared with, but for the line above, that of chauthtok, and the one that answers for a
     recorded account. PAM_IGNORE is an answer of that one, of chauthtok for an expired password that is none of ours, and
-    what a verdict may carry."""
+    what a verdict may carry, but in the second pass of chauthtok."""
     text = "\n".join(path.read_text() for path in SOURCES)
     code = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     others = [line.strip() for line in code.splitlines() if re.search(r"PAM_(SUCCESS|IGNORE)\b", line)]
@@ -91,6 +91,7 @@ def test_no_other_line_can_lead_to_pam_success_or_pam_ignore() -> None:
         "return PAM_SUCCESS;",
         "return *record != NULL ? PAM_SUCCESS : PAM_IGNORE;",
         "return granted ? PAM_SUCCESS : ending.refusal;",
+        "return code == PAM_TRY_AGAIN || code == PAM_IGNORE ? PAM_AUTHTOK_ERR : code;",
         "return PAM_IGNORE;",
         "case PAM_IGNORE:",
     ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -47,10 +48,11 @@ class HostSite:
             self.world.pam_service(name, [f"required {module_in()}"])
 
     def fresh(self, *, card: bool) -> None:
-        """Begin a test: the card is in the reader or not, has all its tries, and nothing was logged."""
+        """Begin a test: the card is in the reader or not, has all its tries, and nothing was counted or logged."""
         self.card.applet.tries = _TRIES
         self.card.applet.log.clear()
         self.card.applet.signatures = 0
+        shutil.rmtree(self.world.path("/run/pam_sc"), ignore_errors=True)  # what pam_sc itself counts of wrong PINs
         if card and not self.card.is_inserted:
             self.card.insert()
         if not card and self.card.is_inserted:

@@ -29,7 +29,9 @@ _HEAD = """# PKCS#11 modules: what each can and cannot do
 Produced by the tests, which ask each module the same questions through real logins and through PKCS#11 itself; do not edit.
 `make check` asks the first three, `make check-modules` the others; both compare with what was recorded. The TPM is a
 software TPM reached over the loopback interface, which is why its module needs `allow = ["socket"]`; a TPM of the machine
-is a device and needs no entry.
+is a device and needs no entry. It also has no resource manager, as /dev/tpmrm0 of a machine is one: for a key that wants
+the PIN for each signature it runs out of object contexts, and the login is refused. opencryptoki keeps such a key and does
+not know the login that belongs to it.
 """
 _TAIL = """
 ## What cannot be ended

@@ -315,7 +315,7 @@ def _hostile() -> bytes:
     from tests.support.card_worker import build_hostile_module
 
     with tempfile.TemporaryDirectory() as folder:
-        return build_hostile_module(Path(folder)).read_bytes()
+        return Path(build_hostile_module(Path(folder))).read_bytes()
 
 
 def _piv(session: Session, line: Line) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What systemd does to a hardened service such as polkit's agent helper, without systemd: then it becomes a command.
 
-A program of its own (standard library only), run as root. No homes, no devices but /dev/null and its like, no network, nothing but /run can be
-written, no new privileges, no locked memory, and no memory that is or becomes writable and executable: by the kernel's
-own prctl ("mdwe"), or by the filter that systemd uses where the kernel has none ("filter").
+A program of its own (standard library only), run as root. No homes, no devices but /dev/null and its like, no network,
+nothing but /run can be written, no new privileges, no locked memory, and no memory that is or becomes writable and
+executable: by the kernel's own prctl ("mdwe"), or by the filter that systemd uses where the kernel has none ("filter").
 """
 
 import ctypes

@@ -120,7 +120,7 @@ def test_a_locked_pin_is_unblocked_and_no_try_of_the_pin_is_taken() -> None:
 def test_a_dialogue_that_is_left_asks_nothing_more_and_changes_nothing(at: int, answer: Answer, reason: Reason) -> None:
     played = Played(answers=[Answer.ANSWERED] * at + [answer])
     assert played.change().run(TOKEN) == Failure(reason, "nothing was changed")
-    assert played.events == [CURRENT, NEW, AGAIN][: at + 1] + ["end"]
+    assert played.events == [*[CURRENT, NEW, AGAIN][: at + 1], "end"]
     assert played.orders == []
 
 

@@ -145,8 +145,14 @@ def test_all_are_gone_when_each_went() -> None:
 
 
 def test_another_token_does_not_stay_for_the_one_that_went() -> None:
-    module = FakeModule({0: BOB})
-    assert watch(module, reported={(0, 0): ALICE}).wait(present=False, interrupted=Looks())
+    module = FakeModule({0: ALICE})
+    looks = Looks(lambda: (module.content.update({0: BOB}), module.events.append(0)))
+    assert watch(module, reported={(0, 0): ALICE}).wait(present=False, interrupted=looks)
+
+
+def test_whoever_waits_for_tokens_to_go_reads_none() -> None:
+    module = FakeModule({0: BROKEN})
+    assert not watch(module, reported={(0, 0): ALICE}).wait(present=False, interrupted=Looks(nothing, nothing))
 
 
 def test_a_token_that_stays_in_its_slot_is_not_asked_again() -> None:

@@ -225,9 +225,9 @@ def test_a_path_is_judged_at_the_moment_at_which_the_certificate_is_valid_that_i
     (Reason.PROMPT_TIMEOUT, PamCode.AUTHTOK_ERR),
     (Reason.CARD_PROCESS_LOST_AFTER_PIN, PamCode.AUTHTOK_ERR),
     (Reason.CARD_TIMEOUT_AFTER_PIN, PamCode.AUTHTOK_ERR),
-    (Reason.NO_CARD_TO_CHANGE, PamCode.TRY_AGAIN),
-    (Reason.NO_CARD, PamCode.TRY_AGAIN),
-    (Reason.NOT_MAPPED, PamCode.TRY_AGAIN),
+    (Reason.NO_CARD_TO_CHANGE, PamCode.AUTHTOK_ERR),
+    (Reason.NO_CARD, PamCode.AUTHTOK_ERR),
+    (Reason.NOT_MAPPED, PamCode.AUTHTOK_ERR),
     (Reason.CONVERSATION_FAILED, PamCode.CONV_ERR),
     (Reason.CONVERSATION_AGAIN, PamCode.INCOMPLETE),
     (Reason.CONFIGURATION_UNUSABLE, PamCode.SERVICE_ERR),
@@ -242,7 +242,12 @@ def test_each_kind_of_failure_has_its_code_in_the_second_pass(reason: Reason, co
 @pytest.mark.parametrize("preliminary", [True, False])
 def test_no_refusal_of_a_change_is_a_success_or_a_code_of_a_login(reason: Reason, preliminary: bool) -> None:
     code = Denied(reason).change_code(preliminary=preliminary)
-    assert code not in {PamCode.SUCCESS, PamCode.AUTH_ERR, PamCode.AUTHINFO_UNAVAIL, PamCode.USER_UNKNOWN}
+    assert code not in {PamCode.SUCCESS, PamCode.AUTH_ERR, PamCode.AUTHINFO_UNAVAIL, PamCode.USER_UNKNOWN, PamCode.IGNORE}
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_no_refusal_in_the_second_pass_lets_the_stack_go_on_to_the_password(reason: Reason) -> None:
+    assert Denied(reason).change_code(preliminary=False) is not PamCode.TRY_AGAIN
 
 
 def test_a_certificate_that_could_not_be_read_does_not_hide_the_others() -> None:
