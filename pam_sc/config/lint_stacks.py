@@ -62,8 +62,8 @@ def _check_service(service: str, lines: Sequence[Entry | Substack | Missing], re
         if _is_ours(entry):
             yield from check_arguments(entry)
     auth = [line for line in lines if not isinstance(line, Missing) and line.type == "auth"]
-    for entry in auth:
-        if isinstance(entry, Entry) and _is_ours(entry):
+    for entry in entries:
+        if entry.type == "auth" and _is_ours(entry):
             same = configuration_of(entry) == configuration.source
             yield from _check_enforcement(auth, entry, _Demand(service, read) if same else None)
             if same and configuration.wait_s and service in _SHOWS_LATE:
