@@ -110,6 +110,9 @@ def _check_absence(folder: str, stacks: dict[str, list[Entry | Substack | Missin
         why = "names no pam_sc.so for auth" if service in stacks else "does not exist, so libpam takes the stack of `other`"
         yield Finding(Weight.ERROR, os.path.join(folder, service),
                       f"{why}, but the configuration says {demand.of}; write there: {demand.line}")
+    for service in sorted(read.services.keys() - stacks.keys() - meant):
+        yield Finding(Weight.NOTE, os.path.join(folder, service), f"does not exist, so [service.{service}] counts for nothing"
+                      " unless some program calls itself that")
     others = sorted((without & _LOGINS) - meant - read.services.keys()) if whole else []
     if others and read.whole.account.services is None:
         yield Finding(Weight.WARNING, folder, f"the configuration says {whole.of}, but no card is asked for in"

@@ -201,6 +201,14 @@ def test_a_service_that_must_ask_for_a_card_and_has_no_stack_is_an_error(tmp_pat
     assert finding.text.startswith("does not exist, so libpam takes the stack of `other`, but the configuration says")
 
 
+def test_a_table_of_a_service_that_is_not_there_is_noted(tmp_path: Path) -> None:
+    stack(tmp_path, "gdm-smartcard", "auth required pam_sc.so\n")
+    assert check(tmp_path, **{"gdm-smartcard": PLAIN}) == []
+    (finding,) = check(tmp_path, gdm_smartcard=PLAIN)
+    assert (finding.severity, finding.where) == (Weight.NOTE, f"{tmp_path}/gdm_smartcard")
+    assert finding.text.startswith("does not exist, so [service.gdm_smartcard] counts for nothing")
+
+
 def test_each_service_in_which_alone_a_card_counts_must_ask_for_one(tmp_path: Path) -> None:
     listed = replace(REQUIRED, account=AccountSettings(services=frozenset({"sudo", "login"})))
     stack(tmp_path, "login", "auth required pam_sc.so\n")
