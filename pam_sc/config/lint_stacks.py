@@ -35,6 +35,7 @@ _SHOWS_LATE = frozenset({
     "sshd", "swaylock", "hyprlock", "gtklock", "waylock", "i3lock", "xlock", "physlock", "kde-smartcard", "kde-fingerprint",
 })  # fmt: skip
 """Services whose application shows a text late or never, or must not be kept waiting."""
+_BEGINS_AGAIN = frozenset({"gdm-smartcard"})
 _MAKES_SESSIONS = ("pam_systemd.so", "pam_elogind.so")
 
 
@@ -69,6 +70,9 @@ def _check_service(service: str, lines: Sequence[Entry | Substack | Missing], re
             if same and configuration.wait_s and service in _SHOWS_LATE:
                 yield Finding(Weight.WARNING, entry.where, f"{service} shows texts late or never, so that nobody knows that a"
                               f" card is waited for; write [service.{service}] wait = 0")
+            if same and service in _BEGINS_AGAIN and not configuration.prompt.hold:
+                yield Finding(Weight.WARNING, entry.where, f"{service} begins a refused login again at once, for as long as the"
+                              f" card is in the reader; write [service.{service}.prompt] hold = true")
     yield from _check_change([entry for entry in entries if entry.type == "password"])
     yield from _check_other_types(entries)
 

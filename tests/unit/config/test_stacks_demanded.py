@@ -10,7 +10,14 @@ import pytest
 
 from pam_sc.config.finding import Finding, Weight
 from pam_sc.config.lint_stacks import check_stack
-from pam_sc.config.model import DEFAULT_PATH, AccountSettings, Configuration, TokenSettings, TrustSettings
+from pam_sc.config.model import (
+    DEFAULT_PATH,
+    AccountSettings,
+    Configuration,
+    PromptSettings,
+    TokenSettings,
+    TrustSettings,
+)
 from pam_sc.config.toml import Read
 from pam_sc.decision.policy import Members, Otherwise, UnlockRules
 from pam_sc.record import replace
@@ -202,11 +209,21 @@ def test_a_service_that_must_ask_for_a_card_and_has_no_stack_is_an_error(tmp_pat
 
 
 def test_a_table_of_a_service_that_is_not_there_is_noted(tmp_path: Path) -> None:
-    stack(tmp_path, "gdm-smartcard", "auth required pam_sc.so\n")
-    assert check(tmp_path, **{"gdm-smartcard": PLAIN}) == []
-    (finding,) = check(tmp_path, gdm_smartcard=PLAIN)
-    assert (finding.severity, finding.where) == (Weight.NOTE, f"{tmp_path}/gdm_smartcard")
-    assert finding.text.startswith("does not exist, so [service.gdm_smartcard] counts for nothing")
+    stack(tmp_path, "su-l", "auth required pam_sc.so\n")
+    assert check(tmp_path, **{"su-l": PLAIN}) == []
+    (finding,) = check(tmp_path, su_l=PLAIN)
+    assert (finding.severity, finding.where) == (Weight.NOTE, f"{tmp_path}/su_l")
+    assert finding.text.startswith("does not exist, so [service.su_l] counts for nothing")
+
+
+@pytest.mark.parametrize(("service", "warned"), [("gdm-smartcard", True), ("gdm-password", False), ("login", False)])
+def test_a_display_manager_that_begins_again_at_once_must_be_held(tmp_path: Path, service: str, warned: bool) -> None:
+    stack(tmp_path, service, "auth requisite pam_sc.so\n")
+    assert [(each.severity, each.text) for each in check(tmp_path)] == [(
+        Weight.WARNING, "gdm-smartcard begins a refused login again at once, for as long as the card is in the reader; write"
+        " [service.gdm-smartcard.prompt] hold = true",
+    )] * warned  # fmt: skip
+    assert check(tmp_path, **{service: replace(PLAIN, prompt=PromptSettings(hold=True))}) == []
 
 
 def test_each_service_in_which_alone_a_card_counts_must_ask_for_one(tmp_path: Path) -> None:
