@@ -212,6 +212,7 @@ def _check_other_types(entries: Sequence[Entry]) -> Iterator[Finding]:
     if auth is not None and not any(entry.type == "account" for entry in ours):
         yield Finding(Weight.NOTE, auth.where, "there is no line `account required pam_sc.so`, so that nobody is made to change"
                       " a PIN of which the card says that it must be changed")
+    yield from _check_account([entry for entry in entries if entry.type == "account"])
     session = [entry for entry in entries if entry.type == "session"]
     makers = [at for at, entry in enumerate(session) if entry.basename in _MAKES_SESSIONS]
     for at, entry in enumerate(session):
@@ -221,3 +222,13 @@ def _check_other_types(entries: Sequence[Entry]) -> Iterator[Finding]:
                           " session is not recorded; move it below that line")
         elif entry.basename == MODULE_NAME and not makers:
             yield Finding(Weight.NOTE, entry.where, "records no card: no line of this stack makes a session (pam_systemd.so)")
+
+
+def _check_account(account: Sequence[Entry]) -> Iterator[Finding]:
+    """Find a line whose success, which only says that a card was there, ends the look at the account itself."""
+    for at, entry in enumerate(account):
+        later = next((each for each in account[at + 1 :] if not _is_ours(each) and each.level >= entry.level), None)
+        if _is_ours(entry) and later is not None and _passes_over(entry):
+            yield Finding(Weight.ERROR, entry.where, f"{entry.control}: after a login with a card {later.basename}"
+                          f" ({later.where}) is not asked whether the account may be used at all; write: account required"
+                          f" {MODULE_NAME}")

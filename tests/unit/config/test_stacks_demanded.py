@@ -266,6 +266,22 @@ def test_a_stack_without_an_account_line_is_noted(tmp_path: Path) -> None:
     assert "there is no line `account required pam_sc.so`" in finding.text
 
 
+@pytest.mark.parametrize(("control", "wrong"), [
+    ("sufficient", True), ("[success=1 default=ignore]", True), ("[success=done new_authtok_reqd=done default=bad]", True),
+    ("required", False), ("requisite", False), ("optional", False), ("[success=ok new_authtok_reqd=ok default=bad]", False),
+])  # fmt: skip
+def test_a_card_is_no_reason_to_leave_out_whether_the_account_has_expired(tmp_path: Path, control: str, wrong: bool) -> None:
+    auth, ours, unix = "auth required pam_sc.so\n", f"account {control} pam_sc.so\n", "account required pam_unix.so\n"
+    (tmp_path / "login").write_text(auth + ours + unix)
+    assert check(tmp_path) == [Finding(
+        Weight.ERROR, f"{tmp_path}/login:2", f"{control}: after a login with a card pam_unix.so ({tmp_path}/login:3) is not"
+        " asked whether the account may be used at all; write: account required pam_sc.so",
+    )] * wrong  # fmt: skip
+    for harmless in (unix + ours, ours):
+        (tmp_path / "login").write_text(auth + harmless)
+        assert check(tmp_path) == []
+
+
 SESSIONS: dict[str, tuple[str, Any]] = {
     "before it": ("session optional pam_sc.so\nsession required pam_systemd.so\n", Weight.WARNING),
     "before elogind": ("session optional pam_sc.so\nsession required pam_elogind.so\n", Weight.WARNING),
