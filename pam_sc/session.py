@@ -70,11 +70,11 @@ def read_session_files(
 ) -> tuple[tuple[str, bytes], ...]:
     """Return the files of sessions that logind has, by session, unparsed: what is in them came from cards."""
     try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX))[:FILES_MAX]
+        names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX))
     except OSError:
         return ()
     running = [name for name in names if os.path.exists(f"{logind}/{name.removesuffix(SUFFIX)}")]
-    files = ((name.removesuffix(SUFFIX), _read(f"{folder}/{name}", owner)) for name in running)
+    files = ((name.removesuffix(SUFFIX), _read(f"{folder}/{name}", owner)) for name in running[:FILES_MAX])
     return tuple((session, content) for session, content in files if content is not None)
 
 

@@ -313,8 +313,12 @@ class Verifier:
     def _hold(self, login: Login, waits: CardWaits, refused: Denied) -> None:
         """With [prompt] hold, keep a refusal before any question until the card is gone; without a card, keep nothing.
 
-        A display manager would begin again at once, for as long as the card is in the reader.
+        A display manager would begin again at once, for as long as the card is in the reader. Nobody from afar can take it
+        out, nor keeps us looking at it.
         """
+        locality = login.evidence.locality or host.find_locality(self._asked.request)
+        if locality.remote:
+            return
         if not self._prompt.hold or refused.ignored or login.evidence.waited not in (None, Answer.WAITED):
             return
         found = login.read_card() if login.evidence.card is None else login.evidence

@@ -12,7 +12,7 @@ import pytest
 
 from pam_sc.decision.card_report import TokenRef, TokenReport
 from pam_sc.record import replace
-from pam_sc.session import FILE_MAX, SessionCard, read_session_cards, session_card_text
+from pam_sc.session import FILE_MAX, FILES_MAX, SessionCard, read_session_cards, session_card_text
 
 CARD = SessionCard(
     uid=1000, account="alice", service="login", label="PIV", serial="01", manufacturer="m", model="PKCS#15",
@@ -72,6 +72,13 @@ def test_a_session_that_has_ended_has_no_card(folders: Folders) -> None:
     folders.put()
     (folders.logind / "3").unlink()
     assert folders.read() == ()
+
+
+def test_files_that_were_left_behind_hide_no_session(folders: Folders) -> None:
+    for number in range(FILES_MAX + 1):
+        (folders.files / f"0{number}.json").write_text(session_card_text(CARD))
+    folders.put("3")
+    assert [card.session for card in folders.read()] == ["3"]
 
 
 def changed(**values: object) -> str:

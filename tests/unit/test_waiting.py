@@ -89,3 +89,10 @@ def test_a_refusal_is_held_at_most_a_minute_whatever_the_card_does(came: bool | 
     waits(talk, card).for_removal("The certificate on the card has expired")
     assert talk.heard == [("The certificate on the card has expired. Please remove the card", HOLD_S)]
     assert card.asked == [False]
+
+
+@pytest.mark.parametrize(("quiet", "text"), [(True, ""), (False, "Expired. Please remove the card")])
+def test_who_wants_to_read_nothing_reads_nothing_while_a_refusal_is_held(quiet: bool, text: str) -> None:
+    talk, card = Talk(), Card()
+    waits(talk, card, quiet=quiet).for_removal("Expired")
+    assert talk.heard == [(text, HOLD_S)]
