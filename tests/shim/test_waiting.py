@@ -4,6 +4,8 @@ is WAIT, f16 WAITED."""
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.support.shim_host import Host
@@ -40,6 +42,25 @@ def test_a_caught_signal_cancels_a_wait_and_what_comes_late_is_not_answered_agai
         script(WAIT, "signal", "answer", WAITED, VISIBLE, "answer", "code9"), "usr1=1", "step=text:bob"
     )
     assert (outcome.code, outcome.logs) == (AUTHINFO_UNAVAIL, [NOT_GIVEN, "6 answer 1 echoed 'bob'"])
+
+
+CAUGHT = (WAIT, "sleep200", "sig:{0}", "sleep100", "sig:{0}", "sleep600", WAITED, "answer", "code9")
+
+
+@pytest.mark.parametrize("number", ["SIGCHLD", "SIGWINCH", "SIGCONT", "SIGURG", "SIGIO", "SIGPROF", "SIGVTALRM"])
+def test_what_a_host_catches_by_the_way_cancels_nothing_and_is_caught_soon(host: Host, number: str) -> None:
+    """A child has ended, the window has another size: nobody has said anything."""
+    caught = int(signal.Signals[number])
+    outcome = host.login(script(*CAUGHT).format(caught), f"catch={caught}")
+    assert (outcome.code, outcome.logs) == (AUTHINFO_UNAVAIL, [WAITED_FOR])
+    assert int(outcome.word("caught")) >= 1
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGTSTP", "SIGALRM", "SIGUSR2"])
+def test_what_a_person_says_by_a_signal_or_the_alarm_of_the_host_cancels(host: Host, number: str) -> None:
+    caught = int(signal.Signals[number])
+    outcome = host.login(script(*CAUGHT).format(caught), f"catch={caught}")
+    assert (outcome.code, outcome.logs) == (AUTHINFO_UNAVAIL, [NOT_GIVEN])
 
 
 def test_a_second_signal_says_nothing_more(host: Host) -> None:
