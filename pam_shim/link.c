@@ -9,6 +9,7 @@
  *     a byte in the lifeline              the supervisor cannot do its work                       its code
  *     end of the lifeline                 what is on its way in the frames channel counts         SYSTEM_ERR
  *     a signal that the host catches      in a WAIT: ANSWER not given, but for BY_THE_WAY         wait on
+ *     TO_END, which the host blocks       the same                                                wait on
  *     no time left, and nothing there     see link_refuse_for_time                                SYSTEM_ERR, AUTH_ERR
  */
 
@@ -30,6 +31,9 @@ enum { FRAMES_TOTAL_MAX = 64, LAST_WORDS_MS = 200, PUT_OFF_MS = 500 };
 /* What hosts catch that is nobody's word: a child has ended, a window has another size, a host goes on after a stop, a
  * runtime or a profiler has its threads look up. */
 static const int BY_THE_WAY[] = {SIGCHLD, SIGWINCH, SIGCONT, SIGURG, SIGIO, SIGPROF, SIGVTALRM};
+
+/* What counts as a word even where the host has blocked it. */
+static const int TO_END[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
 
 int64_t now_ms(void)
 {
@@ -96,12 +100,32 @@ int64_t link_time_left(const struct dialogue *dialogue)
     return request_left < dialogue->machine_left_ms ? request_left : dialogue->machine_left_ms;
 }
 
+/* Whether the host was told to end and only has it put off: sudo blocks SIGINT and SIGQUIT while it authenticates, so that
+ * Ctrl-C waits for the end of a WAIT. It is left pending, and the host does with it what it means to. */
+static bool is_told_to_end(void)
+{
+    sigset_t pending;
+    if (sigpending(&pending) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof TO_END / sizeof TO_END[0]; i++) {
+        struct sigaction action;
+        if (sigismember(&pending, TO_END[i]) == 1 && sigaction(TO_END[i], NULL, &action) == 0 &&
+            ((action.sa_flags & SA_SIGINFO) != 0 || action.sa_handler != SIG_IGN))
+            return true;
+    }
+    return false;
+}
+
 /* poll in a WAIT, where EINTR is to be the word of a person. What comes by the way is put off, a moment at most: the mask
  * of this thread is another only while it sleeps here. */
 static int poll_for_person(struct pollfd fds[2], int limit)
 {
     sigset_t mask;
     const int most = limit < PUT_OFF_MS ? limit : PUT_OFF_MS;
+    if (is_told_to_end()) {
+        errno = EINTR;
+        return -1;
+    }
     const struct timespec span = {.tv_sec = most / MS_PER_S, .tv_nsec = most % MS_PER_S * 1000000L};
     if (pthread_sigmask(SIG_BLOCK, NULL, &mask) != 0)
         return poll(fds, 2, most);

@@ -68,6 +68,23 @@ def test_what_a_person_says_by_a_signal_or_the_alarm_of_the_host_cancels(host: H
     assert (outcome.code, outcome.logs) == (AUTHINFO_UNAVAIL, [NOT_GIVEN])
 
 
+@pytest.mark.parametrize("number", ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP"])
+def test_a_host_that_puts_off_its_end_does_not_put_off_the_persons(host: Host, number: str) -> None:
+    """sudo blocks Ctrl-C while it authenticates."""
+    told = int(signal.Signals[number])
+    outcome = host.login(script(*CAUGHT).format(told), f"block={told}")
+    assert (outcome.code, outcome.logs, outcome.word("caught")) == (AUTHINFO_UNAVAIL, [NOT_GIVEN], "0")
+
+
+@pytest.mark.parametrize(
+    ("number", "script_words"),
+    [("SIGINT", ("block=2", "ignore=2")), ("SIGUSR1", ("block=10",)), ("SIGALRM", ("block=14",)), ("SIGTERM", ("ignore=15",))],
+)
+def test_what_is_blocked_and_means_nothing_cancels_nothing(host: Host, number: str, script_words: tuple[str, ...]) -> None:
+    outcome = host.login(script(*CAUGHT).format(int(signal.Signals[number])), *script_words)
+    assert (outcome.code, outcome.logs) == (AUTHINFO_UNAVAIL, [WAITED_FOR])
+
+
 def test_a_second_signal_says_nothing_more(host: Host) -> None:
     outcome = host.login(
         script(WAIT, "signal", "answer", "kick", WAITED, VISIBLE, "answer", "code9"), "usr1=1", "step=text:bob"
