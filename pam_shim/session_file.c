@@ -220,7 +220,8 @@ static bool name_draft(const char *id, char name[NAME_SIZE])
 static bool is_left_over(int folder, const char *name, unsigned long began)
 {
     struct stat status;
-    if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode) || status.st_mtim.tv_sec < 0)
+    if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode) ||
+        status.st_mtim.tv_sec < 0)
         return false;
     return (unsigned long)status.st_mtim.tv_sec * 1000000 + (unsigned long)status.st_mtim.tv_nsec / 1000 < began;
 }
