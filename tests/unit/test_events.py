@@ -162,7 +162,7 @@ def opened_with(*attempts: Attempt) -> Evidence:
 
 
 def test_a_wrong_pin_names_its_token_also_where_no_certificate_is_known() -> None:
-    token = pseudonym("\0".join(("", "", "0815", "Alice's card")).encode(), "machine")
+    token = pseudonym(b"\0\x000815\0Alice's card", "machine")
     tried = opened_with(Attempt(REF.token, Answer.ANSWERED))
     assert refused(Denied(Reason.PIN_WRONG), tried)[0][1].endswith(f" token={token}")
     assert "token=" not in refused(Denied(Reason.PIN_WRONG), opened_with())[0][1]
