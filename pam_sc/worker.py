@@ -56,6 +56,7 @@ from pam_sc.tries import CountedTries, UncountedTries, make_folder
 
 if TYPE_CHECKING:
     from pam_sc.decision.choosing import Offer
+    from pam_sc.granted import Left
     from pam_sc.login import Judge, Login, PathTime
     from pam_sc.network.client import NetworkClient
     from pam_sc.programs.messages import Setup
@@ -106,6 +107,7 @@ class Verifier:
         self._changing = asked.function is Function.CHAUTHTOK
         self._preliminary = PamFlag.UPDATE not in asked.flags
         self._held = False
+        self._left: tuple[Left, ...] = ()
         self._session_files: tuple[tuple[str, bytes], ...] = ()
         if self._changing:
             self._asked = replace(asked, request=replace(asked.request, purpose=Purpose.PIN_CHANGE))
@@ -145,14 +147,14 @@ class Verifier:
 
     def _after_success(self, granted: Granted) -> None:
         """Announce what is about to end, and leave with the shim what the application gets with the grant."""
-        from pam_sc.granted import announcement, facts_of
+        from pam_sc.granted import announcement
 
         if self._evidence is None:
             return
         said = announcement(granted, self._evidence, self._certificate.warn_days, datetime.datetime.now(datetime.UTC))
         if said is not None and not self._prompt.quiet:
             self._conversation.tell(MessageKind.INFORMATION, self._texts.say(said.text, date=said.date))
-        for fact, name, value in facts_of(granted, self._evidence, host.machine_id()):
+        for fact, name, value in self._left:
             self._conversation.leave(fact, name, value)
             if fact is Fact.PIN_TO_BE_CHANGED and not self._prompt.quiet:
                 self._conversation.tell(MessageKind.INFORMATION, self._texts.say(Text.PIN_MUST_BE_CHANGED))
@@ -160,7 +162,9 @@ class Verifier:
     def _refuse_on_error(self) -> Granted | Changed | Denied:
         """Run the login; every exception becomes a refusal."""
         try:
-            return self._log_in()
+            verdict = self._log_in()
+            self._left = self._left_by(verdict)  # before "granted" is in the log, in case it fails
+            return verdict
         except CardIsolationFailed as error:
             return Denied(Reason.ISOLATION_FAILED, str(error))
         except CardProcessLost as error:
@@ -175,6 +179,15 @@ class Verifier:
             return Denied(Reason.OUT_OF_MEMORY, "the verifier ran out of memory")
         except Exception as error:  # noqa: BLE001 - the one place: no traceback reaches a person
             return Denied(Reason.INTERNAL_ERROR, f"{type(error).__name__} at {_place(error)}")
+
+    def _left_by(self, verdict: Granted | Changed | Denied) -> tuple[Left, ...]:
+        """What a grant leaves with the shim. Like the account's name it must be fit for a frame."""
+        from pam_sc.granted import facts_of
+
+        if not isinstance(verdict, Granted) or self._evidence is None:
+            return ()
+        verdict.account.encode()
+        return facts_of(verdict, self._evidence, host.machine_id())
 
     def _out_of_time(self, error: DeadlineExceeded) -> Denied:
         """Refuse; what others were asked must not make a card "unavailable", however long it takes them or us."""
@@ -397,7 +410,8 @@ class Verifier:
 
     def _wait_for_pinpad(self, token: TokenReport, until: Callable[[float, int], bool], limit_s: float) -> Answer:
         self._pin_is_out = True
-        return self._conversation.wait(self._texts.say(Text.PINPAD, token=self._name(token)), until, limit_s)
+        text = "" if self._prompt.quiet else self._texts.say(Text.PINPAD, token=self._name(token))
+        return self._conversation.wait(text, until, limit_s)
 
     def _name(self, token: TokenReport) -> str:
         """What people call the token: as configured, else by its label."""

@@ -11,7 +11,7 @@ from pam_sc.conversation import Conversation
 from pam_sc.decision.evidence import Answer
 from pam_sc.errors import CardProcessLost, DeadlineExceeded
 from pam_sc.texts import Texts
-from pam_sc.waiting import HOLD_S, CardWaits
+from pam_sc.waiting import HOLD_S, WAITS_MAX, CardWaits
 
 
 class Card:
@@ -75,6 +75,17 @@ def test_when_the_limit_is_over_nobody_waits_any_more() -> None:
     talk, card = Talk(), Card()
     assert waits(talk, card, limit_s=0).for_card("") is Answer.TIMEOUT
     assert (talk.heard, card.asked) == ([], [])
+
+
+def test_whoever_inserts_one_wrong_card_after_the_other_does_so_a_dozen_times() -> None:
+    waiting = waits(Talk(), Card())
+    assert [waiting.for_card("") for _ in range(WAITS_MAX + 1)] == [Answer.WAITED] * WAITS_MAX + [Answer.TIMEOUT]
+
+
+def test_a_quiet_refusal_is_held_without_a_word() -> None:
+    talk = Talk()
+    waits(talk, Card(), quiet=True).for_removal("The certificate on the card has expired")
+    assert talk.heard == [("", HOLD_S)]
 
 
 @pytest.mark.parametrize("error", [CardProcessLost("gone"), DeadlineExceeded("slow")])
