@@ -54,7 +54,7 @@ class CardWaits:
         """Tell the person to take the card out, and return when that is done, cancelled, or a minute is over."""
         try:
             self._conversation.wait(
-                self._texts.say(Text.REMOVE_CARD, why=why),
+                "" if self._quiet else self._texts.say(Text.REMOVE_CARD, why=why),
                 lambda deadline, cancel: self._card.wait(False, deadline, cancel),
                 HOLD_S,
             )

@@ -211,7 +211,7 @@ class Verifier:
         said = summary(configuration.notes, configuration.source)
         if said is not None:
             self._log.note(said)
-        if configuration.unlock.same_card and self._asked.request.service in configuration.unlock.services:
+        if configuration.unlock.same_card and configuration.unlock.unlocks(self._asked.request.service, self._asked.login_token):
             from pam_sc.session import read_session_files
 
             self._session_files = read_session_files()  # still as root: they are for root and the account alone
@@ -314,7 +314,7 @@ class Verifier:
 
         A display manager would begin again at once, for as long as the card is in the reader.
         """
-        if not self._prompt.hold or refused.ignored or login.evidence.waited not in (None, Answer.WAITED):
+        if not self._prompt.holds(self._asked.request.service) or refused.ignored or login.evidence.waited not in (None, Answer.WAITED):
             return
         found = login.read_card() if login.evidence.card is None else login.evidence
         if found.asked or not isinstance(found.card, CardReport) or not found.card.tokens():

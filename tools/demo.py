@@ -48,7 +48,7 @@ class Case:
 CASES = (
     Case("the right PIN, a card with an RSA key", "rsa", PIN, 0, "granted"),
     Case("the right PIN, a card with an elliptic-curve key", "ec", PIN, 0, "granted"),
-    Case("a wrong PIN", "rsa", WRONG_PIN, 7, "pin-wrong"),
+    Case("a wrong PIN", "rsa", WRONG_PIN, 7, "pin-wrong-few-left"),
     Case("the right PIN, but the certificate has expired", "expired", PIN, 7, "certificate-expired"),
     Case("the right PIN, but the certificate is revoked", "revoked", PIN, 7, "certificate-revoked"),
     Case("the right PIN, but another CA of the same name made the certificate", "foreign", PIN, 7, "untrusted"),

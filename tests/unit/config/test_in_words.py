@@ -211,6 +211,7 @@ def test_the_sentences_of_a_plain_configuration() -> None:
         ("prompt", "The question for the PIN names the card by its label."),
         ("prompt", "The person reads why a login was refused."),
         ("prompt", "Between several cards nobody is asked: the first that would do is taken; several accounts are refused."),
+        ("prompt", "In gdm-smartcard a login that is refused at once ends only when the card is removed, or after a minute."),
         ("unlock", "A session is unlocked in cinnamon-screensaver, gnome-screensaver, gtklock, hyprlock, i3lock, kde,"
                    " kde-smartcard, kscreensaver, light-locker, mate-screensaver, physlock, swaylock, ukui-screensaver-qt, vlock,"
                    " waylock, xfce4-screensaver, xlock, xscreensaver and xsecurelock."),
