@@ -114,7 +114,7 @@ def test_explain_says_which_source_answered_for_each_certificate_and_how_old_it_
     assert seen["path"][0]["situation"] == "stale"
 
 
-@pytest.mark.parametrize(("pin", "said"), [(PIN, "granted: alice"), ("0000", "refused: pin-wrong at step 10")])
+@pytest.mark.parametrize(("pin", "said"), [(PIN, "granted: alice"), ("0000", "refused: pin-wrong-few-left at step 10")])
 def test_explain_with_a_pin_goes_to_the_signature(rig: Rig, config: str, pin: str, said: str) -> None:
     child = rig.world.spawn([*PAM_SC, "explain", "alice", "--pin", "--config", config])
     child.expect_exact("PIN for login: ")

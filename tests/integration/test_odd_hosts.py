@@ -60,7 +60,7 @@ def log_in(rig: Rig, state: str, pin: str, *before: str) -> Outcome:
 def test_the_right_pin_is_granted_and_a_wrong_one_refused(rig: Rig, state: str) -> None:
     assert log_in(rig, state, PIN).code == codes.SUCCESS
     refused = log_in(rig, state, "999999")
-    assert (refused.code, reason(refused)) == (codes.AUTH_ERR, "pin-wrong")
+    assert (refused.code, reason(refused)) == (codes.AUTH_ERR, "pin-wrong-few-left")
 
 
 def test_an_application_that_is_process_1_is_served(rig: Rig) -> None:

@@ -70,7 +70,7 @@ def test_a_good_card_logs_in(rig: Rig, authority: CertificateAuthority, key: str
 @pytest.mark.parametrize(
     ("answer", "top", "expected"),
     [
-        ("000000", "", (codes.AUTH_ERR, "pin-wrong")),
+        ("000000", "", (codes.AUTH_ERR, "pin-wrong-few-left")),
         ("", "", (codes.AUTH_ERR, "pin-empty")),
         ("", "nullok = true;", (codes.AUTH_ERR, "pin-empty")),
         ({"fail": 19}, "", (codes.CONV_ERR, "conversation-failed")),

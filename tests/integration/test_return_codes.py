@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import rig as codes
+from tests.support.installation import module_in
 from tests.support.namespace import is_available
 from tests.support.pam_host import Answer, Outcome
 from tests.support.pam_world import World
@@ -40,6 +41,12 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 def good(rig: Rig) -> str:
     """The configuration of alice's good card."""
     return rig.setup.card("good", [rig.setup.authority.issue()])
+
+
+@pytest.fixture(scope="module")
+def spare(rig: Rig) -> str:
+    """Another such card, whose tries do not matter to the other cases."""
+    return rig.setup.card("spare", [rig.setup.authority.issue()])
 
 
 def refused(outcome: Outcome, code: int, why: str | None) -> None:
@@ -80,6 +87,26 @@ def test_a_change_of_the_pin_that_nobody_answers_changes_nothing(rig: Rig, good:
     )
     assert outcome.code == codes.CONV_ERR
     assert len(prompts(outcome)) == 1
+
+
+
+REFUSALS = {
+    "wrong PIN": ("alice", "000000"), "no answer": ("alice", {"null": True}), "conversation fails": ("alice", {"fail": 19}),
+    "card of another account": ("bob", PIN), "account with uid 0": ("root", PIN), "no such account": ("eve", PIN),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_after_a_refusal_no_function_is_a_success_of_ours(rig: Rig, spare: str, name: str) -> None:
+    """Nothing but pam_sc stands in the service, so whatever is no success of its own is none at all."""
+    account, answer = REFUSALS[name]
+    line = f"required {module_in()} config={spare}"
+    rig.world.put("/etc/pam.d/alone", "".join(f"{group} {line}\n" for group in ("auth", "account", "session")))
+    outcome = codes.Login(
+        service="alone", user=account, answers=[answer], functions=EVERY_FUNCTION, confdir="/etc/pam.d"
+    ).run(lambda argv, text: rig.world.run(argv, input=text), program=codes.PROGRAM)
+    assert set(outcome.codes) == set(EVERY_FUNCTION)
+    assert codes.SUCCESS not in outcome.codes.values()
 
 
 # ---------------------------------------------------------------- configuration
@@ -305,7 +332,7 @@ def test_an_unknown_revocation_status_is_refused_where_it_is_required(rig: Rig) 
 
 def test_a_wrong_pin_is_refused(rig: Rig, good: str) -> None:
     outcome = rig.login(good, answers=["000000"])
-    refused(outcome, codes.AUTH_ERR, "pin-wrong")
+    refused(outcome, codes.AUTH_ERR, "pin-wrong-few-left")  # SoftHSM shows nothing finer
     assert prompts(outcome) == ("PIN for login: ",)
 
 

@@ -13,6 +13,7 @@ PROTOCOL = "3 refused: the verifier broke the protocol"
 NOT_OURS = "3 refused: the verdict is none for this request"
 PROMPT = "f10:%01:PIN+answer"
 ANSWERED = "6 answer 1 echoed ''"
+AUTHTOK_ERR, TRY_AGAIN = 20, 24
 ALLOWED = {3, 4, 5, 7, 9, 10, 11, 19, 20, 21, 24, 31}
 TO_BE_CHANGED = "f17:%03::"
 
@@ -58,9 +59,15 @@ def test_a_refusal_of_the_first_pass_is_returned_and_there_is_no_second(plain: H
     assert (codes, logs) == ([code], ["6 asked"])
 
 
-@pytest.mark.parametrize("code", sorted(ALLOWED))
+@pytest.mark.parametrize("code", sorted(ALLOWED - {TRY_AGAIN}))
 def test_a_refusal_of_the_second_pass_is_returned(plain: Host, code: int) -> None:
     assert passes(plain, f"script-second+code{code}") == ([code], [])
+
+
+@pytest.mark.parametrize("code", [TRY_AGAIN, 25])
+def test_the_second_pass_never_lets_the_stack_go_on(plain: Host, code: int) -> None:
+    """pam_unix below would take a new password without the old one."""
+    assert passes(plain, f"script-second+code{code}") == ([AUTHTOK_ERR], [])
 
 
 @pytest.mark.parametrize("code", [1, 6, 12, 13, 25 + 7, 255])
