@@ -150,7 +150,8 @@ static enum event serve_wait(struct dialogue *dialogue, const struct incoming *w
     if (link_time_left(dialogue) <= 0)
         return link_refuse_for_time(dialogue);
     explicit_bzero(dialogue->ending->pin, sizeof dialogue->ending->pin);
-    tell(dialogue, PAM_TEXT_INFO, wait->text);
+    if (wait->text.length > 0)
+        tell(dialogue, PAM_TEXT_INFO, wait->text);
     dialogue->wait = WAIT_RUNS;
     return EVENT_FRAME;
 }

@@ -277,6 +277,31 @@ def test_where_hold_is_turned_off_nothing_is_held(desk: Desk) -> None:
     assert worker.last.code == AUTH_ERR
 
 
+def test_a_card_that_is_required_and_not_there_is_one_attempt_until_it_comes(desk: Desk) -> None:
+    desk.configure(top='card = "required"')
+    desk.remove()
+    greeter = desk.greeter()
+    worker = greeter.begin()
+    assert worker.hear() == Heard("info", "No card found")
+    assert not worker.is_heard(QUIET_S), "the refusal is not held"
+    desk.put_in()
+    refused = worker.heard_until("code")[-1]
+    assert refused.code == AUTH_ERR
+    again = greeter.after(refused)
+    assert again is not None
+    asked(again)
+    assert greeter.begun == 2
+
+
+def test_with_quiet_a_refusal_is_held_without_a_word(desk: Desk) -> None:
+    desk.configure("[prompt]\nquiet = true\n")
+    expired(desk)
+    worker = desk.greeter().begin()
+    assert not worker.is_heard(QUIET_S)
+    desk.remove()
+    assert worker.hear().code == AUTH_ERR
+
+
 def test_another_service_holds_nothing(desk: Desk) -> None:
     expired(desk)
     worker = desk.greeter(PASSWORD, "alice").begin()

@@ -46,7 +46,7 @@ def test_nothing_is_imported_that_would_touch_the_host(plain: Host) -> None:
 def test_environment_and_locale_are_looked_at_in_one_place_each_and_never_changed() -> None:
     """Which extensions GDM says it has, which token opened the session, and in which language the host speaks."""
     text = "\n".join(path.read_text() for path in SOURCES)
-    assert re.findall(r"\bsecure_getenv\(([^)]*)\)", text) == ["VARIABLE", "LOGIN_TOKEN"]
+    assert sorted(re.findall(r"\bsecure_getenv\(([^)]*)\)", text)) == ["LOGIN_TOKEN", "VARIABLE"]
     assert re.findall(r"\bsetlocale\(([^)]*)\)", text) == ["LC_MESSAGES, NULL"]
 
 

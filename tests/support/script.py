@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Sessions as plain text, and what plays them: a card, a configuration, what a person sees and answers, how it ends.
 
-docs/scripts.md has the words. A script is played against the installed module through libpam, with SoftHSM tokens or a
+tests/scripts/README.md has the words. A script is played against the installed module through libpam, with SoftHSM tokens or a
 PIV card in the virtual reader. Everything that the application is told has to be in the script, in order: a message or
 question that nobody wrote down is a failure, and so is one that does not come.
 """
