@@ -316,7 +316,9 @@ class Verifier:
         A display manager would begin again at once, for as long as it gets the same refusal; that there is no card stops it
         by itself, unless one is required.
         """
-        if not self._prompt.holds(self._asked.request.service) or refused.ignored or login.evidence.waited not in (None, Answer.WAITED):
+        if not self._prompt.holds(self._asked.request.service) or refused.ignored:
+            return
+        if login.evidence.waited not in (None, Answer.WAITED):
             return
         found = login.read_card() if login.evidence.card is None else login.evidence
         if found.asked or not isinstance(found.card, CardReport):

@@ -25,8 +25,8 @@ from tests.support.installation import module_in
 from tests.support.login_setup import configuration
 from tests.support.namespace import is_available
 from tests.support.pcscd import opensc_module
-from tests.support.pki import DAY, CertificateAuthority, Issued, now
 from tests.support.piv_card import PivApplet, VirtualCard
+from tests.support.pki import DAY, CertificateAuthority, Issued, now
 
 pytestmark = pytest.mark.root
 
@@ -358,7 +358,7 @@ def test_a_conversation_that_is_killed_leaves_nothing(desk: Desk, where: str) ->
     assert len(processes) == 3
     worker.kill()
     desk.site.require_end(processes)
-    
+
 
 # ---------------------------------------------------------------- the locked screen
 

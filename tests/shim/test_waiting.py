@@ -30,6 +30,11 @@ def test_quiet_and_silent_hide_the_text_of_a_wait(host: Host, arguments: tuple[s
     assert (outcome.code, outcome.logs, outcome.said) == (SUCCESS, [WAITED_FOR], [])
 
 
+def test_a_wait_without_a_text_shows_no_empty_one(host: Host) -> None:
+    outcome = host.login(script("f15:", WAITED, "answer", "grant"))
+    assert (outcome.code, outcome.logs, outcome.said) == (SUCCESS, [WAITED_FOR], [])
+
+
 def test_two_waits_one_after_the_other_have_an_answer_each(host: Host) -> None:
     outcome = host.login(script(WAIT, WAITED, "answer", WAIT, WAITED, "answer", "grant"))
     assert (outcome.code, outcome.logs) == (SUCCESS, [WAITED_FOR] * 2)

@@ -227,11 +227,12 @@ def test_the_sentences_of_a_plain_configuration() -> None:
         (UnlockRules(services=frozenset({"vlock"})), ["A session is unlocked in vlock.", "Any card of the account unlocks it."]),
         (UnlockRules(services=frozenset({"vlock"}), same_card=True),
          ["A session is unlocked in vlock.",
-          "Only the card that opened the session unlocks it, in GDM too; one that was opened without a card is unlocked by any card"
-          " of the account."]),
+          "Only the card that opened the session unlocks it, in GDM too; one that was opened without a card is unlocked by any"
+          " card of the account."]),
         (UnlockRules(services=frozenset({"vlock"}), same_card=True, otherwise=Otherwise.REFUSE),
          ["A session is unlocked in vlock.",
-          "Only the card that opened the session unlocks it, in GDM too; one that was opened without a card is unlocked by none."]),
+          "Only the card that opened the session unlocks it, in GDM too; one that was opened without a card is unlocked by"
+          " none."]),
         (UnlockRules(services=frozenset({"vlock"}), same_card=True, otherwise=Otherwise.IGNORE),
          ["A session is unlocked in vlock.",
           "Only the card that opened the session unlocks it, in GDM too; where it was opened without a card, pam_sc.so is as good"
