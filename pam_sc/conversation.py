@@ -141,7 +141,7 @@ class ShimRequest:
     language: str = ""
     """The host's LC_MESSAGES, as setlocale names it."""
     login_token: str = ""
-    """PKCS11_LOGIN_TOKEN_NAME of the PAM environment: what a display manager says, not what a person's shell does."""
+    """PKCS11_LOGIN_TOKEN_NAME as a display manager says it, in the handle or as root; never what a person's shell says."""
     extensions: Extension = Extension(0)
 
 

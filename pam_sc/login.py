@@ -120,7 +120,7 @@ class Login:
     ) -> None:
         self._judge = judge
         self._path_time = path_time
-        unlocks = request.purpose is Purpose.LOGIN and request.service in configuration.unlock.services
+        unlocks = request.purpose is Purpose.LOGIN and configuration.unlock.unlocks(request.service, request.login_token)
         self.evidence = Evidence(request=replace(request, purpose=Purpose.UNLOCK) if unlocks else request)
         self.policy = _possible(configuration.policy(), request, surroundings)
         self.material = material

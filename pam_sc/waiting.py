@@ -56,11 +56,16 @@ class CardWaits:
 
     def for_removal(self, why: str) -> None:
         """Tell the person to take the card out, and return when that is done, cancelled, or a minute is over."""
+        self._held(self._texts.say(Text.REMOVE_CARD, why=why), present=False)
+
+    def for_insertion(self, why: str) -> None:
+        """Say why nothing goes on, and return when a card is there, it is cancelled, or a minute is over."""
+        self._held(why, present=True)
+
+    def _held(self, text: str, *, present: bool) -> None:
         try:
             self._conversation.wait(
-                "" if self._quiet else self._texts.say(Text.REMOVE_CARD, why=why),
-                lambda deadline, cancel: self._card.wait(False, deadline, cancel),
-                HOLD_S,
+                "" if self._quiet else text, lambda deadline, cancel: self._card.wait(present, deadline, cancel), HOLD_S
             )
         except (DeadlineExceeded, CardProcessLost):
             return

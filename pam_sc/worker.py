@@ -41,6 +41,7 @@ from pam_sc.decision.card_report import CardReport, SessionCard, TokenReport
 from pam_sc.decision.evidence import Answer, Evidence, PinPrompt, Purpose
 from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.reasons import PamCode, Reason, Step
+from pam_sc.decision.tokens import WAITED_FOR
 from pam_sc.decision.verdict import Changed, Denied, Granted, Needs
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded, PamScError, ProtocolError
 from pam_sc.events import EventLog
@@ -225,7 +226,7 @@ class Verifier:
         said = summary(configuration.notes, configuration.source)
         if said is not None:
             self._log.note(said)
-        if configuration.unlock.same_card and self._asked.request.service in configuration.unlock.services:
+        if configuration.unlock.same_card and configuration.unlock.unlocks(self._asked.request.service, self._asked.login_token):
             from pam_sc.session import read_session_files
 
             self._session_files = read_session_files()  # still as root: they are for root and the account alone
@@ -324,21 +325,26 @@ class Verifier:
         return ask_choice(self._conversation, self._texts, question, offers, as_list=as_list, quiet=self._prompt.quiet)
 
     def _hold(self, login: Login, waits: CardWaits, refused: Denied) -> None:
-        """With [prompt] hold, keep a refusal before any question until the card is gone; without a card, keep nothing.
+        """With [prompt] hold, keep a refusal before any question until the card is gone, or one is there.
 
-        A display manager would begin again at once, for as long as the card is in the reader. Nobody from afar can take it
-        out, nor keeps us looking at it.
+        A display manager would begin again at once, for as long as it gets the same refusal; that there is no card stops it
+        by itself, unless one is required. Nobody from afar can take the card out, nor keeps us looking at it.
         """
         locality = login.evidence.locality or host.find_locality(self._asked.request)
-        if locality.remote:
+        if locality.remote or not self._prompt.holds(self._asked.request.service) or refused.ignored:
             return
-        if not self._prompt.hold or refused.ignored or login.evidence.waited not in (None, Answer.WAITED):
+        if login.evidence.waited not in (None, Answer.WAITED):
             return
         found = login.read_card() if login.evidence.card is None else login.evidence
-        if found.asked or not isinstance(found.card, CardReport) or not found.card.tokens():
+        if found.asked or not isinstance(found.card, CardReport):
             return
-        self._held = True
-        waits.for_removal(self._texts.say(refused.reason, **values_of(refused, found)))
+        why = self._texts.say(refused.reason, **values_of(refused, found))
+        if found.card.tokens():
+            self._held = True
+            waits.for_removal(why)
+        elif refused.reason in WAITED_FOR and self._code(refused) is not PamCode.AUTHINFO_UNAVAIL:
+            self._held = True
+            waits.for_insertion(why)
 
     def _log_problems(self, problems: tuple[str, ...]) -> None:
         """Log what is broken, within the number of frames that the shim takes from one login."""

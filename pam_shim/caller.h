@@ -15,4 +15,7 @@ struct caller {
 
 bool caller_read(struct caller *caller);
 
+/* Whether real, effective and saved uid are root's: only then is a variable of the host's environment looked at. */
+bool caller_is_root(const struct caller *caller);
+
 #endif

@@ -3,8 +3,8 @@
  * GDM_SUPPORTED_PAM_EXTENSIONS, with spaces between them; a name's place in it, from 0, is the type of its messages. Such
  * a message is a PAM_BINARY_PROMPT that points to a structure instead of a text, and so is the answer.
  *
- * This is the one variable of a host's environment that is ever looked at, and only where real, effective and saved uid
- * are root's: so no person who calls a setuid program, and no session, can have a list shown. What the answer says counts
+ * It is looked at only where real, effective and saved uid are root's: so no person who calls a setuid program, and no
+ * session, can have a list shown. What the answer says counts
  * only if it is a key of the list.
  */
 
@@ -44,7 +44,7 @@ struct choice_response {
 
 int choice_find_type(const struct caller *caller)
 {
-    if (caller->uids[0] != 0 || caller->uids[1] != 0 || caller->uids[2] != 0)
+    if (!caller_is_root(caller))
         return -1;
     const char *at = secure_getenv(VARIABLE);
     for (int type = 0; at != NULL && type <= TYPE_MAX; type++) {

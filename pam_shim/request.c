@@ -7,11 +7,14 @@
 
 #include <locale.h>
 #include <security/pam_ext.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <syslog.h>
 
 #include "choice.h"
+
+static const char LOGIN_TOKEN[] = "PKCS11_LOGIN_TOKEN_NAME";
 
 enum { PROTOCOL_VERSION = 3, SURROUNDING_MAX = 128, EXTENSION_CHOICE_LIST = 1 };
 
@@ -56,11 +59,19 @@ static int put_items(const pam_handle_t *pamh, struct request *request, struct o
     return 0;
 }
 
+/* The token of the session that is unlocked: of the handle, else, where the host is root's alone, of its environment. GDM
+ * starts who unlocks a session with that session's variables and puts none of them into the handle. */
+static const char *login_token(pam_handle_t *pamh, const struct caller *caller)
+{
+    const char *const told = pam_getenv(pamh, LOGIN_TOKEN);
+    return told != NULL || !caller_is_root(caller) ? told : secure_getenv(LOGIN_TOKEN);
+}
+
 /* What the host says beside PAM's items: its language, the token of the login, the extensions that it understands. What is
  * no plain text counts as not said: none of it is needed. */
 static void put_surroundings(pam_handle_t *pamh, const struct request *request, struct outgoing *frame)
 {
-    const char *const said[] = {setlocale(LC_MESSAGES, NULL), pam_getenv(pamh, "PKCS11_LOGIN_TOKEN_NAME")};
+    const char *const said[] = {setlocale(LC_MESSAGES, NULL), login_token(pamh, &request->caller)};
     for (size_t i = 0; i < sizeof said / sizeof said[0]; i++) {
         const char *const text = said[i] != NULL ? said[i] : "";
         const size_t length = strnlen(text, SURROUNDING_MAX + 1);

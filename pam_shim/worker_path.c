@@ -138,3 +138,8 @@ const char *worker_path_unsafe(const struct caller *caller, const char *given, c
         return "it is not a regular file";
     return (file.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) != 0 ? NULL : "it is not executable";
 }
+
+bool caller_is_root(const struct caller *caller)
+{
+    return caller->uids[0] == 0 && caller->uids[1] == 0 && caller->uids[2] == 0;
+}

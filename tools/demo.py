@@ -30,26 +30,30 @@ from tests.support.pki import DAY, CertificateAuthority, Issued, now  # noqa: E4
 from tests.support.softhsm import PIN  # noqa: E402
 
 WRONG_PIN = "999999"
+YESTERDAY = f"{now() - DAY:%Y-%m-%d}"
 CODES = {0: "PAM_SUCCESS", 3: "PAM_SERVICE_ERR", 4: "PAM_SYSTEM_ERR", 5: "PAM_BUF_ERR", 7: "PAM_AUTH_ERR",
          9: "PAM_AUTHINFO_UNAVAIL", 10: "PAM_USER_UNKNOWN", 11: "PAM_MAXTRIES", 19: "PAM_CONV_ERR"}
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One login: the card, the PIN that is typed, and how it must end."""
+    """One login: the card, the PIN that is typed, how it must end, and of what the person must read a part."""
 
     title: str
     card: str
     pin: str
     code: int
     reason: str
+    read: str = ""
 
 
 CASES = (
     Case("the right PIN, a card with an RSA key", "rsa", PIN, 0, "granted"),
     Case("the right PIN, a card with an elliptic-curve key", "ec", PIN, 0, "granted"),
-    Case("a wrong PIN", "rsa", WRONG_PIN, 7, "pin-wrong"),
-    Case("the right PIN, but the certificate has expired", "expired", PIN, 7, "certificate-expired"),
+    Case("a wrong PIN", "rsa", WRONG_PIN, 7, "pin-wrong-few-left", "few tries are left"),
+    Case("the right PIN after a wrong one", "rsa", PIN, 0, "granted", "few tries are left"),
+    Case("the right PIN, but the certificate has expired", "expired", PIN, 7, "certificate-expired", YESTERDAY),
+    Case("the right PIN, and the certificate expires soon", "expiring", PIN, 0, "granted", "expires on"),
     Case("the right PIN, but the certificate is revoked", "revoked", PIN, 7, "certificate-revoked"),
     Case("the right PIN, but another CA of the same name made the certificate", "foreign", PIN, 7, "untrusted"),
 )
@@ -123,6 +127,7 @@ def make_cards(stage: Stage) -> None:
         "rsa": setup.authority.issue(common_name=name, key="rsa2048"),
         "ec": setup.authority.issue(common_name=name, key="p256"),
         "expired": setup.authority.issue(common_name=name, key="p256", not_after=now() - DAY),
+        "expiring": setup.authority.issue(common_name=name, key="p256", not_after=now() + 7 * DAY),
         "revoked": setup.authority.issue(common_name=name, key="p256"),
         "foreign": foreign_authority(setup).issue(common_name=name, key="p256"),
     }
@@ -156,7 +161,8 @@ def play(number: int, case: Case, stage: Stage) -> bool:
     except pam_host.HostDiedError as error:
         print(f"{number}  {case.title}\n   the PAM application died: {error}\n")
         return False
-    good = (outcome.code, reason_of(outcome)) == (case.code, case.reason)
+    said = "\n".join(said.text for said in outcome.said)
+    good = (outcome.code, reason_of(outcome)) == (case.code, case.reason) and case.read in said
     show(number, case, outcome, good)
     return good
 
@@ -181,7 +187,7 @@ def show(number: int, case: Case, outcome: Outcome, good: bool) -> None:
         print(f"   {'' if label == last else label:7}{text}")
         last = label
     if not good:
-        print(f"   {bold('WRONG')}: expected {case.reason} and {CODES[case.code]} ({case.code})")
+        print(f"   {bold('WRONG')}: expected {case.reason}, {CODES[case.code]} ({case.code}) and a text with {case.read!r}")
     print()
 
 

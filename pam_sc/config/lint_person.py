@@ -72,7 +72,7 @@ def _lint_unlock(configuration: Configuration) -> Iterator[Finding]:
             yield Finding(Weight.NOTE, "unlock.otherwise", "counts only with same_card = true")
         return
     if not unlock.services:
-        yield Finding(Weight.NOTE, "unlock.same_card", "counts nowhere, because unlock.services is empty")
+        yield Finding(Weight.NOTE, "unlock.same_card", "counts only for GDM, because unlock.services is empty")
     if unlock.otherwise is Otherwise.IGNORE:
         yield Finding(Weight.WARNING, "unlock.otherwise", "ignore: a session that was opened without a card is unlocked by"
                       " whatever else the stack asks for, and not at all where it asks for nothing")

@@ -70,11 +70,11 @@ def _check_service(service: str, lines: Sequence[Entry | Substack | Missing], re
             if same and configuration.wait_s and service in _SHOWS_LATE:
                 yield Finding(Weight.WARNING, entry.where, f"{service} shows texts late or never, so that nobody knows that a"
                               f" card is waited for; write [service.{service}] wait = 0")
-            if same and service in _BEGINS_AGAIN and not configuration.prompt.hold:
+            if same and service in _BEGINS_AGAIN and not configuration.prompt.holds(service):
                 yield Finding(Weight.WARNING, entry.where, f"{service} begins a refused login again at once, for as long as the"
                               f" card is in the reader; write [service.{service}.prompt] hold = true")
     yield from _check_change([entry for entry in entries if entry.type == "password"])
-    yield from _check_other_types(entries)
+    yield from _check_other_types(service, entries, opens=service not in configuration.unlock.services)
 
 
 # ---------------------------------------------------------------- is a card demanded
@@ -206,12 +206,12 @@ def _passes_over(entry: Entry) -> bool:
 # ---------------------------------------------------------------- account and session
 
 
-def _check_other_types(entries: Sequence[Entry]) -> Iterator[Finding]:
+def _check_other_types(service: str, entries: Sequence[Entry], *, opens: bool) -> Iterator[Finding]:
     ours = [entry for entry in entries if entry.basename == MODULE_NAME]
     auth = next((entry for entry in ours if entry.type == "auth"), None)
-    if auth is not None and not any(entry.type == "account" for entry in ours):
-        yield Finding(Weight.NOTE, auth.where, "there is no line `account required pam_sc.so`, so that nobody is made to change"
-                      " a PIN of which the card says that it must be changed")
+    if opens and auth is not None and not any(entry.type == "account" for entry in ours):
+        yield Finding(Weight.NOTE, auth.where, f"{service} has no line `account required pam_sc.so`, so that nobody is made to"
+                      " change a PIN of which the card says that it must be changed")
     yield from _check_account([entry for entry in entries if entry.type == "account"])
     session = [entry for entry in entries if entry.type == "session"]
     makers = [at for at, entry in enumerate(session) if entry.basename in _MAKES_SESSIONS]

@@ -28,6 +28,8 @@ from pam_sc.record import field, record
 
 DEFAULT_PATH = "/etc/pam_sc/pam_sc.toml"
 DEFAULT_RUN_AS = "pam_sc_card"
+DEFAULT_HOLD_SERVICES = frozenset({"gdm-smartcard"})
+"""GDM begins a refused login anew at once, for as long as the card is in the reader."""
 VERIFIER_ACCOUNT = "pam_sc"
 DEFAULT_STORE = "/var/lib/pam_sc/revocation"
 
@@ -219,8 +221,12 @@ class PromptSettings:
     quiet: bool = False
     """Show no message but the question for the PIN."""
     choose: bool = False
-    hold: bool = False
-    """A refusal before anything was asked is held until the card is removed, or for a minute (GDM asks again at once)."""
+    hold: bool | None = None
+    """A refusal before anything was asked is held until the card is removed, or for a minute. None: in DEFAULT_HOLD_SERVICES."""
+
+    def holds(self, service: str) -> bool:
+        """Say whether refusals are held in this service."""
+        return service in DEFAULT_HOLD_SERVICES if self.hold is None else self.hold
 
 
 @record(kw_only=True)

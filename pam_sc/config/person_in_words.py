@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pam_sc.config.model import (
+    DEFAULT_HOLD_SERVICES,
     AccountSettings,
     CertificateSettings,
     Configuration,
@@ -135,8 +136,9 @@ def prompt_in_words(prompt: PromptSettings) -> Iterator[str]:
         yield "Between several cards, or several accounts of one, the person is asked."
     else:
         yield "Between several cards nobody is asked: the first that would do is taken; several accounts are refused."
-    if prompt.hold:
-        yield "A login that is refused at once ends only when the card is removed, or after a minute."
+    if prompt.hold is not False:
+        where = f"In {listed(sorted(DEFAULT_HOLD_SERVICES))} a" if prompt.hold is None else "A"
+        yield f"{where} login that is refused at once ends only when the card is removed, or after a minute."
 
 
 def unlock_in_words(unlock: UnlockRules) -> Iterator[str]:
@@ -146,7 +148,7 @@ def unlock_in_words(unlock: UnlockRules) -> Iterator[str]:
         return
     yield f"A session is unlocked in {listed(sorted(unlock.services))}."
     if unlock.same_card:
-        yield f"Only the card that opened the session unlocks it; {_OTHERWISE[unlock.otherwise]}."
+        yield f"Only the card that opened the session unlocks it, in GDM too; {_OTHERWISE[unlock.otherwise]}."
     else:
         yield "Any card of the account unlocks it."
 

@@ -20,6 +20,8 @@ DEFAULT_UNLOCK_SERVICES = frozenset({
     "xfce4-screensaver", "ukui-screensaver-qt",
 })  # fmt: skip
 """Screen lockers: a person is there already, and the account is the one that runs the session."""
+GREETERS = frozenset({"gdm-smartcard", "gdm-password", "gdm-switchable-auth"})
+"""Services that open sessions, and unlock one where the host names the token that opened it."""
 
 
 class RevocationMode(enum.Enum):
@@ -171,6 +173,10 @@ class UnlockRules:
     services: frozenset[str] = DEFAULT_UNLOCK_SERVICES
     same_card: bool = False
     otherwise: Otherwise = Otherwise.CARD
+
+    def unlocks(self, service: str, login_token: str) -> bool:
+        """Say whether a session is unlocked rather than opened. `login_token`: what the host says opened it, or ""."""
+        return service in self.services or (service in GREETERS and login_token != "")
 
 
 @record(kw_only=True)

@@ -89,7 +89,7 @@ def _why_no_token(card: CardReport) -> Denied:
 def _find_login_card(evidence: Evidence, policy: Policy, account: Account | None) -> _LoginCard | Denied | Needs | None:
     """Return the card that unlocks the account's session, None where any may, else what is wrong or missing."""
     request, rules = evidence.request, policy.unlock
-    if not rules.same_card or request.service not in rules.services:
+    if not rules.same_card or not rules.unlocks(request.service, request.login_token):
         return None
     if account is None:
         return Denied(Reason.ACCOUNT_NOT_NAMED, "whose session is unlocked must be known before its card is")

@@ -53,9 +53,9 @@ def test_what_a_host_does_with_signals_is_looked_at_in_one_place_each_and_never_
 
 
 def test_environment_and_locale_are_looked_at_in_one_place_each_and_never_changed() -> None:
-    """Which extensions GDM says it has, and in which language the host speaks."""
+    """Which extensions GDM says it has, which token opened the session, and in which language the host speaks."""
     text = "\n".join(path.read_text() for path in SOURCES)
-    assert re.findall(r"\bsecure_getenv\(([^)]*)\)", text) == ["VARIABLE"]
+    assert sorted(re.findall(r"\bsecure_getenv\(([^)]*)\)", text)) == ["LOGIN_TOKEN", "VARIABLE"]
     assert re.findall(r"\bsetlocale\(([^)]*)\)", text) == ["LC_MESSAGES, NULL"]
 
 

@@ -50,6 +50,24 @@ def test_the_environment_counts_only_where_every_uid_is_roots(plain: Host, uids:
     assert extensions(offering(plain), f"uids={uids}") == "0"
 
 
+def login_token(host: Host, *words: str) -> str:
+    (line,) = (line for line in host.login("report", *words).logs if "extensions" in line)
+    return line.rpartition(" token '")[2].partition("'")[0]
+
+
+@root_only
+@pytest.mark.parametrize("uids", ["0:0:0", f"{NOBODY}:0:0", f"0:{NOBODY}:0", f"0:0:{NOBODY}", f"{NOBODY}:{NOBODY}:{NOBODY}"])
+def test_the_token_of_a_session_is_read_from_roots_environment_alone(plain: Host, uids: str) -> None:
+    named = replace(plain, variables=(("PKCS11_LOGIN_TOKEN_NAME", "Card"),))
+    assert login_token(named, f"uids={uids}") == ("Card" if uids == "0:0:0" else "")
+
+
+@root_only
+@pytest.mark.parametrize("value", ["x" * 129, "a\nb", "\x1b"])
+def test_a_token_that_is_no_plain_text_of_128_bytes_is_not_said(plain: Host, value: str) -> None:
+    assert login_token(replace(plain, variables=(("PKCS11_LOGIN_TOKEN_NAME", value),))) == ""
+
+
 @root_only
 def test_the_list_is_shown_and_the_key_comes_back(host: Host) -> None:
     outcome = offering(host, f"{OTHER} {NAME}").login(CHOICE, "step=choose:-1:-1:1")

@@ -41,6 +41,7 @@ class HostSite:
     world: World
     pcscd: Pcscd
     card: VirtualCard
+    setup: LoginSetup
 
     def services(self, *names: str) -> None:
         """PAM services that ask pam_sc and nothing else."""
@@ -119,7 +120,7 @@ def host_site(folder: Path) -> Iterator[HostSite]:
         world.write_config(local)
         world.put(REMOTE_CONFIG, local + '[account]\nremote = "allow"\n')
         issued = setup.authority.issue(common_name="alice", key="p256")
-        yield HostSite(world, pcscd, pcscd.card(PivApplet({0x9A: issued}, pin=PIN)))
+        yield HostSite(world, pcscd, pcscd.card(PivApplet({0x9A: issued}, pin=PIN)), setup)
 
 
 def workers(world: World) -> dict[int, str]:

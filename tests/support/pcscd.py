@@ -87,10 +87,17 @@ class Pcscd:
 
     def await_removal(self) -> None:
         """Return when the daemon has seen that the reader is empty: until then it still talks to the card that went."""
+        self._await_seen(present=False)
+
+    def await_insertion(self) -> None:
+        """Return when the daemon has seen that a card is in the reader."""
+        self._await_seen(present=True)
+
+    def _await_seen(self, *, present: bool) -> None:
         deadline = time.monotonic() + 20
-        while self._whole_log().count(_REMOVED) < self._whole_log().count(_INSERTED):
+        while present != (self._whole_log().count(_REMOVED) < self._whole_log().count(_INSERTED)):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"pcscd sees no removal: {self.log()}")
+                raise RuntimeError(f"pcscd sees no {'insertion' if present else 'removal'}: {self.log()}")
             time.sleep(0.02)  # the log of another process has no event
 
     def _whole_log(self) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Sessions as plain text, and what plays them: a card, a configuration, what a person sees and answers, how it ends.
 
-docs/scripts.md has the words. A script is played against the installed module through libpam, with SoftHSM tokens or a
+tests/scripts/README.md has the words. A script is played against the installed module through libpam, with SoftHSM tokens or a
 PIV card in the virtual reader. Everything that the application is told has to be in the script, in order: a message or
 question that nobody wrote down is a failure, and so is one that does not come.
 """
@@ -11,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import re
 import select
 import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,6 +141,7 @@ class Session:
     last: dict[str, Any] = field(default_factory=dict)
     logged_before: int = 0
     call_log: str = ""
+    said: bytes = b""
 
     # ---- before the session
 
@@ -198,9 +201,14 @@ class Session:
         """What the application says next."""
         assert self.host is not None, "nobody has logged in yet"
         assert self.host.stdout is not None
-        ready, _, _ = select.select([self.host.stdout], [], [], SAID_S)
-        line = self.host.stdout.readline() if ready else ""
-        assert line, "the application said nothing more"
+        deadline = time.monotonic() + SAID_S
+        # read past the stream's own buffer, which may hold a line while the descriptor has nothing more
+        while b"\n" not in self.said:
+            ready, _, _ = select.select([self.host.stdout], [], [], max(0, deadline - time.monotonic()))
+            more = os.read(self.host.stdout.fileno(), 65536) if ready else b""
+            assert more, "the application said nothing more"
+            self.said += more
+        line, _, self.said = self.said.partition(b"\n")
         heard: dict[str, Any] = json.loads(line)
         return heard
 

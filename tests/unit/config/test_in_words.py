@@ -211,6 +211,7 @@ def test_the_sentences_of_a_plain_configuration() -> None:
         ("prompt", "The question for the PIN names the card by its label."),
         ("prompt", "The person reads why a login was refused."),
         ("prompt", "Between several cards nobody is asked: the first that would do is taken; several accounts are refused."),
+        ("prompt", "In gdm-smartcard a login that is refused at once ends only when the card is removed, or after a minute."),
         ("unlock", "A session is unlocked in cinnamon-screensaver, gnome-screensaver, gtklock, hyprlock, i3lock, kde,"
                    " kde-smartcard, kscreensaver, light-locker, mate-screensaver, physlock, swaylock, ukui-screensaver-qt, vlock,"
                    " waylock, xfce4-screensaver, xlock, xscreensaver and xsecurelock."),
@@ -226,15 +227,16 @@ def test_the_sentences_of_a_plain_configuration() -> None:
         (UnlockRules(services=frozenset({"vlock"})), ["A session is unlocked in vlock.", "Any card of the account unlocks it."]),
         (UnlockRules(services=frozenset({"vlock"}), same_card=True),
          ["A session is unlocked in vlock.",
-          "Only the card that opened the session unlocks it; one that was opened without a card is unlocked by any card of the"
-          " account."]),
+          "Only the card that opened the session unlocks it, in GDM too; one that was opened without a card is unlocked by any"
+          " card of the account."]),
         (UnlockRules(services=frozenset({"vlock"}), same_card=True, otherwise=Otherwise.REFUSE),
          ["A session is unlocked in vlock.",
-          "Only the card that opened the session unlocks it; one that was opened without a card is unlocked by none."]),
+          "Only the card that opened the session unlocks it, in GDM too; one that was opened without a card is unlocked by"
+          " none."]),
         (UnlockRules(services=frozenset({"vlock"}), same_card=True, otherwise=Otherwise.IGNORE),
          ["A session is unlocked in vlock.",
-          "Only the card that opened the session unlocks it; where it was opened without a card, pam_sc.so is as good as not"
-          " there (PAM_IGNORE)."]),
+          "Only the card that opened the session unlocks it, in GDM too; where it was opened without a card, pam_sc.so is as good"
+          " as not there (PAM_IGNORE)."]),
     ],
 )  # fmt: skip
 def test_unlocking_is_said_as_it_is(unlock: UnlockRules, said: list[str]) -> None:

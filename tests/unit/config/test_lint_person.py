@@ -51,7 +51,7 @@ FOUND: dict[str, tuple[dict[str, Any], list[tuple[Weight, str, str]]]] = {
     ),
     "the same card nowhere": (
         {"unlock": UnlockRules(same_card=True, services=frozenset())},
-        [(Weight.NOTE, "unlock.same_card", "counts nowhere, because unlock.services is empty")],
+        [(Weight.NOTE, "unlock.same_card", "counts only for GDM, because unlock.services is empty")],
     ),
     "names in the log": ({"log": LogSettings(identity=True)}, [(Weight.NOTE, "log.identity", "the log holds personal data")]),
 }  # fmt: skip

@@ -31,7 +31,7 @@ MAPPER_KEYS = {"mapper.mapfile", "mapper.ignore_case"}
 """Those of the mapper cn, which the schema leaves to it."""
 EXAMPLES = (
     "select", "intermediates", "policies", "crls", "ocsp_responder", "proxy", 'services = ["sudo"', "mapfile", "token_type",
-    "may_use", "min_length", "max_length", "pattern", "pin = ",
+    "may_use", "min_length", "max_length", "pattern", "pin = ", "hold",
 )
 """Options whose default is that they are absent: what stands in the file is an example."""
 WHOLE_TABLES = {"environment", "ocsp_responder", "select", "prefer", "texts", "service"}
@@ -106,9 +106,20 @@ def test_the_examples_of_services_load_and_hold_for_them_alone(tmp_path: Path, m
     load_text(tmp_path, module, before + found + uncommented(examples))
     read = load_all(str(tmp_path / "pam_sc.toml"), frozenset({0, os.getuid()}))
     assert sorted(read.services) == ["gdm-smartcard", "sudo"]
-    assert (read.of("gdm-smartcard").prompt.hold, read.of("gdm-smartcard").card_required) == (True, False)
-    assert (read.of("sudo").prompt.hold, read.of("sudo").card_required, read.of("sudo").pin.prompts) == (False, True, 3)
-    assert (read.of("login").prompt.hold, read.of("login").card_required, read.of("login").pin.prompts) == (False, False, 1)
+    gdm, sudo, login = (read.of(name) for name in ("gdm-smartcard", "sudo", "login"))
+    assert (gdm.prompt.choose, gdm.wait_s, gdm.card_required) == (True, 170, False)
+    assert (sudo.prompt.choose, sudo.wait_s, sudo.card_required, sudo.pin.prompts) == (False, 0, True, 3)
+    assert (login.prompt.choose, login.wait_s, login.card_required, login.pin.prompts) == (False, 0, False, 1)
+
+
+@pytest.mark.parametrize(("line", "held"), [
+    ("", {"gdm-smartcard"}), ("hold = true", {"gdm-smartcard", "gdm-password", "login"}), ("hold = false", set())
+])  # fmt: skip
+def test_without_a_word_a_refusal_is_held_where_gdm_would_begin_again(
+    tmp_path: Path, module: Path, line: str, held: set[str]
+) -> None:
+    prompt = load_text(tmp_path, module, SHIPPED.replace("\n[prompt]\n", f"\n[prompt]\n{line}\n")).prompt
+    assert {name for name in ("gdm-smartcard", "gdm-password", "login") if prompt.holds(name)} == held
 
 
 def test_the_examples_of_what_has_no_default_load(tmp_path: Path, module: Path) -> None:

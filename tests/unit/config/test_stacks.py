@@ -24,7 +24,7 @@ EXPECTED = (
     "expected config=, worker=, timeout=, debug, forward_pin, nodelay, quiet, try_first_pass, use_first_pass, or an argument of"
     " pam_pkcs11"
 )
-NO_ACCOUNT_LINE = "there is no line `account required pam_sc.so`"
+NO_ACCOUNT_LINE = "has no line `account required pam_sc.so`"
 
 
 def configuration(*, required: bool, source: str = DEFAULT_PATH) -> Configuration:

@@ -263,7 +263,15 @@ def test_a_stack_without_an_account_line_is_noted(tmp_path: Path) -> None:
     (tmp_path / "sudo").write_text("auth required pam_sc.so\n")
     (finding,) = check(tmp_path)
     assert (finding.severity, finding.where) == (Weight.NOTE, f"{tmp_path}/sudo:1")
-    assert "there is no line `account required pam_sc.so`" in finding.text
+    assert finding.text.startswith("sudo has no line `account required pam_sc.so`")
+
+
+def test_of_a_stack_that_unlocks_no_account_line_is_missed(tmp_path: Path) -> None:
+    (tmp_path / "login").write_text("auth required pam_sc.so\naccount required pam_sc.so\n")
+    (tmp_path / "swaylock").write_text("auth include login\n")
+    assert check(tmp_path) == []
+    (tmp_path / "gdm-password").write_text("auth include login\n")
+    assert [each.text.split(" has ")[0] for each in check(tmp_path)] == ["gdm-password"]
 
 
 @pytest.mark.parametrize(("control", "wrong"), [

@@ -202,6 +202,19 @@ def test_a_named_token_without_a_record_is_never_ignored(cards: tuple[SessionCar
         assert (verdict.reason, verdict.code(card_required=True)) == (Reason.NO_CARD_LOGIN, PamCode.AUTH_ERR)
 
 
+@pytest.mark.parametrize(("service", "login_token", "unlocks"), [
+    ("gdm-smartcard", "Card", True), ("gdm-password", "Card", True), ("gdm-smartcard", "", False), ("gdm-password", "", False),
+    ("login", "Card", False), ("gdm-smartcard2", "Card", False), ("swaylock", "", True),
+])  # fmt: skip
+def test_a_greeter_unlocks_only_where_the_host_names_the_token_of_the_session(
+    service: str, login_token: str, unlocks: bool
+) -> None:
+    assert UnlockRules(same_card=True).unlocks(service, login_token) is unlocks
+    evidence = with_request(unlocking(session_card(serial="2")), service=service, login_token=login_token)
+    verdict = decide(unsigned(evidence), same_card(), NOW)
+    assert (isinstance(verdict, Denied) and verdict.reason is Reason.OTHER_CARD_THAN_LOGIN) is unlocks
+
+
 def test_the_card_does_not_say_whose_session_it_unlocks() -> None:
     evidence = replace(nameless(unlocking(session_card())), session_cards=None)
     policy = same_card(card_names_user=frozenset({"swaylock"}))
