@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import pytest
 
 from tests.support import rig as codes
 from tests.support.installation import module_in
 from tests.support.namespace import is_available
-from tests.support.pam_host import Outcome
+from tests.support.pam_host import Login, Outcome
 from tests.support.pam_world import HARNESS, World
 from tests.support.pki import CertificateAuthority
 from tests.support.rig import INSIDE, Rig, prompts, reason
@@ -263,9 +263,9 @@ print(json.dumps([code, [said.text for said in first.said], second.run()["codes"
 def test_what_one_service_says_does_not_stay_for_the_next_in_the_same_process(peer: Peer) -> None:
     peer.rig.service(peer.write(path="/etc/a.conf"), "token_type=A", "cert_policy=none", name="a")
     peer.rig.service(peer.write(token="stranger", path="/etc/b.conf"), name="b")
-    orders = [{"service": name, "user": "alice", "answers": [PIN], "functions": ["authenticate"], "items": {}, "flags": 0,
-               "confdir": "/etc/pam.d"} for name in ("a", "b")]  # fmt: skip
+    orders = [asdict(Login(service=name, user="alice", answers=[PIN], confdir="/etc/pam.d")) for name in ("a", "b")]
     result = peer.rig.world.run(["/usr/bin/python3", "-I", "-c", TWO_CALLS, HARNESS], input=json.dumps(orders))
+    assert result.returncode == 0, result.stderr
     first, asked, second, said = json.loads(result.stdout)
     assert (first, asked) == (codes.SUCCESS, ["A PIN: "])
     assert second != codes.SUCCESS
