@@ -12,7 +12,6 @@ import contextlib
 import functools
 import json
 import re
-import select
 import shlex
 import shutil
 import subprocess
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.installation import module_in
+from tests.support.lines import Lines
 from tests.support.pam_world import HARNESS
 from tests.support.pcscd import Pcscd, opensc_module
 from tests.support.piv_card import PivApplet, VirtualCard
@@ -134,6 +134,7 @@ class Session:
     card: VirtualCard | None = None
     revoked: list[Issued] = field(default_factory=list)
     host: subprocess.Popen[str] | None = None
+    lines: Lines | None = None
     pending: list[tuple[str, str]] = field(default_factory=list)
     ended: bool = True
     last: dict[str, Any] = field(default_factory=dict)
@@ -174,6 +175,8 @@ class Session:
             ["/usr/bin/python3", "-I", HOST], user=self.caller, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, env={"LOCPATH": LOCALES},
         )  # fmt: skip
+        assert self.host.stdout is not None
+        self.lines = Lines(self.host.stdout)
         self.cleanup.callback(self._stop)
         self.send(self.order)
 
@@ -196,10 +199,8 @@ class Session:
 
     def hear(self) -> dict[str, Any]:
         """What the application says next."""
-        assert self.host is not None, "nobody has logged in yet"
-        assert self.host.stdout is not None
-        ready, _, _ = select.select([self.host.stdout], [], [], SAID_S)
-        line = self.host.stdout.readline() if ready else ""
+        assert self.lines is not None, "nobody has logged in yet"
+        line = self.lines.next(SAID_S)
         assert line, "the application said nothing more"
         heard: dict[str, Any] = json.loads(line)
         return heard
