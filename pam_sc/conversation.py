@@ -24,6 +24,8 @@ TEXT_MAX = 512
 ANSWER_S = 120.0
 WAITED_S = 5.0
 VERDICT_RESERVE_S = 1.0
+REQUEST_S = 300.0 - VERDICT_RESERVE_S
+"""The time of a whole request, a person's among it, as the shim counts it, less what the last word needs."""
 _U32 = struct.Struct(">I")
 _IDS = struct.Struct(">6I")
 
@@ -153,17 +155,22 @@ class MachineClock:
     def __init__(self, seconds: float, gone: float = 0.0) -> None:
         """Start with this much time, some of which may be gone already."""
         self._end = time.monotonic() + seconds - gone
+        self._request_end = time.monotonic() + REQUEST_S - gone
         self._reserve = min(VERDICT_RESERVE_S, seconds / 4)
 
     @property
     def deadline(self) -> float:
         """Until when work may go on."""
-        return self._end - self._reserve
+        return self.last_word - self._reserve
 
     @property
     def last_word(self) -> float:
         """Until when the verdict must be out."""
-        return self._end
+        return min(self._end, self._request_end)
+
+    def person(self, seconds: float) -> float:
+        """Until when a person may take who has this much time from now on."""
+        return min(time.monotonic() + seconds, self._request_end - self._reserve)
 
     def pause(self, seconds: float) -> None:
         """Give back time that was a person's."""
@@ -293,7 +300,7 @@ class Conversation:
         self._control.send(b"H")
         try:
             self._send(kind, *fields)
-            frame = self._channel.receive(started + ANSWER_S)
+            frame = self._channel.receive(self._clock.person(ANSWER_S))
         except DeadlineExceeded:
             return Answer.TIMEOUT, ""
         finally:
@@ -313,9 +320,10 @@ class Conversation:
         self._control.send(b"W")
         try:
             self._send(FrameType.WAIT, clean(text).encode())
-            came = until(started + limit_s, self._channel.fileno())
-            self._send(FrameType.WAITED)
-            answer, _text = _read_answer(self._channel.receive(time.monotonic() + WAITED_S), visible=False)
+            came = until(self._clock.person(limit_s), self._channel.fileno())
+            shown_until = time.monotonic() + WAITED_S  # the machine's time still stands as it did before the wait
+            self._channel.send(Frame(FrameType.WAITED, ()), shown_until)
+            answer, _text = _read_answer(self._channel.receive(shown_until), visible=False)
         finally:
             self._clock.pause(time.monotonic() - started)
             self._control.send(b"M")

@@ -95,6 +95,9 @@ class EventLog:
         if evidence is not None and isinstance(evidence.requested, Account):
             pairs.append(("account", evidence.requested.name))
         pairs += self._certificate(denied.certificate, evidence)
+        if denied.certificate is None and evidence is not None and evidence.attempts:
+            tried = next((token for token in _tokens(evidence) if token.ref == evidence.attempts[-1].token), None)
+            pairs += [] if tried is None else self._token(tried)
         detail = [("detail", denied.detail)] if denied.detail else []
         open_to_all = self.personal or _is_impersonal(denied)
         hint = [("hint", REASONS[denied.reason].hint)] if denied.reason in _CURED_BY_A_COMMAND else []
@@ -126,7 +129,8 @@ class EventLog:
 
     def _line(self, severity: Severity, event: Event, pairs: Pairs) -> None:
         line = _text(event.value, pairs)
-        if self._journal is None or not self._journal.send(severity, event, line, pairs):
+        fields = [(key, clean(value, _most(key))) for key, value in pairs]
+        if self._journal is None or not self._journal.send(severity, event, line, fields):
             self._write(severity, line)
 
     def _about(self, request: Request) -> Pairs:
@@ -159,15 +163,24 @@ class EventLog:
 
 def _text(word: str, pairs: Pairs) -> str:
     """One line: the word, and the pairs as key=value that cannot be forged by a value."""
-    shown = [f"{key}={quoted(value, _DETAIL_MAX if key in _LONG else _VALUE_MAX)}" for key, value in pairs]
+    shown = [f"{key}={quoted(value, _most(key))}" for key, value in pairs]
     return " ".join([word, *shown])[:LINE_MAX]
+
+
+def _most(key: str) -> int:
+    """How many bytes of a value are shown."""
+    return _DETAIL_MAX if key in _LONG else _VALUE_MAX
+
+
+def _tokens(evidence: Evidence) -> list[TokenReport]:
+    if not isinstance(evidence.card, CardReport):
+        return []
+    return [token for _module, _slot, token in evidence.card.tokens()]
 
 
 def find_token(evidence: Evidence, ref: CertificateRef) -> TokenReport | None:
     """Return what was reported of the token that holds a certificate; None where nothing was."""
-    if not isinstance(evidence.card, CardReport):
-        return None
-    return next((token for _module, _slot, token in evidence.card.tokens() if token.ref == ref.token), None)
+    return next((token for token in _tokens(evidence) if token.ref == ref.token), None)
 
 
 def pseudonym(what: bytes, machine_id: str) -> str:

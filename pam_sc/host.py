@@ -105,13 +105,14 @@ class NssAccounts:
     def _groups_of(self, name: str) -> frozenset[str]:
         """Those of the wanted groups that the account is in, by either of the two ways to say so.
 
-        OSError if one of them cannot be looked up: an account that a group keeps out must not come in meanwhile.
+        By the name that is wanted, whatever the name service calls it (some do not mind upper case): an account that a
+        group keeps out must not come in. OSError if one of them cannot be looked up, so that it does not come in meanwhile.
         """
         import _pam_sc
 
-        groups = [found for group in sorted(self._groups) if (found := _pam_sc.look_up_group(group)) is not None]
+        groups = [(group, found) for group in sorted(self._groups) if (found := _pam_sc.look_up_group(group)) is not None]
         gids = os.getgrouplist(name, pwd.getpwnam(name).pw_gid)
-        return frozenset(group for group, gid, members in groups if gid in gids or name in members) & self._groups
+        return frozenset(group for group, (_name, gid, members) in groups if gid in gids or name in members)
 
 
 class PwdPeople:

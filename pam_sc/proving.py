@@ -23,7 +23,6 @@ from pam_sc.decision.card_report import (
     TokenReport,
 )
 from pam_sc.decision.evidence import (
-    Account,
     Answer,
     Attempt,
     CardFailure,
@@ -34,7 +33,7 @@ from pam_sc.decision.evidence import (
     PinWay,
     Signed,
 )
-from pam_sc.decision.pin import pin_state
+from pam_sc.decision.pin import may_have_the_last, pin_state
 from pam_sc.decision.verdict import Needs
 from pam_sc.errors import CardProcessLost, DeadlineExceeded
 from pam_sc.record import record, replace
@@ -109,19 +108,30 @@ class Prover:
         """Add why no PIN is to be asked for, if too many wrong ones were counted here; else the same evidence."""
         if not _is_counted(evidence, needs, token):
             return evidence
-        why = self._tries.look(token, owner=is_owner(evidence))
+        why = self._tries.look(token, owner=_may_have_the_last(evidence, needs))
         return evidence if why is None else evidence.with_refused_tries(token.ref, why)
 
     def get_pin(self, evidence: Evidence, needs: Needs, token: TokenReport) -> Evidence:
         """Get the PIN to the card process, if that is how it comes to the token."""
         match needs.way:
             case PinWay.TYPED:
-                answer = self._entry.ask(token, needs.prompt)
+                last = self._is_last_counted(evidence, needs, token)
+                answer = self._entry.ask(token, PinPrompt.LAST_TRY if last else needs.prompt)
             case PinWay.STACKED:
-                answer = self._entry.take_stacked()
+                answer = self._take_stacked(evidence, needs, token)
             case _:
                 answer = Answer.NOT_NEEDED
         return evidence.with_attempt(Attempt(token.ref, answer, None, needs.way))
+
+    def _take_stacked(self, evidence: Evidence, needs: Needs, token: TokenReport) -> Answer:
+        """Hand a stacked password over, unless what is left is the last try: that is as if there were none."""
+        if self._is_last_counted(evidence, needs, token):
+            return Answer.NOT_STACKED
+        return self._entry.take_stacked()
+
+    def _is_last_counted(self, evidence: Evidence, needs: Needs, token: TokenReport) -> bool:
+        """Whether after one more wrong PIN this machine leaves the token alone."""
+        return _is_counted(evidence, needs, token) and self._tries.look(token, owner=False) is not None
 
     def sign(
         self, evidence: Evidence, needs: Needs, token: TokenReport, candidates: tuple[Candidate, ...]
@@ -155,7 +165,8 @@ class Prover:
     ) -> T | NotSigned | Failure:
         """Take a try, have the card do its work, and keep the try or give it back."""
         counted = _is_counted(evidence, needs, token)
-        refused = self._tries.take(token, owner=is_owner(evidence)) if counted else None
+        owner = _may_have_the_last(evidence, needs) and needs.way is not PinWay.STACKED
+        refused = self._tries.take(token, owner=owner) if counted else None
         if refused is not None:
             return refused
         if needs.way is PinWay.PINPAD:
@@ -203,10 +214,14 @@ def _is_counted(evidence: Evidence, needs: Needs, token: TokenReport) -> bool:
     return needs.way in _COUNTED and pin_state(evidence, token) is PinState.OK
 
 
-def is_owner(evidence: Evidence) -> bool:
-    """Say whether whoever asks may use every try: root's services, and who runs as the account that is asked for."""
-    uid = evidence.request.real_uid
-    return uid == 0 or (isinstance(evidence.requested, Account) and evidence.requested.uid == uid)
+def _may_have_the_last(evidence: Evidence, needs: Needs) -> bool:
+    """Say whether this PIN may cost the last try: not that of a token of which nobody knows yet whose it is.
+
+    A password that is stacked never may, but where a person can be asked instead that is seen only when it is taken.
+    """
+    if needs.way is PinWay.STACKED and evidence.request.use_first_pass:
+        return False
+    return may_have_the_last(evidence, needs.candidates)
 
 
 def _with_certificates(evidence: Evidence, ref: TokenRef, certificates: tuple[CertificateReport, ...]) -> Evidence:

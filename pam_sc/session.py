@@ -13,6 +13,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable
+from itertools import islice
 
 from pam_sc.decision.card_report import TokenReport
 from pam_sc.host import SESSIONS as LOGIND_SESSIONS
@@ -22,6 +23,11 @@ FOLDER = "/run/pam_sc/sessions"
 SUFFIX = ".json"
 FILE_MAX = 4096
 FILES_MAX = 256
+_LOGIND_FILE_MAX = 16384
+_DIGITS_MAX = 18
+_REALTIME = b"REALTIME="
+_CLOCK_S = 0.1
+"""By how much the time that the kernel writes to files lags behind the one that logind asks for."""
 _VERSION = 1
 _TEXTS = ("account", "service", "label", "serial", "manufacturer", "model", "certificate_sha256")
 
@@ -70,12 +76,14 @@ def read_session_files(
 ) -> tuple[tuple[str, bytes], ...]:
     """Return the files of sessions that logind has, by session, unparsed: what is in them came from cards."""
     try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX))[:FILES_MAX]
+        sessions = sorted(name.removesuffix(SUFFIX) for name in os.listdir(folder) if name.endswith(SUFFIX))
     except OSError:
         return ()
-    running = [name for name in names if os.path.exists(f"{logind}/{name.removesuffix(SUFFIX)}")]
-    files = ((name.removesuffix(SUFFIX), _read(f"{folder}/{name}", owner)) for name in running)
-    return tuple((session, content) for session, content in files if content is not None)
+    running = ((session, _beginning(f"{logind}/{session}")) for session in sessions)
+    files = (
+        (session, _read(f"{folder}/{session}{SUFFIX}", owner, began)) for session, began in running if began is not None
+    )
+    return tuple(islice(((session, content) for session, content in files if content is not None), FILES_MAX))
 
 
 def parse_session_cards(files: Iterable[tuple[str, bytes]], uid: int | None = None) -> tuple[SessionCard, ...]:
@@ -84,7 +92,18 @@ def parse_session_cards(files: Iterable[tuple[str, bytes]], uid: int | None = No
     return tuple(card for card in cards if card is not None and uid in (None, card.uid))
 
 
-def _read(path: str, owner: int) -> bytes | None:
+def _beginning(path: str) -> float | None:
+    """When a session began, by logind's file, in seconds of the epoch; 0 where it does not say, None without a session."""
+    try:
+        with open(path, "rb") as file:
+            lines = file.read(_LOGIND_FILE_MAX).split(b"\n")
+    except OSError:
+        return None
+    said = next((line.removeprefix(_REALTIME) for line in lines if line.startswith(_REALTIME)), b"")
+    return int(said) / 1e6 if said.isdigit() and len(said) <= _DIGITS_MAX else 0.0
+
+
+def _read(path: str, owner: int, began: float) -> bytes | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -93,6 +112,8 @@ def _read(path: str, owner: int) -> bytes | None:
         found = os.fstat(descriptor)
         # with an ACL the group's bits are its mask, and say what its entries may at most
         if not stat.S_ISREG(found.st_mode) or found.st_uid != owner or found.st_mode & 0o022:
+            return None
+        if found.st_mtime < began - _CLOCK_S:  # of an earlier session: logind may use a name again
             return None
         content = os.read(descriptor, FILE_MAX + 1)
     except OSError:

@@ -102,7 +102,7 @@ class CountedTries:
         most = self._wrong_max if owner else self._wrong_max - 1
         if count < most:
             return None
-        whom = "" if owner else ", and the last is left to the owner of the account"
+        whom = "" if owner else ", and the last is kept for the owner of the account"
         return Failure(Reason.PIN_TRIES_USED, f"{count} of {self._wrong_max} wrong PINs are counted{whom}")
 
     @contextmanager

@@ -15,6 +15,8 @@ from pam_sc.errors import CardProcessLost, DeadlineExceeded
 from pam_sc.texts import Text, Texts
 
 HOLD_S = 60.0
+WAITS_MAX = 12
+"""Somebody who puts one wrong card after the other into the reader must not use up the frames of the login."""
 
 
 class Waiter(Protocol):
@@ -34,6 +36,7 @@ class CardWaits:
         self._limit_s = limit_s
         self._quiet = quiet
         self._end: float | None = None
+        self._waits = 0
 
     def for_card(self, wanted: str) -> Answer:
         """Have the person insert a card, the one of this label if one is given.
@@ -43,7 +46,8 @@ class CardWaits:
         if self._end is None:
             self._end = time.monotonic() + self._limit_s
         left = self._end - time.monotonic()
-        if left <= 0:
+        self._waits += 1
+        if left <= 0 or self._waits > WAITS_MAX:
             return Answer.TIMEOUT
         text = self._texts.say(Text.INSERT_LOGIN_CARD, token=wanted) if wanted else self._texts.say(Text.INSERT_CARD)
         return self._conversation.wait(

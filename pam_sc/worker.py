@@ -57,6 +57,7 @@ from pam_sc.tries import CountedTries, UncountedTries, make_folder
 
 if TYPE_CHECKING:
     from pam_sc.decision.choosing import Offer
+    from pam_sc.granted import Left
     from pam_sc.login import Judge, Login, PathTime
     from pam_sc.network.client import NetworkClient
     from pam_sc.programs.messages import Setup
@@ -107,6 +108,7 @@ class Verifier:
         self._changing = asked.function is Function.CHAUTHTOK
         self._preliminary = PamFlag.UPDATE not in asked.flags
         self._held = False
+        self._left: tuple[Left, ...] = ()
         self._session_files: tuple[tuple[str, bytes], ...] = ()
         if self._changing:
             self._asked = replace(asked, request=replace(asked.request, purpose=Purpose.PIN_CHANGE))
@@ -131,7 +133,8 @@ class Verifier:
 
     def _code(self, denied: Denied) -> PamCode:
         if self._changing:
-            return denied.change_code(preliminary=self._preliminary)
+            forced = PamFlag.CHANGE_EXPIRED in self._asked.flags
+            return denied.change_code(preliminary=self._preliminary and not forced)
         return denied.code(card_required=self._card_required)
 
     def _say_changed(self, verdict: Changed) -> None:
@@ -145,14 +148,14 @@ class Verifier:
 
     def _after_success(self, granted: Granted) -> None:
         """Announce what is about to end, and leave with the shim what the application gets with the grant."""
-        from pam_sc.granted import announcement, facts_of
+        from pam_sc.granted import announcement
 
         if self._evidence is None:
             return
         said = announcement(granted, self._evidence, self._certificate.warn_days, datetime.datetime.now(datetime.UTC))
         if said is not None and not self._prompt.quiet:
             self._conversation.tell(MessageKind.INFORMATION, self._texts.say(said.text, date=said.date))
-        for fact, name, value in facts_of(granted, self._evidence, host.machine_id()):
+        for fact, name, value in self._left:
             self._conversation.leave(fact, name, value)
             if fact is Fact.PIN_TO_BE_CHANGED and not self._prompt.quiet:
                 self._conversation.tell(MessageKind.INFORMATION, self._texts.say(Text.PIN_MUST_BE_CHANGED))
@@ -160,7 +163,9 @@ class Verifier:
     def _refuse_on_error(self) -> Granted | Changed | Denied:
         """Run the login; every exception becomes a refusal."""
         try:
-            return self._log_in()
+            verdict = self._log_in()
+            self._left = self._left_by(verdict)  # before "granted" is in the log, in case it fails
+            return verdict
         except CardIsolationFailed as error:
             return Denied(Reason.ISOLATION_FAILED, str(error))
         except CardProcessLost as error:
@@ -175,6 +180,15 @@ class Verifier:
             return Denied(Reason.OUT_OF_MEMORY, "the verifier ran out of memory")
         except Exception as error:  # noqa: BLE001 - the one place: no traceback reaches a person
             return Denied(Reason.INTERNAL_ERROR, f"{type(error).__name__} at {_place(error)}")
+
+    def _left_by(self, verdict: Granted | Changed | Denied) -> tuple[Left, ...]:
+        """What a grant leaves with the shim. Like the account's name it must be fit for a frame."""
+        from pam_sc.granted import facts_of
+
+        if not isinstance(verdict, Granted) or self._evidence is None:
+            return ()
+        verdict.account.encode()
+        return facts_of(verdict, self._evidence, host.machine_id())
 
     def _out_of_time(self, error: DeadlineExceeded) -> Denied:
         """Refuse; what others were asked must not make a card "unavailable", however long it takes them or us."""
@@ -314,9 +328,10 @@ class Verifier:
         """With [prompt] hold, keep a refusal before any question until the card is gone, or one is there.
 
         A display manager would begin again at once, for as long as it gets the same refusal; that there is no card stops it
-        by itself, unless one is required.
+        by itself, unless one is required. Nobody from afar can take the card out, nor keeps us looking at it.
         """
-        if not self._prompt.holds(self._asked.request.service) or refused.ignored:
+        locality = login.evidence.locality or host.find_locality(self._asked.request)
+        if locality.remote or not self._prompt.holds(self._asked.request.service) or refused.ignored:
             return
         if login.evidence.waited not in (None, Answer.WAITED):
             return
@@ -377,8 +392,9 @@ class Verifier:
 
     def _change(self, configuration: Configuration, card: CardClient, found: Needs) -> Changed | Denied:
         """Have the PIN of the token that was found changed; in libpam's first pass only say that it can be."""
+        from pam_sc.decision.pin import is_owner
         from pam_sc.passwd import PinChange, change_found
-        from pam_sc.proving import is_owner, pin_rules
+        from pam_sc.proving import pin_rules
 
         if self._evidence is None:
             return Denied(Reason.INTERNAL_ERROR, "a change was judged without evidence")
@@ -400,7 +416,8 @@ class Verifier:
 
     def _wait_for_pinpad(self, token: TokenReport, until: Callable[[float, int], bool], limit_s: float) -> Answer:
         self._pin_is_out = True
-        return self._conversation.wait(self._texts.say(Text.PINPAD, token=self._name(token)), until, limit_s)
+        text = "" if self._prompt.quiet else self._texts.say(Text.PINPAD, token=self._name(token))
+        return self._conversation.wait(text, until, limit_s)
 
     def _name(self, token: TokenReport) -> str:
         """What people call the token: as configured, else by its label."""

@@ -50,8 +50,17 @@ enum facts_kept facts_keep(struct facts *facts, const struct incoming *fact)
     }
 }
 
+void facts_take_variables_back(pam_handle_t *pamh)
+{
+    for (size_t i = 0; i < FACT_VARIABLES; i++) {
+        if (pam_getenv(pamh, VARIABLES[i]) != NULL)
+            (void)pam_putenv(pamh, VARIABLES[i]);
+    }
+}
+
 bool facts_put_variables(pam_handle_t *pamh, const struct facts *facts)
 {
+    facts_take_variables_back(pamh);
     for (size_t i = 0; i < FACT_VARIABLES; i++) {
         char line[NAME_MAX_LENGTH + 1 + FACT_VALUE_MAX + 1];
         if (facts->variables[i] == NULL)

@@ -21,8 +21,11 @@ enum facts_kept { FACT_KEPT, FACT_NOT_ALLOWED, FACT_NO_MEMORY };
 /* Keep a copy of a FACT; a later one of the same kind and name replaces it. */
 enum facts_kept facts_keep(struct facts *facts, const struct incoming *fact);
 
-/* Put the variables into the environment of the handle. False where PAM has no room for one. */
+/* Put the variables into the environment of the handle, and no other of the list. False where PAM has no room for one. */
 bool facts_put_variables(pam_handle_t *pamh, const struct facts *facts);
+
+/* Take every variable of the list out of the environment of the handle. */
+void facts_take_variables_back(pam_handle_t *pamh);
 
 void facts_free(struct facts *facts);
 

@@ -8,7 +8,8 @@
  *     end of file                         the supervisor's complaint, if there is one             its code, or SYSTEM_ERR
  *     a byte in the lifeline              the supervisor cannot do its work                       its code
  *     end of the lifeline                 what is on its way in the frames channel counts         SYSTEM_ERR
- *     a signal that the host catches      in a WAIT: ANSWER not given                             wait on
+ *     a signal that the host catches      in a WAIT: ANSWER not given, but for BY_THE_WAY         wait on
+ *     TO_END, which the host blocks       the same                                                wait on
  *     no time left, and nothing there     see link_refuse_for_time                                SYSTEM_ERR, AUTH_ERR
  */
 
@@ -17,6 +18,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <security/pam_ext.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <syslog.h>
@@ -24,7 +26,14 @@
 
 #include "conversation.h"
 
-enum { FRAMES_TOTAL_MAX = 64, LAST_WORDS_MS = 200 };
+enum { FRAMES_TOTAL_MAX = 64, LAST_WORDS_MS = 200, PUT_OFF_MS = 500 };
+
+/* What hosts catch that is nobody's word: a child has ended, a window has another size, a host goes on after a stop, a
+ * runtime or a profiler has its threads look up. */
+static const int BY_THE_WAY[] = {SIGCHLD, SIGWINCH, SIGCONT, SIGURG, SIGIO, SIGPROF, SIGVTALRM};
+
+/* What counts as a word even where the host has blocked it. */
+static const int TO_END[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
 
 int64_t now_ms(void)
 {
@@ -91,6 +100,40 @@ int64_t link_time_left(const struct dialogue *dialogue)
     return request_left < dialogue->machine_left_ms ? request_left : dialogue->machine_left_ms;
 }
 
+/* Whether the host was told to end and only has it put off: sudo blocks SIGINT and SIGQUIT while it authenticates, so that
+ * Ctrl-C waits for the end of a WAIT. It is left pending, and the host does with it what it means to. */
+static bool is_told_to_end(void)
+{
+    sigset_t pending;
+    if (sigpending(&pending) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof TO_END / sizeof TO_END[0]; i++) {
+        struct sigaction action;
+        if (sigismember(&pending, TO_END[i]) == 1 && sigaction(TO_END[i], NULL, &action) == 0 &&
+            ((action.sa_flags & SA_SIGINFO) != 0 || action.sa_handler != SIG_IGN))
+            return true;
+    }
+    return false;
+}
+
+/* poll in a WAIT, where EINTR is to be the word of a person. What comes by the way is put off, a moment at most: the mask
+ * of this thread is another only while it sleeps here. */
+static int poll_for_person(struct pollfd fds[2], int limit)
+{
+    sigset_t mask;
+    const int most = limit < PUT_OFF_MS ? limit : PUT_OFF_MS;
+    if (is_told_to_end()) {
+        errno = EINTR;
+        return -1;
+    }
+    const struct timespec span = {.tv_sec = most / MS_PER_S, .tv_nsec = most % MS_PER_S * 1000000L};
+    if (pthread_sigmask(SIG_BLOCK, NULL, &mask) != 0)
+        return poll(fds, 2, most);
+    for (size_t i = 0; i < sizeof BY_THE_WAY / sizeof BY_THE_WAY[0]; i++)
+        (void)sigaddset(&mask, BY_THE_WAY[i]);
+    return ppoll(fds, 2, &span, &mask);
+}
+
 /* Wait until the frames channel is ready for `events`. This alone is machine time, and a WAIT is not. EVENT_BYTES: look,
  * there may be something. What is there already is looked at even when the time is over: whoever stops this very
  * process, or lets a prompt stand, must not turn a refusal that was said in time into one for the time. */
@@ -103,7 +146,8 @@ static enum event await(struct dialogue *dialogue, short events)
     const int64_t start = now_ms();
     const int64_t left = link_time_left(dialogue);
     const int64_t limit = dialogue->lifeline_ended && left > LAST_WORDS_MS ? LAST_WORDS_MS : left;
-    const int found = poll(fds, 2, limit > 0 ? (int)limit : 0);
+    const int span = limit > 0 ? (int)limit : 0;
+    const int found = dialogue->wait == WAIT_RUNS ? poll_for_person(fds, span) : poll(fds, 2, span);
     if (dialogue->wait != WAIT_RUNS)
         dialogue->machine_left_ms -= now_ms() - start;
     if (found < 0)
@@ -127,7 +171,7 @@ static enum event refuse_for_end(struct dialogue *dialogue)
 
 /* A signal came while poll slept. In a WAIT nobody is asked, so no conversation is there in which a person could cancel:
  * that a host caught a signal, as sudo does Ctrl-C, is the only word there is, and passed over it would keep them at the
- * terminal to the end of the time. Hosts without a handler for it are ended by it, and the lifeline with them. */
+ * terminal to the end of the time. So it is with an alarm: then the host's patience is over. Hosts without a handler for it are ended by it, and the lifeline with them. */
 static enum event cancel_wait(struct dialogue *dialogue)
 {
     if (dialogue->wait != WAIT_RUNS)

@@ -119,16 +119,19 @@ static bool ask_verifier(pam_handle_t *pamh, enum pam_function function, int fla
     return true;
 }
 
-/* Leave what the verdict leaves, PAM_AUTHTOK last: a grant that fails here leaves no PIN behind. */
+/* Leave what the verdict leaves, PAM_AUTHTOK last: a grant that fails here leaves neither a PIN nor a variable behind. */
 static bool leave_grant(pam_handle_t *pamh, struct ending *ending)
 {
     ending->refusal = PAM_BUF_ERR;
     if (!facts_put_variables(pamh, &ending->facts)) {
+        facts_take_variables_back(pamh);
         pam_syslog(pamh, LOG_CRIT, "refused: cannot put a variable into the environment of the login");
         return false;
     }
-    if (!record_grant(pamh, ending->account, &ending->facts))
+    if (!record_grant(pamh, ending->account, &ending->facts)) {
+        facts_take_variables_back(pamh);
         return false;
+    }
     if (ending->pin[0] != '\0' && pam_set_item(pamh, PAM_AUTHTOK, ending->pin) != PAM_SUCCESS) {
         pam_syslog(pamh, LOG_CRIT, "refused: cannot hand the PIN to the modules below, as forward_pin wants");
         (void)record_forget(pamh);
@@ -240,6 +243,7 @@ static int run_second_pass(pam_handle_t *pamh, int flags, const struct options *
     int first;
     if (!record_find_first_pass(pamh, &first)) {
         pam_syslog(pamh, LOG_ERR, "refused: there was no first pass for the account that is to be changed now");
+        spoil_old_password(pamh);
         return PAM_SYSTEM_ERR;
     }
     if (first != PAM_SUCCESS)

@@ -44,11 +44,6 @@ static bool complain(const pam_handle_t *pamh)
     return false;
 }
 
-bool record_forget(pam_handle_t *pamh)
-{
-    return pam_set_data(pamh, GRANT, NULL, free_grant) == PAM_SUCCESS || complain(pamh);
-}
-
 bool record_grant(pam_handle_t *pamh, const char *account, struct facts *facts)
 {
     struct record *const record = calloc(1, sizeof *record);
@@ -69,6 +64,13 @@ static void *find(const pam_handle_t *pamh, const char *name)
 {
     const void *data = NULL;
     return pam_get_data(pamh, name, &data) == PAM_SUCCESS ? (void *)(uintptr_t)data : NULL;
+}
+
+bool record_forget(pam_handle_t *pamh)
+{
+    if (find(pamh, GRANT) != NULL)
+        facts_take_variables_back(pamh);
+    return pam_set_data(pamh, GRANT, NULL, free_grant) == PAM_SUCCESS || complain(pamh);
 }
 
 static bool is_the_user(const pam_handle_t *pamh, const char *account)

@@ -14,7 +14,8 @@ struct record {
 /* Remember a grant; takes facts->session_card over. False, and one line in the log, where there is no memory. */
 bool record_grant(pam_handle_t *pamh, const char *account, struct facts *facts);
 
-/* False, and one line in the log, where there is no memory: then what is remembered cannot be forgotten. */
+/* Forget a grant, and take back what it left in the environment. False, and one line in the log, where there is no memory:
+ * then what is remembered cannot be forgotten. */
 bool record_forget(pam_handle_t *pamh);
 
 /* The record, if there is one and PAM_USER, as it is now, is its account; else NULL. */

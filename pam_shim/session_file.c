@@ -4,7 +4,7 @@
  * sudo inside a session run with its id too, but somebody else leads it. Root and the account read it, nobody else.
  *
  * The folders are opened one below the other without following a link, and each must be root's alone to write; the file is
- * made whole under another name and then takes its own, unless there is one already. What goes wrong is logged. No session
+ * made whole under another name and then takes its own, unless this session has one already. What goes wrong is logged. No session
  * fails for it, and none is opened or closed by it.
  */
 
@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <syslog.h>
@@ -39,6 +40,13 @@ struct written {
     char name[NAME_SIZE];
     dev_t device;
     ino_t inode;
+};
+
+/* The session of this process, as logind has it. */
+struct session {
+    const char *id;
+    uid_t uid;
+    unsigned long began; /* microseconds of the epoch, 0 where it is not known */
 };
 
 static void complain(const pam_handle_t *pamh, const char *what)
@@ -101,8 +109,8 @@ static bool is_session_id(const char *id)
     return length > 0 && length <= ID_MAX && id[length] == '\0';
 }
 
-/* Whether a line of `text` is exactly `key` and the number. */
-static bool says(const char *text, const char *key, unsigned long number)
+/* The number in the first line of `text` that begins with `key`, if it is digits and nothing else. */
+static bool find_number(const char *text, const char *key, unsigned long *number)
 {
     const size_t length = strlen(key);
     for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
@@ -110,19 +118,21 @@ static bool says(const char *text, const char *key, unsigned long number)
         if (strncmp(line, key, length) == 0 && line[length] >= '0' && line[length] <= '9') {
             char *end;
             errno = 0;
-            const unsigned long said = strtoul(line + length, &end, 10);
-            return errno == 0 && said == number && (*end == '\n' || *end == '\0');
+            *number = strtoul(line + length, &end, 10);
+            return errno == 0 && (*end == '\n' || *end == '\0');
         }
     }
     return false;
 }
 
-/* Whether logind says that the session `id` is led by this process and belongs to `uid`. */
-static bool is_own_session(const char *id, uid_t uid)
+/* Whether logind says that the session `id` is led by this process and belongs to `uid`; *began is when it began, in
+ * microseconds of the epoch, 0 where that is not said. */
+static bool is_own_session(const char *id, uid_t uid, unsigned long *began)
 {
     char text[LOGIND_FILE_MAX];
     size_t length = 0;
     ssize_t got = -1;
+    unsigned long owner, leader;
     const int folder = open_folder(LOGINDS, 0);
     if (folder < 0)
         return false;
@@ -138,7 +148,10 @@ static bool is_own_session(const char *id, uid_t uid)
     if (got != 0 || length == sizeof text || memchr(text, '\0', length) != NULL)
         return false;
     text[length] = '\0';
-    return says(text, "UID=", uid) && says(text, "LEADER=", (unsigned long)getpid());
+    if (!find_number(text, "REALTIME=", began))
+        *began = 0;
+    return find_number(text, "UID=", &owner) && owner == uid && find_number(text, "LEADER=", &leader) &&
+           leader == (unsigned long)getpid();
 }
 
 /* Root writes and reads, the account reads. Where the file system knows no ACLs root alone reads. */
@@ -167,9 +180,17 @@ static bool let_account_read(const pam_handle_t *pamh, int file, uid_t uid)
     return true;
 }
 
+/* Over a limit of the host's the kernel would end it by SIGXFSZ. */
 static bool write_all(int file, const char *text)
 {
+    struct rlimit limit;
     const size_t length = strlen(text);
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0)
+        return false;
+    if (limit.rlim_cur < length) {
+        errno = EFBIG;
+        return false;
+    }
     for (size_t at = 0; at < length;) {
         const ssize_t done = write(file, text + at, length - at);
         if (done < 0 && errno != EINTR)
@@ -194,9 +215,22 @@ static bool name_draft(const char *id, char name[NAME_SIZE])
     return true;
 }
 
-/* Give the draft its name, unless there is one of that name. The draft is gone afterwards. */
-static bool publish(int folder, const char *draft, const char *name)
+/* Whether the file of that name was written before this session began: logind gives the name of a session that has ended
+ * to another one, after it was itself started again. */
+static bool is_left_over(int folder, const char *name, unsigned long began)
 {
+    struct stat status;
+    if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode) ||
+        status.st_mtim.tv_sec < 0)
+        return false;
+    return (unsigned long)status.st_mtim.tv_sec * 1000000 + (unsigned long)status.st_mtim.tv_nsec / 1000 < began;
+}
+
+/* Give the draft its name, unless there is one of that name and of this session. The draft is gone afterwards. */
+static bool publish(int folder, const char *draft, const char *name, unsigned long began)
+{
+    if (is_left_over(folder, name, began))
+        (void)unlinkat(folder, name, 0);
     if (renameat2(folder, draft, folder, name, RENAME_NOREPLACE) == 0)
         return true;
     const bool linked = (errno == EINVAL || errno == ENOSYS) && linkat(folder, draft, folder, name, 0) == 0;
@@ -207,17 +241,18 @@ static bool publish(int folder, const char *draft, const char *name)
 }
 
 /* Write the file into its folder; false and errno. */
-static bool write_file(const pam_handle_t *pamh, int folder, const char *id, uid_t uid, const char *text,
+static bool write_file(const pam_handle_t *pamh, int folder, const struct session *session, const char *text,
                        struct written *written)
 {
     char draft[NAME_SIZE];
     struct stat status;
+    const char *const id = session->id;
     if (!name_draft(id, draft))
         return false;
     const int file = openat(folder, draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (file < 0)
         return false;
-    const bool whole = let_account_read(pamh, file, uid) && write_all(file, text) && fstat(file, &status) == 0;
+    const bool whole = let_account_read(pamh, file, session->uid) && write_all(file, text) && fstat(file, &status) == 0;
     close_quietly(file);
     if (!whole) {
         const int error = errno;
@@ -229,7 +264,7 @@ static bool write_file(const pam_handle_t *pamh, int folder, const char *id, uid
     memcpy(written->name + strlen(id), ".json", sizeof ".json");
     written->device = status.st_dev;
     written->inode = status.st_ino;
-    return publish(folder, draft, written->name);
+    return publish(folder, draft, written->name, session->began);
 }
 
 static void free_written(pam_handle_t *pamh, void *data, int error_status)
@@ -245,13 +280,15 @@ void session_file_write(pam_handle_t *pamh, const char *account, const char *tex
     if (geteuid() != 0 || id == NULL || !is_session_id(id))
         return;
     const struct passwd *const entry = pam_modutil_getpwnam(pamh, account);
-    if (entry == NULL || !is_own_session(id, entry->pw_uid))
+    unsigned long began;
+    if (entry == NULL || !is_own_session(id, entry->pw_uid, &began))
         return;
+    const struct session session = {id, entry->pw_uid, began};
     struct written *const written = calloc(1, sizeof *written);
     const int folder = open_folder(OURS, 2);
     if (written == NULL || folder < 0) {
         complain(pamh, "/run/pam_sc/sessions");
-    } else if (!write_file(pamh, folder, id, entry->pw_uid, text, written)) {
+    } else if (!write_file(pamh, folder, &session, text, written)) {
         complain(pamh, "its file");
     } else if (pam_set_data(pamh, RECORD, written, free_written) != PAM_SUCCESS) {
         (void)unlinkat(folder, written->name, 0);

@@ -98,7 +98,8 @@ class CardClient:
         """Have the token sign. A typed or stacked PIN must lie in the secrets channel already; this order uses it up.
 
         May be asked again after a wrong PIN: one that the token has refused is not sent twice. CardProcessLost and
-        DeadlineExceeded carry `pin_sent`: whether the card process had said that the PIN goes to the token now. Where
+        DeadlineExceeded carry `pin_sent`: whether the card process had said that the PIN goes to the token now; if it had
+        not by the deadline, no PIN is sent after it. Where
         nobody types on the reader until the deadline, the answer is PINPAD_TIMEOUT and the card process of no more use;
         so it is with PINPAD_CANCELLED, when `cancel_fd` can be read first.
         """
@@ -184,8 +185,21 @@ class CardClient:
             if way is PinWay.PINPAD and pin_sent and isinstance(error, DeadlineExceeded):
                 self._channel.shutdown()
                 return NotSigned(CardFailure.PINPAD_TIMEOUT)
-            error.pin_sent = pin_sent
+            error.pin_sent = pin_sent or (isinstance(error, DeadlineExceeded) and self._sends_meanwhile())
             raise
+
+    def _sends_meanwhile(self) -> bool:
+        """Whether the PIN goes to the token, though the card process was not heard to say so in time.
+
+        What it has not said by now it cannot say any more; then it ends and sends nothing.
+        """
+        self._channel.shutdown()
+        try:
+            return self._channel.receive(time.monotonic() + 1).type == Kind.PIN_SENT
+        except ChannelClosed:
+            return False
+        except (ProtocolError, DeadlineExceeded):
+            return True
 
     def _answer(self, deadline: float, cancel_fd: int | None) -> Frame | None:
         """The next frame; None where somebody cancels first, and then the card process is of no more use."""

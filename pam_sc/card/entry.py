@@ -56,10 +56,10 @@ SOONEST_TYPED = 0.25
 _REFUSALS = {
     CKR_PIN_INCORRECT: CardFailure.PIN_WRONG,
     CKR_PIN_INVALID: CardFailure.PIN_WRONG,
-    CKR_PIN_LEN_RANGE: CardFailure.PIN_FORM,
+    CKR_PIN_LEN_RANGE: CardFailure.PIN_WRONG,
     CKR_PIN_LOCKED: CardFailure.PIN_LOCKED,
 }
-"""What C_Login says where it has judged the PIN and does not take it."""
+"""What C_Login says where it has judged the PIN and does not take it. Of a length too: it may have cost a try."""
 _CANCELLED = frozenset({CKR_FUNCTION_CANCELED, CKR_CANCEL})
 _WRONG = {
     PinState.COUNT_LOW: CardFailure.PIN_WRONG_FEW_LEFT,

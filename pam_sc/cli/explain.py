@@ -25,9 +25,9 @@ def explain(
     """Say step by step whether USER could log in with the card, and why not. Without USER, the card names the account.
 
     Run by root it is the login of a privileged program such as sudo; run by anybody else, that of a program with no
-    privilege, such as a screen locker.
+    privilege, such as a screen locker. Without --config, it uses the configuration that the service's stack names.
     """
-    configuration = machine.load_configuration(config_path, service)
+    configuration = machine.load_configuration(config_path or machine.config_of_service(service), service)
     rehearsal = machine.rehearse(machine.request(user, service), configuration, with_pin=with_pin)
     if as_json:
         print_json(explain_json(rehearsal))

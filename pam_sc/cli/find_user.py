@@ -41,9 +41,10 @@ ERRORS = frozenset({
 def find_user(machine: Machine, service: str, config_path: str | None, as_json: bool) -> int:
     """Print the account that the inserted card names, on one line, and nothing else. No PIN is asked for.
 
-    A card that maps to two accounts names none. `pam-sc explain` says more about a refusal.
+    A card that maps to two accounts names none. `pam-sc explain` says more about a refusal. Without --config, it uses the
+    configuration that the service's stack names.
     """
-    configuration = machine.load_configuration(config_path, service)
+    configuration = machine.load_configuration(config_path or machine.config_of_service(service), service)
     asked = replace(machine.request(None, service), real_uid=0, effective_uid=0, saved_uid=0)
     rehearsal = machine.rehearse(asked, configuration, with_pin=False)
     verdict = rehearsal.verdict

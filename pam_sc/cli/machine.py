@@ -181,6 +181,8 @@ class RealMachine:
                 return getpass.getpass(prompt)
             except (getpass.GetPassWarning, EOFError) as error:
                 raise PamScError("cannot ask for a PIN: there is no terminal to type it at") from error
+            except UnicodeError:  # whose text would show a piece of what was typed, and where
+                raise PamScError("cannot take what was typed: it is no text in the encoding of this terminal") from None
 
     def read_tokens(self, configuration: Configuration) -> CardReport:
         """Read every token, without a PIN."""

@@ -85,7 +85,7 @@ def _status(machine: Machine, configuration: Configuration, as_json: bool) -> in
         print_json(status_json(pins, configuration.pin))
     else:
         print_rows(status_rows(pins, configuration.pin), (10,))
-    return 0 if all(usable(each) for each in pins) else 1
+    return 0 if all(usable(each, configuration.pin) for each in pins) else 1
 
 
 def _forget(machine: Machine, configuration: Configuration, uri: str | None, as_json: bool) -> int:

@@ -16,7 +16,7 @@ from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.own_card import end_card, own_card_process
 from pam_sc.cli.pin_entry import Ask, counting, send_pin
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
-from pam_sc.decision.card_report import CardReport, Failure, TokenReport
+from pam_sc.decision.card_report import CardReport, Failure, PinState, TokenReport
 from pam_sc.decision.evidence import Answer
 from pam_sc.errors import PamScError
 from pam_sc.events import clean
@@ -24,7 +24,7 @@ from pam_sc.passwd import PinChange
 from pam_sc.proving import pin_rules
 from pam_sc.record import record
 from pam_sc.texts import Texts
-from pam_sc.tries import CountedTries, forget_all
+from pam_sc.tries import FOLDER, CountedTries, forget_all
 
 MACHINE_TIME_S = 30.0
 
@@ -68,7 +68,8 @@ def change_pin(
         acting_as(find_identity(VERIFIER_ACCOUNT)) as stop_acting,
     ):
         token = choose(card.client.report(_deadline()))
-        return tries.look(token, owner=True) or PinChange(
+        counted = token.pin_state is PinState.OK
+        return (tries.look(token, owner=True) if counted else None) or PinChange(
             card=card.client, person=Terminal(card, ask, tell), texts=texts_of(configuration),
             rules=pin_rules(configuration.pin), tries=tries, owner=True, deadline=_deadline,
             end_card=lambda: end_card(card, stop_acting),
@@ -90,6 +91,8 @@ def forget_wrong_pins(configuration: Configuration, token: TokenReport | None) -
     with acting_as(find_identity(VERIFIER_ACCOUNT)):
         if token is not None:
             tries.clear(token)
+            if tries.count(token) != 0:
+                raise PamScError(f"cannot forget wrong PINs: {FOLDER} must be a folder of {VERIFIER_ACCOUNT} alone")
             return
         try:
             forget_all()

@@ -30,14 +30,22 @@ class TokenPin:
     counted: int | None = None
 
 
-def usable(pin: TokenPin) -> bool:
+def usable(pin: TokenPin, settings: PinSettings) -> bool:
     """Say whether a login could try this PIN now."""
-    return pin.token.pin_state in _USABLE
+    return pin.token.pin_state in _USABLE and not _is_used_up(pin, settings)
+
+
+def _is_used_up(pin: TokenPin, settings: PinSettings) -> bool:
+    """Say whether as many wrong PINs are counted here as may be, for a token that shows no counter."""
+    return pin.token.login_required and pin.token.pin_state is PinState.OK and (pin.counted or 0) >= settings.wrong_max
 
 
 def status_rows(pins: Sequence[TokenPin], settings: PinSettings) -> list[Row]:
     """One line for each token, and what the configuration demands of a new PIN."""
-    rows = [Row((_state(pin.token),), f"{pin.token.label or 'a token without a label'}: {_facts(pin)}") for pin in pins]
+    rows = [
+        Row((_state(pin, settings),), f"{pin.token.label or 'a token without a label'}: {_facts(pin, settings)}")
+        for pin in pins
+    ]
     demanded = _demanded(settings)
     return [*rows, Row(("new PINs",), demanded)] if demanded else rows
 
@@ -77,11 +85,13 @@ def _token_json(pin: TokenPin) -> dict[str, object]:
     }
 
 
-def _state(token: TokenReport) -> str:
-    return STATES[token.pin_state][0] if token.login_required else "no PIN"
+def _state(pin: TokenPin, settings: PinSettings) -> str:
+    if _is_used_up(pin, settings):
+        return "used up"
+    return STATES[pin.token.pin_state][0] if pin.token.login_required else "no PIN"
 
 
-def _facts(pin: TokenPin) -> str:
+def _facts(pin: TokenPin, settings: PinSettings) -> str:
     token = pin.token
     found = [
         STATES[token.pin_state][1] if token.login_required else "it asks for no PIN",
@@ -89,6 +99,7 @@ def _facts(pin: TokenPin) -> str:
         "the PIN is typed on the keypad of the reader" if token.protected_authentication_path else "",
         _length(token),
         f"it shows no counter of tries; wrong PINs counted here: {pin.counted}" if pin.counted else "",
+        "its PIN is tried again after: sudo pam-sc pin forget" if _is_used_up(pin, settings) else "",
         uri_of(token),
     ]
     return "; ".join(each for each in found if each)

@@ -63,7 +63,7 @@ from pam_sc.programs.client import ProgramsClient, start_program_runner
 from pam_sc.programs.messages import Setup
 from pam_sc.record import replace
 from pam_sc.services import Services
-from pam_sc.session import read_session_cards
+from pam_sc.session import parse_session_cards, read_session_files
 from pam_sc.texts import Text, Texts
 
 MACHINE_TIME_S = 30.0
@@ -117,6 +117,7 @@ def _run(
 ) -> tuple[Rehearsal, Material]:
     at = datetime.datetime.now(datetime.UTC)
     tries = counting(configuration)
+    sessions = read_session_files()  # as a login does: still as root
     with (
         _card_process(configuration, worker, certificate) as card,
         _network(configuration, worker) as network,
@@ -126,7 +127,7 @@ def _run(
         material = load_material(configuration, trusted_uids, services)
         surroundings = Surroundings(
             choose=partial(_choose, ask),
-            session_cards=read_session_cards,
+            session_cards=partial(parse_session_cards, sessions),
             card=_GivenCertificate(certificate or b"") if card is None else card.client,
             pin=pin_entry(card, configuration, ask),
             tries=tries,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from pam_sc.cli.output import Row
 from pam_sc.cli.steps import Rehearsal, Status, StepReport, path_of, selected_tokens, tell_steps
+from pam_sc.decision.admission import card_is_required
 from pam_sc.decision.reasons import REASONS, PamCode, Step
 from pam_sc.decision.tokens import list_certificates
 from pam_sc.decision.verdict import Denied, Granted, Needs
@@ -54,11 +55,16 @@ def _verdict_rows(rehearsal: Rehearsal) -> Iterator[Row]:
         case Granted(account=account):
             yield Row((), f"granted: {account}")
         case Denied() as denied:
-            code = denied.code(card_required=rehearsal.policy.card_required)
+            code = _code(rehearsal, denied)
             yield Row((), f"refused: {denied.reason.value} at step {int(denied.step)}, PAM_{code.name}")
             yield Row((), f"the person reads: {Texts().say(denied.reason, **values_of(denied, rehearsal.evidence))}")
         case Needs(step=step):
             yield Row((), f"stopped: before step {int(step)}; nothing refuses the login so far (--pin goes on)")
+
+
+def _code(rehearsal: Rehearsal, denied: Denied) -> PamCode:
+    """What the application gets: for an account that must use a card, too, nothing is merely "unavailable"."""
+    return denied.code(card_required=card_is_required(rehearsal.evidence, rehearsal.policy))
 
 
 def explain_json(rehearsal: Rehearsal) -> dict[str, object]:
@@ -91,7 +97,7 @@ def verdict_json(rehearsal: Rehearsal) -> dict[str, object]:
             return {"verdict": "granted", "account": account, "code": f"PAM_{PamCode.SUCCESS.name}"}
         case Denied() as denied:
             row = REASONS[denied.reason]
-            code = denied.code(card_required=rehearsal.policy.card_required)
+            code = _code(rehearsal, denied)
             return {
                 "verdict": "refused",
                 "reason": denied.reason.value,

@@ -8,6 +8,7 @@ only here. PAM stacks are looked at by lint_stacks.py.
 from __future__ import annotations
 
 import datetime
+import grp
 import pwd
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -35,11 +36,20 @@ def uid_of(account: str) -> int | None:
         return None
 
 
+def known_as(member: str) -> str | None:
+    """What the name service calls an account, or a group written "@group"; None if there is none."""
+    try:
+        return f"@{grp.getgrnam(member[1:]).gr_name}" if member.startswith("@") else pwd.getpwnam(member).pw_name
+    except KeyError:
+        return None
+
+
 def lint(
     configuration: Configuration,
     *,
     at: datetime.datetime | None = None,
     find_uid: Callable[[str], int | None] = uid_of,
+    find_name: Callable[[str], str | None] = known_as,
     privileged: bool = True,
     owners: frozenset[int] = frozenset({0}),
 ) -> tuple[Finding, ...]:
@@ -55,7 +65,7 @@ def lint(
         *_lint_trust(configuration, now),
         *lint_revocation(configuration, owners),
         *_lint_account(configuration),
-        *lint_person(configuration),
+        *lint_person(configuration, find_name),
         *_lint_mappers(configuration, owners),
         *lint_directories(configuration),
     )

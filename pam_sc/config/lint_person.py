@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Say what is questionable about what a person meets: PIN, waiting, unlocking, who must and may. Advice only, and pure."""
+"""Say what is questionable about what a person meets: PIN, waiting, unlocking, who must and may. Advice only, and pure
+but for the names of accounts, which the caller looks up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pam_sc.config.finding import Finding, Weight
 from pam_sc.config.model import AccountSettings, Configuration
-from pam_sc.decision.policy import Otherwise
+from pam_sc.decision.policy import Members, Otherwise
 
 
-def lint_person(configuration: Configuration) -> Iterator[Finding]:
-    """Yield what there is to say, in the order of the file."""
+def lint_person(configuration: Configuration, find_name: Callable[[str], str | None]) -> Iterator[Finding]:
+    """Yield what there is to say, in the order of the file; `find_name` says what an account or "@group" is called here."""
     if configuration.wait_s and configuration.prompt.quiet:
         yield Finding(Weight.WARNING, "wait", "prompt.quiet keeps the person from reading that a card is waited for")
     if configuration.token.login_first:
         yield Finding(Weight.WARNING, "token.login_first", "a card that shows no certificate gets the PIN before anything is"
                       " known about it: one that would be refused costs a try, and a made-up card learns a PIN")
     yield from _lint_members(configuration.account)
+    yield from _lint_names(configuration.account, find_name)
     yield from _lint_pin(configuration)
     yield from _lint_unlock(configuration)
     if configuration.log.identity:
@@ -32,6 +34,23 @@ def _lint_members(account: AccountSettings) -> Iterator[Finding]:
     for name in (*sorted(accounts), *(f"@{group}" for group in sorted(groups))):
         yield Finding(Weight.WARNING, "account.may_use", f"does not name {name!a}, who must use a card: whoever is in no other"
                       " group of it cannot log in at all")
+
+
+def _lint_names(account: AccountSettings, find_name: Callable[[str], str | None]) -> Iterator[Finding]:
+    """A name that nobody has would exempt, or keep out, somebody without a word."""
+    lists = (("must_use", account.must_use), ("may_use", account.may_use or Members()), ("must_not_use", account.must_not_use))
+    for key, members in lists:
+        for name in (*sorted(members.accounts), *(f"@{group}" for group in sorted(members.groups))):
+            known = find_name(name)
+            if known is None and find_name(f"@{name}") is not None:
+                yield Finding(Weight.WARNING, f"account.{key}", f"{name!a} is a group and no account, so it says nothing of"
+                              f" anybody; write {f'@{name}'!a}")
+            elif known is None:
+                kind = "group" if name.startswith("@") else "account"
+                text = f"there is no {kind} {name!a} here, so it says nothing of anybody"
+                yield Finding(Weight.WARNING, f"account.{key}", text)
+            elif known != name and not name.startswith("@"):
+                yield Finding(Weight.WARNING, f"account.{key}", f"{name!a} is {known!a} here: names are compared exactly")
 
 
 def _lint_pin(configuration: Configuration) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pam_sc.record import record
 
 _FIELD = re.compile(r"\[(?:\\.|[^\]\\])*\]|\S+")
+_PAIR = re.compile(r"([a-z_]+)\s*=\s*([a-z]+|[0-9]+)")
 _DEPTH_MAX = 16
 _FILE_MAX = 256 * 1024
 _TYPES = frozenset({"auth", "account", "password", "session"})
@@ -36,6 +37,14 @@ class Entry:
     control: str
     module: str
     arguments: tuple[str, ...]
+    level: int = 0
+    """How many substacks it stands in."""
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The results that its control speaks of by name."""
+        words = _CONTROLS.get(self.control.lower())
+        return tuple(words if words is not None else dict(_PAIR.findall(self.control)))
 
     @property
     def basename(self) -> str:
@@ -46,9 +55,16 @@ class Entry:
         """What libpam does when the module returns this: ok, done, ignore, bad, die, reset or a number to jump."""
         words = _CONTROLS.get(self.control.lower())
         if words is None:
-            pairs = (part.partition("=") for part in self.control.strip("[]").split())
-            words = {name: action for name, _, action in pairs}
+            words = dict(_PAIR.findall(self.control))
         return words.get(result, words.get("default", "bad"))
+
+
+@record
+class Substack:
+    """Where a substack begins; its lines follow, one level up. To a jump it is one entry with all of them."""
+
+    type: str
+    level: int
 
 
 @record
@@ -59,12 +75,14 @@ class Missing:
     why: str
 
 
-def read_stack(folder: str, service: str) -> Iterator[Entry | Missing]:
+def read_stack(folder: str, service: str) -> Iterator[Entry | Substack | Missing]:
     """Yield the entries of one service in order, includes followed."""
-    yield from _read(folder, os.path.join(folder, service), None, 0)
+    yield from _read(folder, os.path.join(folder, service), None, 0, 0)
 
 
-def _read(folder: str, path: str, only: str | None, depth: int, asked_at: str = "") -> Iterator[Entry | Missing]:
+def _read(
+    folder: str, path: str, only: str | None, depth: int, level: int, asked_at: str = ""
+) -> Iterator[Entry | Substack | Missing]:
     try:
         lines = list(_logical_lines(path))
     except OSError as error:
@@ -74,12 +92,16 @@ def _read(folder: str, path: str, only: str | None, depth: int, asked_at: str = 
         where = f"{path}:{number}"
         included = _included(fields, only)
         if included is None:
-            yield from _entry(where, fields, only)
+            yield from _entry(where, fields, only, level)
         elif depth == _DEPTH_MAX:
             yield Missing(where, "includes are nested too deeply")
         else:
             name, kind = included
-            yield from _read(folder, os.path.join(folder, name), kind, depth + 1, where)
+            inner = level
+            if kind is not None and fields[0] != "@include" and fields[1].lower() == "substack":
+                yield Substack(kind, level)
+                inner = level + 1
+            yield from _read(folder, os.path.join(folder, name), kind, depth + 1, inner, where)
 
 
 def _included(fields: list[str], only: str | None) -> tuple[str, str | None] | None:
@@ -92,11 +114,11 @@ def _included(fields: list[str], only: str | None) -> tuple[str, str | None] | N
     return None
 
 
-def _entry(where: str, fields: list[str], only: str | None) -> Iterator[Entry]:
+def _entry(where: str, fields: list[str], only: str | None, level: int) -> Iterator[Entry]:
     kind = fields[0].lstrip("-").lower()
     if kind in _TYPES and len(fields) > 2 and only in (None, kind) and fields[1].lower() not in ("include", "substack"):
         arguments = tuple(field[1:-1].replace("\\]", "]") if field[0] == "[" else field for field in fields[3:])
-        yield Entry(where=where, type=kind, control=fields[1], module=fields[2], arguments=arguments)
+        yield Entry(where=where, type=kind, control=fields[1], module=fields[2], arguments=arguments, level=level)
 
 
 def _logical_lines(path: str) -> Iterator[tuple[int, list[str]]]:
@@ -104,12 +126,15 @@ def _logical_lines(path: str) -> Iterator[tuple[int, list[str]]]:
         text = file.read(_FILE_MAX)
     joined, began = "", 0
     for number, line in enumerate(text.split("\n"), 1):
+        said, comment, _ = line.partition("#")
+        if not said.strip() and number <= text.count("\n"):
+            continue  # a blank line or a comment ends no line that goes on
         began = began if joined else number
-        joined += line
-        if joined.endswith("\\"):
+        joined += said.rstrip(" \t")
+        if joined.endswith("\\") and not comment:
             joined = joined[:-1] + " "
             continue
-        fields = _FIELD.findall(joined.partition("#")[0])
+        fields = _FIELD.findall(joined)
         joined = ""
         if fields:
             yield began, fields

@@ -9,7 +9,8 @@
                                                     with the person and that counts for nothing, use_first_pass refuses
     else                                            the person is asked
     the PIN was wrong, or had no fit form           the person is asked again while `prompts` are left, and never with
-                                                    use_first_pass; for the last try only with allow_last_try
+                                                    use_first_pass; for the last try only with allow_last_try, and if it
+                                                    is the owner of the account, or a service of root's, who asks
     the PIN was one that the token refused before   refused: hosts give one stored answer to every prompt
     anything else                                   refused
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 from pam_sc.decision.card_report import CertificateRef, PinState, TokenReport
 from pam_sc.decision.evidence import (
+    Account,
     Answer,
     Attempt,
     CardFailure,
@@ -34,7 +36,7 @@ from pam_sc.decision.evidence import (
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.verdict import Denied, Needs
-from pam_sc.record import record
+from pam_sc.record import record, replace
 
 ANSWER_REASONS = {
     Answer.EMPTY: Reason.PIN_EMPTY,
@@ -126,6 +128,7 @@ class Bid:
 def judge_pin(evidence: Evidence, policy: Policy, bid: Bid) -> Signed | Opened | Denied | Needs:
     """Say what the last attempt came to, or what to do next. What the token signed is not checked here."""
     # 9. the PIN may be tried
+    policy = replace(policy, allow_last_try=policy.allow_last_try and may_have_the_last(evidence, bid.refs))
     refused = why_not_tried(evidence.request, policy, bid)
     if refused is not None:
         return refused
@@ -141,6 +144,17 @@ def judge_pin(evidence: Evidence, policy: Policy, bid: Bid) -> Signed | Opened |
     if isinstance(attempt.outcome, NotSigned):
         return _not_signed(evidence, policy, bid, attempt, attempt.outcome)
     return attempt.outcome
+
+
+def is_owner(evidence: Evidence) -> bool:
+    """Say whether whoever asks may use every try: root's services, and who runs as the account that is asked for."""
+    uid = evidence.request.real_uid
+    return uid == 0 or (isinstance(evidence.requested, Account) and evidence.requested.uid == uid)
+
+
+def may_have_the_last(evidence: Evidence, refs: tuple[CertificateRef, ...]) -> bool:
+    """Say whether whoever asks may use the last try of a token: with no certificate nobody knows yet whose it is."""
+    return is_owner(evidence) if refs else evidence.request.real_uid == 0
 
 
 def why_not_tried(request: Request | None, policy: Policy, bid: Bid) -> Denied | None:

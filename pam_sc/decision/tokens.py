@@ -3,7 +3,8 @@
 
 Where a session is unlocked with the same card, only the card that opened it counts: by its certificate too, because a
 label and a serial number are quickly copied. Where there is no such token, and the configuration says so, one is
-waited for; never for a card service that is down or a module that does not work.
+waited for; never for a card service that is down or a module that does not work, nor once a PIN was asked for: what is
+known of that token must not come to be believed of the next one in its slot.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def find_tokens(evidence: Evidence, policy: Policy, account: Account | None) -> 
     tokens = select_tokens(evidence.card, policy)
     if isinstance(tokens, list) and wanted is not None:
         tokens = _narrow(tokens, wanted)
-    if isinstance(tokens, Denied) and tokens.reason in WAITED_FOR and policy.wait_s > 0:
+    if isinstance(tokens, Denied) and tokens.reason in WAITED_FOR and policy.wait_s > 0 and not evidence.attempts:
         return _wait(evidence, tokens, "" if wanted is None else wanted.label)
     return tokens
 

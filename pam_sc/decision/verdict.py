@@ -56,9 +56,11 @@ class Denied:
         """The PAM code of chauthtok.
 
         The first pass (PAM_PRELIM_CHECK) says TRY_AGAIN for whatever stands in the way; stacks go on to the password then.
-        The second never says it, not even of a card that was taken out meanwhile: below us pam_unix, which was never asked
-        for the old password, would take a new one. A wrong old PIN or PUK is AUTHTOK_RECOVERY_ERR, one that is locked or
-        must not be tried MAXTRIES, everything else that leaves the PIN as it was AUTHTOK_ERR.
+        A pass in which a PIN has to be changed (PAM_CHANGE_EXPIRED_AUTHTOK) is none of these: whoever takes the card out
+        after the login would change a password instead, and be let in with the old PIN. The second never says it either,
+        not even of a card that was taken out meanwhile: below us pam_unix, which was never asked for the old password,
+        would take a new one. A wrong old PIN or PUK is AUTHTOK_RECOVERY_ERR, one that is locked or must not be tried
+        MAXTRIES, everything else that leaves the PIN as it was AUTHTOK_ERR.
         """
         code = REASONS[self.reason].code
         if code in _OF_THE_MACHINE:

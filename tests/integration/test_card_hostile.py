@@ -269,7 +269,7 @@ def test_a_token_that_changed_after_the_report_gets_no_pin(bench: Bench, how: st
 @pytest.mark.parametrize(("faults", "failure"), [
     ("rv:C_Login:0xa0", CardFailure.PIN_WRONG),
     ("rv:C_Login:0xa1", CardFailure.PIN_WRONG),
-    ("rv:C_Login:0xa2", CardFailure.PIN_FORM),
+    ("rv:C_Login:0xa2", CardFailure.PIN_WRONG),
     ("rv:C_Login:0xa3", CardFailure.PIN_EXPIRED),
     ("rv:C_Login:0xa4", CardFailure.PIN_LOCKED),
     ("rv:C_Login:0xa0,flags-after:0x40000", CardFailure.PIN_WRONG_NOW_LOCKED),

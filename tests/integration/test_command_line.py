@@ -139,7 +139,9 @@ def test_check_config_is_clean_but_for_what_was_asked_for(rig: Rig, config: str)
     code, found = asked(rig, "check-config", config)
     assert code == 0, found
     assert {entry["severity"] for entry in found["findings"]} <= {"note"}
-    assert {entry["topic"] for entry in found["policy"]} == {"login", "card", "trust", "revocation", "mapping", "pin", "prompt"}
+    assert {entry["topic"] for entry in found["policy"]} == {
+        "login", "card", "certificate", "trust", "revocation", "mapping", "pin", "prompt", "unlock", "log",
+    }
     assert len(found["stig"]) == 4
 
 

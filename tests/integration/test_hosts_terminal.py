@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,12 +11,14 @@ import pexpect
 import pytest
 
 from tests.support.host_site import PIN, PROMPT, WRONG_PIN, HostSite, host_site, opened_workers
+from tests.support.installation import module_in
 from tests.support.namespace import is_available
 
 pytestmark = pytest.mark.root
 
 PROCESSES = 3  # supervisor, verifier, card process
 SHELL = 4  # among what is expected after the PIN
+SUDOERS = "Defaults !lecture, timestamp_timeout=0, passwd_tries=1\nalice ALL=(ALL:ALL) ALL\n"
 WHO = 'echo "<$(id -un)>"'
 
 
@@ -26,8 +29,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostSite]:
         pytest.skip("needs root and the right to make mount namespaces")
     with host_site(tmp_path_factory.mktemp("terminal")) as made:
         made.services("test", "su", "sudo", "login", "vlock")
-        made.world.put("/etc/sudoers", "Defaults !lecture, timestamp_timeout=0, passwd_tries=1\n"
-                                       "alice ALL=(ALL:ALL) ALL\n", mode=0o440)
+        made.world.put("/etc/sudoers", SUDOERS, mode=0o440)
         yield made
 
 
@@ -134,6 +136,67 @@ def test_a_terminal_that_hangs_up_at_the_prompt_leaves_nothing_behind(site: Host
     child.close(force=True)
     site.require_end(processes)
     site.require_untouched()
+
+
+# Waiting for a card, in sudo, which catches what is typed to end it.
+
+WAITING_CONFIG = "/etc/pam_sc/waiting.toml"
+
+
+@pytest.fixture
+def sudo_waits(no_card: HostSite) -> Iterator[HostSite]:
+    """sudo waits a minute for a card, and its machine's time is four seconds."""
+    text = no_card.world.path("/etc/pam_sc/pam_sc.toml").read_text()
+    no_card.world.put(WAITING_CONFIG, text + "[service.sudo]\nwait = 60\n")
+    no_card.world.pam_service("sudo", [f"required {module_in()} config={WAITING_CONFIG} timeout=4"])
+    yield no_card
+    no_card.services("sudo")
+
+
+def start_sudo_that_waits(site: HostSite) -> pexpect.spawn[str]:
+    child = site.world.spawn(["sudo", "sh", "-c", WHO], user="alice", timeout=20)
+    assert child.expect([pexpect.TIMEOUT, pexpect.EOF], timeout=3) == 0  # it is silent (PAM_SILENT): nothing to wait for
+    return child
+
+
+def test_control_c_ends_the_waiting_of_sudo_and_a_resized_window_does_not(sudo_waits: HostSite) -> None:
+    child = start_sudo_that_waits(sudo_waits)
+    processes = opened_workers(sudo_waits.world)
+    assert len(processes) == PROCESSES
+    child.setwinsize(20, 70)
+    child.kill(signal.SIGCHLD)
+    assert child.expect([pexpect.TIMEOUT, pexpect.EOF], timeout=1) == 0
+    assert sudo_waits.reasons() == []
+    child.sendcontrol("c")
+    sudo_waits.require_end(processes)
+    child.expect(pexpect.EOF)
+    assert sudo_waits.reasons() == ["wait-cancelled"]
+
+
+def test_a_terminal_that_hangs_up_while_a_card_is_waited_for_leaves_nothing_behind(sudo_waits: HostSite) -> None:
+    child = start_sudo_that_waits(sudo_waits)
+    processes = opened_workers(sudo_waits.world)
+    assert len(processes) == PROCESSES
+    child.close(force=True)
+    sudo_waits.require_end(processes)
+
+
+def test_a_host_that_is_killed_while_a_card_is_waited_for_leaves_nothing_behind(sudo_waits: HostSite) -> None:
+    child = start_sudo_that_waits(sudo_waits)
+    processes = opened_workers(sudo_waits.world)
+    child.kill(signal.SIGKILL)
+    sudo_waits.require_end(processes)
+
+
+def test_a_card_that_comes_after_all_of_the_machines_time_is_asked_for_its_pin(sudo_waits: HostSite) -> None:
+    child = start_sudo_that_waits(sudo_waits)
+    assert child.expect([pexpect.TIMEOUT, pexpect.EOF], timeout=4) == 0
+    sudo_waits.card.insert()
+    child.expect(PROMPT)
+    child.sendline(PIN)
+    child.expect("<root>")
+    child.expect(pexpect.EOF)
+    assert sudo_waits.reasons() == ["granted"]
 
 
 # vlock crashes by itself after a wrong PIN: when it goes on to ask for root's password.

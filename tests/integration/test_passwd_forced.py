@@ -23,7 +23,7 @@ from tests.support.softhsm import PIN
 
 pytestmark = pytest.mark.root
 
-SUCCESS, AUTH_ERR, NEW_AUTHTOK_REQD, CONV_ERR, AUTHTOK_RECOVERY_ERR, TRY_AGAIN, IGNORE = 0, 7, 12, 19, 21, 24, 25
+SUCCESS, AUTH_ERR, NEW_AUTHTOK_REQD, CONV_ERR, AUTHTOK_ERR, AUTHTOK_RECOVERY_ERR, TRY_AGAIN, IGNORE = 0, 7, 12, 19, 20, 21, 24, 25
 NEW_PIN, WRONG_PIN = "7654321", "999999"
 CHANGE_EXPIRED = "chauthtok:32"
 LOGIN = ("authenticate", "acct_mgmt")
@@ -47,10 +47,11 @@ class Site:
         environment = {"SOFTHSM2_CONF": token.configuration, "HOSTILE": faults, "HOSTILE_CHANGED": changed}
         return self.rig.setup.configure(name, module=MODULE, environment=environment, more=more)
 
-    def run(self, config: str, *functions: str, answers: tuple[Answer, ...]) -> Outcome:
-        """Have an application call these functions on one handle."""
+    def run(self, config: str, *functions: str, answers: tuple[Answer, ...], password: tuple[str, ...] = ()) -> Outcome:
+        """Have an application call these functions on one handle. `password`: its lines for chauthtok, if they are others."""
         line = f"required {module_in()} config={config}"
-        self.rig.world.pam_service("test", [f"{group} {line}" for group in ("auth", "account", "password")])
+        lines = [f"{group} {line}" for group in ("auth", "account")]
+        self.rig.world.pam_service("test", [*lines, *(password or (f"password {line}",))])
         attempt = Login(service="test", user="alice", answers=answers, functions=functions, confdir="/etc/pam.d")
         return attempt.run(lambda argv, text: self.rig.world.run(argv, input=text), program=PROGRAM)
 
@@ -98,6 +99,20 @@ def test_a_forced_change_that_fails_leaves_the_account_without_access(site: Site
     outcome = site.run(site.token("to-be-changed"), *LOGIN, CHANGE_EXPIRED, "acct_mgmt:0", answers=answers)
     assert outcome.codes[CHANGE_EXPIRED] != SUCCESS
     assert outcome.codes["acct_mgmt:0"] == NEW_AUTHTOK_REQD
+
+
+@pytest.mark.parametrize("forced", [True, False])
+def test_a_card_that_is_taken_out_before_a_forced_change_opens_no_way_to_a_password_instead(
+    site: Site, forced: bool
+) -> None:
+    """The line of etc/pam.d/login, and for pam_unix a module that changes every password. Without force it has its turn."""
+    empty = site.rig.setup.configure("no-card", module=MODULE, environment={"HOSTILE": "slots:0"})
+    control = "[success=done new_authtok_reqd=done try_again=ignore ignore=ignore default=die]"
+    password = (f"password {control} {module_in()} config={empty}", "password required pam_permit.so")
+    change = CHANGE_EXPIRED if forced else "chauthtok"
+    outcome = site.run(site.token("to-be-changed"), *LOGIN, change, "acct_mgmt:0", answers=(PIN,), password=password)
+    assert (outcome.codes["authenticate"], outcome.codes["acct_mgmt:0"]) == (SUCCESS, NEW_AUTHTOK_REQD), outcome.log
+    assert outcome.codes[change] == (AUTHTOK_ERR if forced else SUCCESS)
 
 
 def test_a_pin_that_need_not_be_changed_is_not_asked_for_again(site: Site) -> None:

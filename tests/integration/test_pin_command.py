@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import pexpect
 import pytest
 
+from pam_sc.config.model import VERIFIER_ACCOUNT
+from pam_sc.decision.card_report import TokenRef, TokenReport
+from pam_sc.tries import FOLDER, token_name
 from tests.support.installation import PREFIX
 from tests.support.login_setup import LoginSetup, configuration
 from tests.support.pam_world import World
@@ -18,6 +22,7 @@ from tests.support.softhsm import PIN
 
 pytestmark = pytest.mark.root
 
+IDENTITY = ("label", "serial", "manufacturer", "model")
 NEW_PIN, WRONG_PIN, PUK = "7654321", "999999", "12345678"
 callers = pytest.mark.parametrize("caller", [None, "alice"], ids=["root", "a user"])
 
@@ -69,6 +74,37 @@ def test_unblock_asks_for_the_puk(desk: Desk, caller: str | None) -> None:
     assert code == 0, shown
     assert "The PIN is locked. PUK" in shown
     assert (desk.card.applet.pin, desk.card.applet.tries) == (NEW_PIN, 3)
+
+
+def count_wrong(desk: Desk, facts: dict[str, str], count: int) -> Path:
+    """Have so many wrong PINs counted for a token; the file in which they are."""
+    name = token_name(TokenReport(ref=TokenRef(0, 0), **facts), desk.world.path("/etc/machine-id").read_text().strip())
+    desk.world.put(f"{FOLDER}/{name}", f"{count:04}", mode=0o600, owner=VERIFIER_ACCOUNT)
+    desk.world.path(FOLDER).chmod(0o700)  # the command makes it the verifier's
+    return desk.world.path(f"{FOLDER}/{name}")
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o777])
+def test_forget_says_so_only_where_the_count_is_gone(desk: Desk, mode: int) -> None:
+    told = desk.world.run([f"{PREFIX}/bin/pam-sc", "pin", "status", "--json"])
+    (shown,) = json.loads(told.stdout)["tokens"]
+    counted = count_wrong(desk, {name: shown[name] for name in IDENTITY}, 1)
+    desk.world.path(FOLDER).chmod(mode)
+    code, said = desk.pin("forget", "--token", shown["uri"])
+    assert (code, "are forgotten" in said, counted.exists()) == ((0, True, False) if mode == 0o700 else (2, False, True)), said
+
+
+def test_wrong_pins_that_were_counted_here_do_not_keep_the_puk_from_a_locked_card(desk: Desk) -> None:
+    """A token that showed no counter until it was locked. A PIN that can be tried is left alone then, also here."""
+    told = desk.world.run([f"{PREFIX}/bin/pam-sc", "pin", "status", "--json"])
+    (shown,) = json.loads(told.stdout)["tokens"]
+    counted = count_wrong(desk, {name: shown[name] for name in IDENTITY}, 2)
+    code, said = desk.pin("change")
+    assert (code, "Too many wrong PINs" in said) == (1, True), said
+    desk.card.applet.tries = 0
+    code, said = desk.pin("unblock", answers=(PUK, NEW_PIN, NEW_PIN))
+    assert (code, desk.card.applet.pin) == (0, NEW_PIN), said
+    assert not counted.exists()
 
 
 def test_a_wrong_current_pin_leaves_the_pin_and_says_so(desk: Desk) -> None:

@@ -169,3 +169,22 @@ def test_a_stranger_with_the_right_pin_is_let_in_and_clears(site: PinSite) -> No
     assert site.login(config).code == codes.SUCCESS
     assert su(site, config, "bob", PIN) == 0
     assert site.counts() == []
+
+
+SUDOERS = "/etc/sudoers"
+
+
+def sudo(site: PinSite, config: str, caller: str, typed: str) -> None:
+    """Have an account say `sudo -u alice` where sudo asks for the PIN of whom it becomes, once."""
+    site.rig.service(config, name="sudo")
+    site.rig.world.put(SUDOERS, "Defaults targetpw, passwd_tries=1, timestamp_timeout=0\nALL ALL=(ALL:ALL) ALL\n", mode=0o440)
+    site.rig.world.run(["sudo", "-S", "-u", "alice", "true"], input=f"{typed}\n", user=caller)
+
+
+def test_nobody_can_block_another_persons_card_through_sudo(site: PinSite) -> None:
+    """It keeps the real uid of who calls, so it is as with su."""
+    config = site.card(NO_COUNTER)
+    for _ in range(3):
+        sudo(site, config, "bob", WRONG)
+    assert (site.logins(), site.counts()) == (1, ["0001"])
+    assert site.login(config).code == codes.SUCCESS

@@ -111,7 +111,7 @@ def doubt(outcome: Outcome) -> str | None:
     """What the log says of revocation in the line about the grant."""
     (line,) = (line for line in outcome.log if " granted " in line)
     _before, found, after = line.partition(" revocation=")
-    return f"revocation={after.strip()}" if found else None
+    return f"revocation={after.partition(' ms=')[0].strip()}" if found else None
 
 
 # ---------------------------------------------------------------- beside the table

@@ -7,13 +7,14 @@ And a password login by somebody whose reader holds another person's card.
 from __future__ import annotations
 
 import functools
+import json
 import subprocess
 from dataclasses import dataclass
 
 import pexpect
 import pytest
 
-from tests.support.installation import module_in
+from tests.support.installation import PAM_SC, module_in
 from tests.support.login_setup import LoginSetup
 from tests.support.pam_host import Login, Outcome
 from tests.support.pam_world import HARNESS, World
@@ -101,6 +102,17 @@ def test_another_card_of_the_same_person_and_label_does_not_unlock_it(desk: Desk
     outcome = desk.unlock(desk.card("second"))
     assert (outcome.code, reason(outcome)) == (AUTHINFO_UNAVAIL, "reason=other-card-than-login")
     assert not any("PIN" in said.text for said in outcome.said)
+
+
+@pytest.mark.parametrize(("card", "said"), [("first", None), ("second", "other-card-than-login")])
+def test_explain_knows_the_card_of_the_session_as_the_login_does(desk: Desk, card: str, said: str | None) -> None:
+    cards = {each: desk.card(each) for each in ("first", "second")}
+    desk.open_session(cards["first"])
+    explain = [*PAM_SC, "explain", "alice", "--service", "swaylock", "--json"]
+    found = json.loads(desk.world.run([*explain, "--config", cards[card]]).stdout)
+    assert (found["verdict"], found.get("reason")) == ("stopped" if said is None else "refused", said)
+    desk.service("swaylock", cards[card])
+    assert json.loads(desk.world.run(explain).stdout) == found
 
 
 def test_another_card_unlocks_where_the_same_one_is_not_demanded(desk: Desk) -> None:

@@ -629,6 +629,8 @@ static void script(const char *b)
             signal_until_answered();
         else if (strcmp(word, "kick") == 0) /* one signal, while the host waits for a frame */
             must(syscall(SYS_pidfd_send_signal, HOST, SIGUSR1, NULL, 0) == 0);
+        else if (strncmp(word, "sig:", 4) == 0) /* that signal, once */
+            must(syscall(SYS_pidfd_send_signal, HOST, atoi(word + 4), NULL, 0) == 0);
         else if (strcmp(word, "hang") == 0)
             wait_for_end();
         else if (strcmp(word, "grant") == 0)

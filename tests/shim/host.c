@@ -4,7 +4,7 @@
  *
  *     confdir= service= user= rhost= ruser= tty=   pam_start_confdir and items    flags=N   calls=authenticate,setcred,...
  *     step=KIND[:VALUE]   one for each prompt, the last for all that follow; see converse
- *     usr1=1 (SIGUSR1 is caught)   locale=NAME   putenv=NAME=VALUE, for the handle
+ *     usr1=1 (SIGUSR1 is caught)   catch=N block=N ignore=N (that signal)   locale=NAME   putenv=NAME=VALUE, for the handle
  *     sigchld=ignore|handler   reaper=1   subreaper=1   threads=N   repeat=N   uids=R:E:S   closed=1   scan=1   conv=none
  */
 #define _GNU_SOURCE 1
@@ -33,12 +33,12 @@
 static struct {
     const char *confdir, *service, *user, *rhost, *ruser, *tty, *calls, *sigchld, *uids, *locale, *putenv;
     const char *steps[16];
-    int step_count, flags, threads, repeat;
+    int step_count, flags, threads, repeat, caught, blocked, ignored;
     bool reaper, subreaper, closed, scan, no_conversation, quiet, usr1;
 } script = {.service = "test", .calls = "authenticate", .threads = 1, .repeat = 1};
 
 static FILE *out;
-static volatile sig_atomic_t sigchld_seen;
+static volatile sig_atomic_t sigchld_seen, caught;
 static volatile unsigned char key = 0x55;
 /* "Zq71#x" and a long tail, each byte xor 0x55, so that the process never holds it but in an answer. */
 static const unsigned char SECRET[] = {0x0f, 0x24, 0x62, 0x64, 0x76, 0x2d};
@@ -377,6 +377,7 @@ static void on_sigchld(int signal)
 static void on_usr1(int signal)
 {
     (void)signal;
+    caught++;
 }
 
 static void *reap_any_child(void *unused)
@@ -428,7 +429,8 @@ static void read_script(int argc, char **argv)
         {"rhost", &script.rhost, 0, 0}, {"ruser", &script.ruser, 0, 0}, {"tty", &script.tty, 0, 0},
         {"calls", &script.calls, 0, 0}, {"sigchld", &script.sigchld, 0, 0}, {"uids", &script.uids, 0, 0},
         {"locale", &script.locale, 0, 0}, {"putenv", &script.putenv, 0, 0}, {"usr1", 0, 0, &script.usr1},
-        {"flags", 0, &script.flags, 0}, {"threads", 0, &script.threads, 0}, {"repeat", 0, &script.repeat, 0},
+        {"catch", 0, &script.caught, 0},
+        {"block", 0, &script.blocked, 0}, {"ignore", 0, &script.ignored, 0}, {"flags", 0, &script.flags, 0}, {"threads", 0, &script.threads, 0}, {"repeat", 0, &script.repeat, 0},
         {"reaper", 0, 0, &script.reaper}, {"subreaper", 0, 0, &script.subreaper}, {"closed", 0, 0, &script.closed},
         {"scan", 0, 0, &script.scan}, {"no_conversation", 0, 0, &script.no_conversation},
     };
@@ -467,6 +469,15 @@ static void set_the_scene(void)
     action.sa_flags = SA_RESTART; /* which changes nothing for poll */
     if (script.usr1)
         sigaction(SIGUSR1, &action, NULL);
+    if (script.caught)
+        sigaction(script.caught, &action, NULL);
+    if (script.ignored)
+        signal(script.ignored, SIG_IGN);
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    if (script.blocked)
+        sigaddset(&blocked, script.blocked);
+    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
     if (script.locale && setlocale(LC_MESSAGES, script.locale) == NULL)
         abort();
     if (script.subreaper)
@@ -500,6 +511,7 @@ int main(int argc, char **argv)
     else
         fprintf(out, "state differs\n%s----\n%s", before, after);
     fprintf(out, "sigchld %d\n", (int)sigchld_seen);
+    fprintf(out, "caught %d\n", (int)caught);
     fclose(out);
     free(before);
     free(after);

@@ -24,9 +24,15 @@ int pam_sm_setcred(pam_handle_t *pamh, int flags, int argc, const char **argv)
     return PAM_IGNORE;
 }
 
-/* The first argument becomes PAM_USER, as a module may do between two others. */
+/* The first argument becomes PAM_USER, as a module may do between two others; "show" logs what a module below finds. */
 int pam_sm_chauthtok(pam_handle_t *pamh, int flags, int argc, const char **argv)
 {
+    const void *item = NULL;
     (void)flags;
+    if (argc > 0 && strcmp(argv[0], "show") == 0) {
+        const int code = pam_get_item(pamh, PAM_OLDAUTHTOK, &item);
+        pam_syslog(pamh, LOG_NOTICE, "old password %s", item != NULL ? "there" : "(none)");
+        return code;
+    }
     return pam_set_item(pamh, PAM_USER, argc > 0 ? argv[0] : "");
 }

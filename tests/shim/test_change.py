@@ -101,6 +101,20 @@ def test_a_second_pass_for_another_account_than_the_first_is_refused(plain: Host
     assert outcome.logs == ["3 refused: there was no first pass for the account that is to be changed now"]
 
 
+@pytest.mark.parametrize(("renamed", "found"), [(True, "there"), (False, "(none)")])
+def test_after_it_modules_below_find_an_old_password_that_is_none(plain: Host, renamed: bool, found: str) -> None:
+    """They had no first pass either; without an old password pam_unix takes a new one from anybody."""
+    other = plain.build.folder / "stacked.so"
+    plain.service(
+        plain.line("grant", kind="password", control="[success=1 default=ignore]"),
+        "password required pam_permit.so",
+        f"password optional {other} show",
+        f"password required {other} {'mallory' if renamed else 'alice'}",
+    )
+    logs = plain.run("calls=chauthtok").logs
+    assert logs[-1] == f"5 old password {found}"
+
+
 @pytest.mark.parametrize(("code", "delayed"), [(7, True), (11, True), (21, True), (20, False), (24, False), (9, False)])
 def test_a_wrong_current_pin_costs_time(host: Host, code: int, delayed: bool) -> None:
     for arguments, expected in (((), delayed), (("nodelay",), False)):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.shim_host import Host
 
-SUCCESS, SYSTEM_ERR, NEW_AUTHTOK_REQD, IGNORED = 0, 4, 12, 6
+SUCCESS, SYSTEM_ERR, AUTH_ERR, NEW_AUTHTOK_REQD, IGNORED = 0, 4, 7, 12, 6
 PROTOCOL = "3 refused: the verifier broke the protocol"
 WENT_ON = "3 refused: the verifier went on after its verdict"
 NAMES = [
@@ -38,6 +38,26 @@ def test_nothing_is_left_for_another_account(host: Host) -> None:
     host.service(host.line("script-f17:%01:PAM_SC_TOKEN:x+f10:%01:PIN+answer+grant"))
     outcome = host.run("step=become:mallory")
     assert (outcome.code, outcome.variables) == (SYSTEM_ERR, [])
+
+
+def test_a_grant_leaves_no_variable_of_somebody_else_standing_beside_its_own(host: Host) -> None:
+    """Half of one card and half of another would be no card at all."""
+    outcome = host.login("script-f17:%01:PAM_SC_CERTIFICATE:new+grant", "putenv=PAM_SC_TOKEN=other")
+    assert outcome.variables == ["PAM_SC_CERTIFICATE=new"]
+
+
+def test_what_an_application_says_stays_where_it_is_refused(host: Host) -> None:
+    outcome = host.login("code7", "putenv=PKCS11_LOGIN_TOKEN_NAME=My")
+    assert outcome.variables == ["PKCS11_LOGIN_TOKEN_NAME=My"]
+
+
+def test_a_refused_login_takes_back_what_the_one_before_it_has_left(host: Host) -> None:
+    host.service(
+        host.line("script-f17:%01:PAM_SC_TOKEN:x+f17:%01:PKCS11_LOGIN_TOKEN_NAME:My+grant", control="optional"),
+        host.line("denied-7"),
+    )
+    outcome = host.run()
+    assert (outcome.code, outcome.variables) == (AUTH_ERR, [])
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,29 @@ def test_what_has_the_name_already_is_left_alone_and_not_removed(plain_world: Wo
     assert "1" in outcome.lines, "no draft is left beside it"
 
 
+BEGAN = LED.replace("LEADER=", "REALTIME={}\\nLEADER=")
+
+
+@pytest.mark.parametrize(
+    ("written", "began", "left"),
+    [("2020-01-01", "1600000000000000", TEXT), ("2021-01-01", "1600000000000000", "old"),
+     ("2020-01-01", "x", "old"), ("2020-01-01", "1500000000000000", "old")],
+)  # fmt: skip
+def test_only_what_an_ended_session_of_the_same_name_has_left_is_replaced(
+    plain_world: World, written: str, began: str, left: str
+) -> None:
+    stale = f"mkdir -p {FOLDER}; echo old >{FILE}; touch -d {written} {FILE}"
+    outcome = replace(plain_world, before=f"{BEGAN.format(began)}; {stale}").play("authenticate,open_session")
+    assert f"text {left}" in outcome.lines
+
+
+def test_a_limit_on_the_size_of_files_ends_no_host(plain_world: World) -> None:
+    outcome = replace(plain_world, before=f"{LED}; ulimit -f 0").play("authenticate,open_session")
+    assert outcome.codes("open_session") == [SUCCESS]
+    assert outcome.logs == ["4 cannot write down which card opened the session: its file: File too large"]
+    assert not any(line.startswith("file") for line in outcome.lines)
+
+
 UNSAFE = {
     "a folder of somebody else's": (f"mkdir -p {FOLDER}; chown {NOBODY} {FOLDER}", "Operation not permitted"),
     "a folder that a group can write": (f"mkdir -p {FOLDER}; chmod 775 {FOLDER}", "Operation not permitted"),

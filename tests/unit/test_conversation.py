@@ -54,12 +54,12 @@ class Shim:
     verifier: Channel
     verifier_control: socket.socket
 
-    def conversation(self) -> Conversation:
+    def conversation(self, clock: MachineClock | None = None) -> Conversation:
         asked = ShimRequest(
             request=Request(service="sudo", account="alice", real_uid=0, effective_uid=0, saved_uid=0),
             nonce=b"n" * 32, function=Function.AUTHENTICATE, options=Option(0), config_path="", machine_time_s=5,
         )
-        return Conversation(self.verifier, self.verifier_control, asked, MachineClock(5))
+        return Conversation(self.verifier, self.verifier_control, asked, clock or MachineClock(5))
 
     def answer(self, *fields: bytes) -> None:
         self.frames.send(Frame(FrameType.ANSWER, fields), soon())
@@ -289,6 +289,47 @@ def test_waiting_is_not_the_machines_time(shim: Shim) -> None:
 
     Conversation(shim.verifier, shim.verifier_control, asked, clock).wait("Insert", until, 30)
     assert clock.deadline - before >= 0.2
+
+
+def test_a_wait_may_be_longer_than_all_of_the_machines_time(shim: Shim) -> None:
+    clock = MachineClock(0.2)
+
+    def until(_deadline: float, _descriptor: int) -> bool:
+        threading.Event().wait(0.4)  # a person's time
+        shim.answer(b"\x08", b"")
+        return True
+
+    assert shim.conversation(clock).wait("Insert", until, 30) is Answer.WAITED
+    assert clock.deadline > time.monotonic()
+
+
+def test_no_wait_is_longer_than_what_is_left_of_the_request(shim: Shim) -> None:
+    """Who goes on when the shim has given up has its verdict heard by nobody."""
+    deadlines: list[float] = []
+
+    def until(deadline: float, _descriptor: int) -> bool:
+        deadlines.append(deadline - time.monotonic())
+        shim.answer(b"\x08", b"")
+        return False
+
+    clock = MachineClock(20, gone=290)
+    clock.pause(290)
+    assert shim.conversation(clock).wait("Insert", until, 30) is Answer.TIMEOUT
+    assert 6 < deadlines[0] < 9
+
+
+def test_no_question_stands_longer_than_the_request(shim: Shim) -> None:
+    clock = MachineClock(20, gone=297.7)
+    clock.pause(290)
+    assert shim.conversation(clock).ask_secret("PIN: ") is Answer.TIMEOUT
+    assert clock.last_word > time.monotonic()
+
+
+@pytest.mark.parametrize(("gone", "left"), [(100.0, 20.0), (290.0, 9.0)])
+def test_the_last_word_is_out_before_the_request_is_over(gone: float, left: float) -> None:
+    clock = MachineClock(20, gone=gone)
+    clock.pause(gone)
+    assert left - 1 < clock.last_word - time.monotonic() <= left
 
 
 @pytest.mark.parametrize(

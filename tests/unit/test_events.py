@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pam_sc.decision.card_report import CertificateRef, TokenRef
+from pam_sc.decision.card_report import CardReport, CertificateRef, ModuleReport, SlotReport, TokenRef, TokenReport
 from pam_sc.decision.evidence import (
     Account,
+    Answer,
+    Attempt,
     CertificateEvidence,
     CertificateFacts,
     Evidence,
@@ -149,6 +151,21 @@ def test_a_detail_that_is_about_nobody_is_in_the_line(reason: Reason) -> None:
     ((severity, line),) = refused(Denied(reason, "something about the machine"))
     assert severity is REASONS[reason].severity
     assert line.endswith('detail="something about the machine"')
+
+
+def opened_with(*attempts: Attempt) -> Evidence:
+    """A card whose certificates are private, so that a wrong PIN is about none of them."""
+    token = TokenReport(ref=REF.token, label="Alice's card", serial="0815")
+    slot = SlotReport(slot_id=REF.token.slot_id, token=token)
+    card = CardReport((ModuleReport(index=REF.token.module, path="/m.so", slots=(slot,)),))
+    return Evidence(request=REQUEST, card=card, attempts=attempts)
+
+
+def test_a_wrong_pin_names_its_token_also_where_no_certificate_is_known() -> None:
+    token = pseudonym(b"\0\x000815\0Alice's card", "machine")
+    tried = opened_with(Attempt(REF.token, Answer.ANSWERED))
+    assert refused(Denied(Reason.PIN_WRONG), tried)[0][1].endswith(f" token={token}")
+    assert "token=" not in refused(Denied(Reason.PIN_WRONG), opened_with())[0][1]
 
 
 def test_a_refusal_without_detail_is_one_line() -> None:

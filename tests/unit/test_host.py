@@ -186,7 +186,7 @@ class FakeGroups:
         found = self.groups.get(name)
         if isinstance(found, int):
             raise OSError(found, os.strerror(found))
-        return None if found is None else (name, *found)
+        return None if found is None else (name.lower(), *found)
 
 
 def groups_of_root(nss: Callable[[FakeNss], None], fake: FakeGroups, *wanted: str) -> object:
@@ -200,6 +200,13 @@ def test_an_account_is_in_its_primary_group_and_where_it_is_listed(nss: Callable
         Account("root", 0, frozenset({"primary", "listed"}))
     )
     assert host.NssAccounts(frozenset({"listed"})).by_uid(0) == Account("root", 0, frozenset({"listed"}))
+
+
+def test_a_group_counts_under_the_name_in_the_list_where_the_name_service_does_not_mind_upper_case(
+    nss: Callable[[FakeNss], None],
+) -> None:
+    fake = FakeGroups(Staff=(7777, ["root"]), Other=(7778, ["bob"]))
+    assert groups_of_root(nss, fake, "Staff", "Other") == Account("root", 0, frozenset({"Staff"}))
 
 
 def test_groups_are_looked_up_only_where_a_list_names_them(nss: Callable[[FakeNss], None]) -> None:

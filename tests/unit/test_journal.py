@@ -18,6 +18,7 @@ from pam_sc.decision.reasons import Reason, Severity
 from pam_sc.decision.verdict import Denied
 from pam_sc.events import EventLog
 from pam_sc.journal import MESSAGE_IDS, Event, Journal, entry
+from pam_sc.record import replace
 
 REQUEST = Request(service="sudo", account="alice", tty="pts/1", rhost="", real_uid=0, effective_uid=0, saved_uid=0)
 Lines = list[tuple[Severity, str]]
@@ -108,6 +109,18 @@ def test_no_value_forges_a_field(service: str, detail: str) -> None:
         "MESSAGE", "PRIORITY", "SYSLOG_FACILITY", "SYSLOG_IDENTIFIER", "MESSAGE_ID", "PAM_SC_RESULT", "PAM_SC_SERVICE",
         "PAM_SC_DETAIL",
     ]  # fmt: skip
+
+
+def test_what_would_move_a_cursor_is_an_escape_in_a_field_too_and_no_field_is_without_end(
+    listening: tuple[str, socket.socket],
+) -> None:
+    path, there = listening
+    with log_at(path) as (log, _lines):
+        log.refused(replace(REQUEST, rhost="a\x1b[2J\nPAM_SC_RESULT=granted", tty="t" * 200), Denied(Reason.NO_CARD))
+        fields = taken_apart(there.recv(8192))
+    assert fields["PAM_SC_RHOST"] == "a\\x1b[2J\\x0aPAM_SC_RESULT=granted"
+    assert fields["PAM_SC_RESULT"] == "refused"
+    assert fields["PAM_SC_TTY"] == "t" * 61 + "..."
 
 
 def test_the_name_of_an_unknown_account_is_in_no_field(listening: tuple[str, socket.socket]) -> None:

@@ -394,6 +394,23 @@ def test_a_stranger_cannot_use_up_the_tries_of_the_owner(play: Play, tries: Coun
     assert play(tries=tries, uid=4001).reason() is None
 
 
+@pytest.mark.parametrize(("uid", "hidden", "reason"), [
+    (4001, False, None), (0, False, None), (4002, False, Reason.PIN_LAST_TRY), (4001, True, Reason.PIN_LAST_TRY), (0, True, None),
+])
+def test_the_last_try_that_the_token_shows_is_for_the_owner_too_where_it_is_allowed_at_all(
+    play: Play, uid: int, hidden: bool, reason: Reason | None
+) -> None:
+    last: dict[str, Any] = {"pin": {"allow_last_try": True}, "pin_state": PinState.FINAL_TRY, "uid": uid}
+    played = play(hidden=hidden, login_first=hidden, **last)
+    assert (played.reason(), played.sent) == (reason, int(reason is None))
+
+
+@pytest.mark.parametrize(("uid", "sent"), [(4001, 2), (4002, 1)])
+def test_a_stranger_is_not_asked_again_for_the_last_try(play: Play, uid: int, sent: int) -> None:
+    played = play(CardFailure.PIN_WRONG_ONE_LEFT, pin={"prompts": 2, "allow_last_try": True}, uid=uid)
+    assert (played.reason(), played.sent) == (None if sent == 2 else Reason.PIN_WRONG_ONE_LEFT, sent)
+
+
 def test_the_owner_can_use_them_all(play: Play, tries: CountedTries) -> None:
     assert [play(WRONG, tries=tries, uid=4001).reason() for _ in range(2)] == [Reason.PIN_WRONG] * 2
     assert play(tries=tries, uid=4001).reason() is Reason.PIN_TRIES_USED
@@ -421,6 +438,53 @@ def test_a_pin_for_a_token_that_is_opened_is_counted_as_well(play: Play, tries: 
     for _ in range(2):
         assert play(WRONG, hidden=True, login_first=True, tries=tries).reason() is Reason.PIN_WRONG
     assert play(hidden=True, login_first=True, tries=tries).reason() is Reason.PIN_TRIES_USED
+
+
+def test_the_last_try_of_a_token_of_which_nobody_knows_whose_it_is_is_not_for_whoever_asks_for_himself(
+    play: Play, tries: CountedTries
+) -> None:
+    """alice's own sudo, and in the reader a card that may be anybody's."""
+    hidden: dict[str, Any] = {"hidden": True, "login_first": True, "tries": tries}
+    assert play(WRONG, uid=4001, **hidden).reason() is Reason.PIN_WRONG
+    second = play(WRONG, uid=4001, **hidden)
+    assert (second.reason(), second.events) == (Reason.PIN_TRIES_USED, [])
+    assert play(uid=0, **hidden).reason() is None
+
+
+def test_a_stacked_password_is_not_used_for_the_last_try_that_is_counted(play: Play, tries: CountedTries) -> None:
+    first: dict[str, Any] = {"request": {"try_first_pass": True}, "tries": tries}
+    assert play(WRONG, **first).reason() is Reason.PIN_WRONG
+    second = play(**first)
+    assert second.reason() is None
+    assert second.events == ["ask last-try", "sign typed", "end"]
+
+
+def test_the_question_says_that_the_last_try_is_left_which_is_counted_here(play: Play, tries: CountedTries) -> None:
+    played = play(WRONG, WRONG, tries=tries, pin={"prompts": 2})
+    assert played.reason() is Reason.PIN_WRONG
+    assert played.events == ["ask first", "sign typed", "ask last-try", "sign typed", "end"]
+
+
+def test_use_first_pass_has_nobody_asked_for_the_last_try_that_is_counted(play: Play, tries: CountedTries) -> None:
+    only: dict[str, Any] = {"request": {"use_first_pass": True}, "tries": tries}
+    assert play(WRONG, **only).reason() is Reason.PIN_WRONG
+    second = play(**only)
+    assert (second.reason(), second.events) == (Reason.PIN_TRIES_USED, [])
+    assert play(tries=tries).reason() is None
+
+
+def test_a_last_try_that_came_while_a_stacked_password_was_handed_over_is_not_for_it(
+    play: Play, tries: CountedTries
+) -> None:
+    played = play(tries=tries, request={"try_first_pass": True})
+    entry = played.login._prover._entry  # noqa: SLF001 - somebody else's login runs meanwhile
+
+    def take_stacked() -> Answer:
+        assert tries.take(played.card.report(math.inf).tokens()[0][2], owner=True) is None
+        return Answer.ANSWERED
+
+    played.login._prover._entry = replace(entry, take_stacked=take_stacked)  # noqa: SLF001
+    assert (played.reason(), played.sent) == (Reason.PIN_TRIES_USED, 0)
 
 
 def test_a_pin_on_the_reader_is_counted_as_well(play: Play, tries: CountedTries) -> None:

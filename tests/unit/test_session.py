@@ -12,7 +12,7 @@ import pytest
 
 from pam_sc.decision.card_report import TokenRef, TokenReport
 from pam_sc.record import replace
-from pam_sc.session import FILE_MAX, SessionCard, read_session_cards, session_card_text
+from pam_sc.session import FILE_MAX, FILES_MAX, SessionCard, read_session_cards, session_card_text
 
 CARD = SessionCard(
     uid=1000, account="alice", service="login", label="PIV", serial="01", manufacturer="m", model="PKCS#15",
@@ -72,6 +72,24 @@ def test_a_session_that_has_ended_has_no_card(folders: Folders) -> None:
     folders.put()
     (folders.logind / "3").unlink()
     assert folders.read() == ()
+
+
+@pytest.mark.parametrize(("said", "read"), [("REALTIME=1600000000000000", False), ("REALTIME=1500000000000000", True),
+                                            ("REALTIME=x", True), ("XREALTIME=1600000000000000", True)])  # fmt: skip
+def test_what_an_earlier_session_of_the_same_name_has_left_is_no_card_of_it(
+    folders: Folders, said: str, read: bool
+) -> None:
+    os.utime(folders.put(), (1550000000, 1550000000))
+    (folders.logind / "3").write_text(f"UID=1000\n{said}\n")
+    assert bool(folders.read()) is read
+
+
+def test_files_that_ended_sessions_have_left_hide_none(folders: Folders) -> None:
+    for number in range(FILES_MAX + 1):
+        folders.put(f"1{number}")
+        (folders.logind / f"1{number}").unlink()
+    folders.put()
+    assert folders.read() == (CARD,)
 
 
 def changed(**values: object) -> str:

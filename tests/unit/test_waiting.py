@@ -11,7 +11,7 @@ from pam_sc.conversation import Conversation
 from pam_sc.decision.evidence import Answer
 from pam_sc.errors import CardProcessLost, DeadlineExceeded
 from pam_sc.texts import Texts
-from pam_sc.waiting import HOLD_S, CardWaits
+from pam_sc.waiting import HOLD_S, WAITS_MAX, CardWaits
 
 
 class Card:
@@ -77,6 +77,17 @@ def test_when_the_limit_is_over_nobody_waits_any_more() -> None:
     assert (talk.heard, card.asked) == ([], [])
 
 
+def test_whoever_inserts_one_wrong_card_after_the_other_does_so_a_dozen_times() -> None:
+    waiting = waits(Talk(), Card())
+    assert [waiting.for_card("") for _ in range(WAITS_MAX + 1)] == [Answer.WAITED] * WAITS_MAX + [Answer.TIMEOUT]
+
+
+def test_a_quiet_refusal_is_held_without_a_word() -> None:
+    talk = Talk()
+    waits(talk, Card(), quiet=True).for_removal("The certificate on the card has expired")
+    assert talk.heard == [("", HOLD_S)]
+
+
 @pytest.mark.parametrize("error", [CardProcessLost("gone"), DeadlineExceeded("slow")])
 def test_a_card_process_that_fails_is_not_a_card(error: CardProcessLost | DeadlineExceeded) -> None:
     with pytest.raises(type(error)):
@@ -89,3 +100,10 @@ def test_a_refusal_is_held_at_most_a_minute_whatever_the_card_does(came: bool | 
     waits(talk, card).for_removal("The certificate on the card has expired")
     assert talk.heard == [("The certificate on the card has expired. Please remove the card", HOLD_S)]
     assert card.asked == [False]
+
+
+@pytest.mark.parametrize(("quiet", "text"), [(True, ""), (False, "Expired. Please remove the card")])
+def test_who_wants_to_read_nothing_reads_nothing_while_a_refusal_is_held(quiet: bool, text: str) -> None:
+    talk, card = Talk(), Card()
+    waits(talk, card, quiet=quiet).for_removal("Expired")
+    assert talk.heard == [(text, HOLD_S)]

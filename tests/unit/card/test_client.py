@@ -113,6 +113,36 @@ def test_a_deadline_says_whether_the_pin_was_sent(puppet: Puppet, frames: tuple[
     assert late.value.pin_sent is sent
 
 
+def test_after_a_deadline_the_card_process_can_no_longer_say_that_it_sends_the_pin(puppet: Puppet) -> None:
+    """It says so before it sends one, and ends where that cannot be said: a try that is given back was none."""
+    with pytest.raises(DeadlineExceeded):
+        puppet.client.sign(ORDER, time.monotonic() + 0.05)
+    with pytest.raises(BrokenPipeError):
+        puppet.say(PIN_SENT)
+
+
+@pytest.mark.parametrize(("frames", "sent"), [
+    ((PIN_SENT,), True), ((PIN_SENT, outcome_frame(NotSigned(CardFailure.PIN_WRONG))), True),
+    ((), False), ((outcome_frame(NotSigned(CardFailure.PIN_FORM, NOT_SENT)),), False),
+])
+def test_a_pin_that_went_to_the_token_as_the_time_ran_out_counts_as_sent(
+    puppet: Puppet, monkeypatch: pytest.MonkeyPatch, frames: tuple[Frame, ...], sent: bool
+) -> None:
+    puppet.say(*frames)
+    late = [DeadlineExceeded("the peer did not answer in time")]
+    receive = Channel.receive
+
+    def not_heard_in_time(self: Channel, deadline: float) -> Frame:
+        if late:
+            raise late.pop()
+        return receive(self, deadline)
+
+    monkeypatch.setattr(Channel, "receive", not_heard_in_time)
+    with pytest.raises(DeadlineExceeded) as error:
+        puppet.client.sign(ORDER, soon())
+    assert error.value.pin_sent is sent
+
+
 def test_a_loss_before_any_order_says_that_no_pin_was_sent(puppet: Puppet) -> None:
     puppet.client.set_up([ModuleSetup("/m.so", {})], None, soon())
     puppet.die_after()

@@ -14,7 +14,7 @@ from pam_sc.config.finding import Finding, Weight
 from pam_sc.config.notes import NoteKind
 from pam_sc.config.stig import Demand, StigAnswer
 from pam_sc.decision.card_report import PinState
-from pam_sc.decision.policy import Policy, TokenSelector
+from pam_sc.decision.policy import Members, Policy, TokenSelector
 from pam_sc.errors import ConfigError
 from pam_sc.record import replace
 from tests.unit.cli.cards import EVIL, FakeMachine, card, token
@@ -222,6 +222,14 @@ def test_a_required_card_changes_the_code_that_explain_shows(capsys: Capture) ->
     assert (found["reason"], found["code"]) == ("token-not-selected", "PAM_AUTH_ERR")
     machine.policy = replace(machine.policy, card_required=False)
     assert as_json(capsys, machine, "explain", "alice")[1]["code"] == "PAM_AUTHINFO_UNAVAIL"
+
+
+@pytest.mark.parametrize(("account", "code"), [("alice", "PAM_AUTH_ERR"), ("bob", "PAM_AUTHINFO_UNAVAIL")])
+def test_explain_shows_the_code_of_an_account_that_must_use_a_card(capsys: Capture, account: str, code: str) -> None:
+    must = Members(accounts=frozenset({account}))
+    machine = FakeMachine(policy=Policy(must_use=must, select=TokenSelector(text="pkcs11:token=x", token="x")))
+    _code, found = as_json(capsys, machine, "explain", "alice")
+    assert (found["reason"], found["code"]) == ("token-not-selected", code)
 
 
 def test_explain_tells_each_certificate_at_the_step_that_refuses_it(capsys: Capture) -> None:

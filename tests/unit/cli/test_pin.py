@@ -100,8 +100,21 @@ def test_status_says_in_words_what_a_token_shows(
 def test_status_says_what_was_counted_and_what_a_new_pin_must_be(capsys: Capture) -> None:
     machine = PinMachine(counted=2, settings=PinSettings(min_length=6, max_length=8, pattern="[0-9]+"))
     _code, out, _err = said(capsys, machine, "status")
-    assert "it shows no counter of tries; wrong PINs counted here: 2" in out
+    assert "it shows no counter of tries; wrong PINs counted here: 2; its PIN is tried again after" in out
     assert "new PINs  [pin] demands: at least 6 bytes, at most 8 bytes, match [0-9]+" in out
+
+
+@pytest.mark.parametrize(("counted", "changes", "code", "word"), [
+    (2, {}, 1, "used up "), (1, {}, 0, "ok "),
+    (2, {"pin_state": PinState.COUNT_LOW}, 0, "few left "),
+    (2, {"login_required": False}, 0, "no PIN "),
+])
+def test_status_says_that_no_login_tries_a_pin_whose_counted_tries_are_used_up(
+    capsys: Capture, counted: int, changes: dict[str, Any], code: int, word: str
+) -> None:
+    machine = PinMachine(tokens=(token(label="Card A", **changes),), counted=counted)
+    found, out, _err = said(capsys, machine, "status")
+    assert (found, out.startswith(word), "pam-sc pin forget" in out) == (code, True, code == 1)
 
 
 @pytest.mark.parametrize("counted", [0, None])

@@ -13,6 +13,8 @@ from pam_sc.config.model import Configuration
 from tests.support.pki import now
 
 UIDS = {"pam_sc": 990, "pam_sc_card": 991}
+NAMES = {each: each for each in ("alice", "bob", "@admins", "@staff")} | {"Alice": "alice", "@Staff": "@staff"}
+"""What the name service calls them; it does not mind upper case."""
 OWNERS = frozenset({0, os.getuid()})
 
 
@@ -24,7 +26,7 @@ def write(path: Path, content: bytes, mode: int = 0o644) -> None:
 def findings(
     configuration: Configuration, uids: Mapping[str, int] = UIDS, owners: frozenset[int] = OWNERS
 ) -> list[Finding]:
-    return list(lint(configuration, at=now(), find_uid=uids.get, owners=owners))
+    return list(lint(configuration, at=now(), find_uid=uids.get, find_name=NAMES.get, owners=owners))
 
 
 def only(

@@ -71,6 +71,24 @@ def test_a_card_that_is_opened_before_it_is_known_is_a_warning(good: Configurati
     assert "a made-up card learns a PIN" in found.text
 
 
+@pytest.mark.parametrize("key", ["must_use", "may_use", "must_not_use"])
+@pytest.mark.parametrize(("members", "text"), [
+    (ALICE, None),
+    (ADMINS, None),
+    (Members(accounts=frozenset({"admins"})),
+     "'admins' is a group and no account, so it says nothing of anybody; write '@admins'"),
+    (Members(accounts=frozenset({"alcie"})), "there is no account 'alcie' here, so it says nothing of anybody"),
+    (Members(groups=frozenset({"alice"})), "there is no group '@alice' here, so it says nothing of anybody"),
+    (Members(accounts=frozenset({"Alice"})), "'Alice' is 'alice' here: names are compared exactly"),
+    (Members(groups=frozenset({"Staff"})), None),
+])  # fmt: skip
+def test_a_name_that_nobody_has_is_a_warning(good: Configuration, key: str, members: Members, text: str | None) -> None:
+    changed: dict[str, Any] = {key: members}
+    found = findings(replace(good, account=AccountSettings(**changed)))
+    expected = [] if text is None else [(Weight.WARNING, f"account.{key}", text)]
+    assert [(each.severity, each.where, each.text) for each in found] == expected
+
+
 @pytest.mark.parametrize(("allowed", "count"), [(None, 0), ({"sudo"}, 0), ({"login"}, 1)])
 def test_the_table_of_a_service_in_which_no_card_counts_is_a_warning(
     good: Configuration, allowed: set[str] | None, count: int

@@ -10,7 +10,7 @@ import pytest
 
 from pam_sc.decision.card_report import CardReport, CertificateReport, Failure, ModuleReport, SlotReport
 from pam_sc.decision.decide import decide
-from pam_sc.decision.evidence import Answer, Evidence
+from pam_sc.decision.evidence import Answer, Attempt, Evidence, Opened
 from pam_sc.decision.policy import CertificateSelector, Otherwise, Policy, TokenSelector, UnlockRules
 from pam_sc.decision.reasons import PamCode, Reason, Step
 from pam_sc.decision.uri import parse_token_uri
@@ -243,7 +243,7 @@ waited_for = pytest.mark.parametrize(
 def test_where_no_card_is_there_one_is_waited_for(
     change: Callable[[Evidence], Evidence], policy: Policy, reason: Reason
 ) -> None:
-    evidence = change(granted_evidence())
+    evidence = change(unsigned(granted_evidence()))
     assert decide(evidence, policy, NOW) == Needs(Step.TOKEN, wait=True)
     assert refusal(evidence, replace(policy, wait_s=0)) is reason
 
@@ -256,11 +256,11 @@ def test_where_no_card_is_there_one_is_waited_for(
 def test_waiting_ends_with_the_time_or_with_a_cancel(
     change: Callable[[Evidence], Evidence], policy: Policy, reason: Reason, answer: Answer, expected: Reason | None
 ) -> None:
-    assert refusal(replace(change(granted_evidence()), waited=answer), policy) is (expected or reason)
+    assert refusal(replace(change(unsigned(granted_evidence())), waited=answer), policy) is (expected or reason)
 
 
 def test_where_another_card_came_the_wait_goes_on() -> None:
-    evidence, policy = replace(granted_evidence(), waited=Answer.WAITED), Policy(wait_s=30, select=OTHER_LABEL)
+    evidence, policy = replace(granted_evidence(), waited=Answer.WAITED, attempts=()), Policy(wait_s=30, select=OTHER_LABEL)
     assert decide(evidence, policy, NOW) == Needs(Step.TOKEN, wait=True)
 
 
@@ -285,10 +285,18 @@ def test_a_card_without_a_certificate_is_there() -> None:
 
 
 def test_unlocking_waits_for_the_card_of_the_session_by_its_name() -> None:
-    evidence = empty_reader(unlocking(session_card()))
+    evidence = unsigned(empty_reader(unlocking(session_card())))
     assert decide(evidence, same_card(wait_s=30), NOW) == Needs(Step.TOKEN, wait=True, wanted="Card")
-    other = unlocking(session_card(serial="2"))
+    other = unsigned(unlocking(session_card(serial="2")))
     assert decide(other, same_card(wait_s=30), NOW) == Needs(Step.TOKEN, wait=True, wanted="Card")
+
+
+def test_once_a_pin_was_asked_for_no_other_card_is_waited_for() -> None:
+    policy = same_card(wait_s=30, login_first=True)
+    opened = Attempt(LEAF.token, Answer.ANSWERED, Opened())
+    other = replace(unlocking(session_card(serial="2")), attempts=(opened,))
+    assert refusal(other, policy) is Reason.OTHER_CARD_THAN_LOGIN
+    assert decide(unsigned(other), policy, NOW) == Needs(Step.TOKEN, wait=True, wanted="Card")
 
 
 def test_nobody_waits_for_a_session_that_had_no_card() -> None:
