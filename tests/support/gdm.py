@@ -9,13 +9,13 @@ of a session asks through a worker that has the session's PAM environment as its
 from __future__ import annotations
 
 import json
-import select
 import subprocess
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from tests.support.lines import Lines
 from tests.support.pam_world import HARNESS, World
 from tests.support.talking_host import BINARY, ECHO_OFF, ECHO_ON, ERROR, INFORMATION
 
@@ -44,6 +44,7 @@ class Worker:
     """One conversation."""
 
     process: subprocess.Popen[str]
+    lines: Lines
     last: Heard = field(default_factory=lambda: Heard("nothing"))
 
     @classmethod
@@ -53,7 +54,8 @@ class Worker:
             ["/usr/bin/python3", "-I", _HOST], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, env=dict(each.split("=", 1) for each in session),
         )  # fmt: skip
-        worker = cls(process)
+        assert process.stdout is not None
+        worker = cls(process, Lines(process.stdout))
         worker.send({"service": service, "user": user, "items": {"tty": "/dev/tty1"}, "extensions": True,
                      "environment": ["XDG_SEAT=seat0", "XDG_VTNR=1"]})  # fmt: skip
         return worker
@@ -75,10 +77,8 @@ class Worker:
 
     def hear(self) -> Heard:
         """What it says next."""
-        assert self.is_heard(_SAID_S), "the worker says nothing"
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, "the worker has died"
+        line = self.lines.next(_SAID_S)
+        assert line, "the worker says nothing more"
         said = json.loads(line)
         if "code" in said:
             self.last = Heard("code", "", said["code"], (), said["user"], tuple(said["environment"]))
@@ -89,8 +89,7 @@ class Worker:
 
     def is_heard(self, within_s: float) -> bool:
         """Whether it says something within this time."""
-        assert self.process.stdout is not None
-        return bool(select.select([self.process.stdout], [], [], within_s)[0])
+        return self.lines.is_ready(within_s)
 
     def answer(self, text: str) -> None:
         """What the person types, or the key of what they chose."""

@@ -11,20 +11,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import re
-import select
 import shlex
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.support.installation import module_in
+from tests.support.lines import Lines
 from tests.support.pam_world import HARNESS
 from tests.support.pcscd import Pcscd, opensc_module
 from tests.support.piv_card import PivApplet, VirtualCard
@@ -136,12 +134,12 @@ class Session:
     card: VirtualCard | None = None
     revoked: list[Issued] = field(default_factory=list)
     host: subprocess.Popen[str] | None = None
+    lines: Lines | None = None
     pending: list[tuple[str, str]] = field(default_factory=list)
     ended: bool = True
     last: dict[str, Any] = field(default_factory=dict)
     logged_before: int = 0
     call_log: str = ""
-    said: bytes = b""
 
     # ---- before the session
 
@@ -177,6 +175,8 @@ class Session:
             ["/usr/bin/python3", "-I", HOST], user=self.caller, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, env={"LOCPATH": LOCALES},
         )  # fmt: skip
+        assert self.host.stdout is not None
+        self.lines = Lines(self.host.stdout)
         self.cleanup.callback(self._stop)
         self.send(self.order)
 
@@ -199,16 +199,9 @@ class Session:
 
     def hear(self) -> dict[str, Any]:
         """What the application says next."""
-        assert self.host is not None, "nobody has logged in yet"
-        assert self.host.stdout is not None
-        deadline = time.monotonic() + SAID_S
-        # read past the stream's own buffer, which may hold a line while the descriptor has nothing more
-        while b"\n" not in self.said:
-            ready, _, _ = select.select([self.host.stdout], [], [], max(0, deadline - time.monotonic()))
-            more = os.read(self.host.stdout.fileno(), 65536) if ready else b""
-            assert more, "the application said nothing more"
-            self.said += more
-        line, _, self.said = self.said.partition(b"\n")
+        assert self.lines is not None, "nobody has logged in yet"
+        line = self.lines.next(SAID_S)
+        assert line, "the application said nothing more"
         heard: dict[str, Any] = json.loads(line)
         return heard
 
