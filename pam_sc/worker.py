@@ -97,6 +97,7 @@ class Verifier:
         )
         self._evidence: Evidence | None = None
         self._card_required = False
+        self._required_by_name = False
         self._prompt = PromptSettings()
         self._certificate = CertificateSettings()
         self._texts = Texts(asked.language)
@@ -135,7 +136,7 @@ class Verifier:
         if self._changing:
             forced = PamFlag.CHANGE_EXPIRED in self._asked.flags
             return denied.change_code(preliminary=self._preliminary and not forced)
-        return denied.code(card_required=self._card_required)
+        return denied.code(card_required=self._card_required, by_name=self._required_by_name)
 
     def _say_changed(self, verdict: Changed) -> None:
         """Log that a PIN is another now, say so, and grant; the first pass of libpam leaves no trace."""
@@ -208,6 +209,7 @@ class Verifier:
         configuration = load(self._asked.config_path or DEFAULT_PATH, trusted, self._asked.arguments, request.service)
         self._take_up(configuration)
         self._card_required = card_is_required(None, configuration.policy())
+        self._required_by_name = not configuration.card_required
         identities = find_identities(configuration) if request.privileged else Identities(None, None)
         card = CardClient(socket.socket(fileno=CARD_FD))
         pinpad = configuration.pin.pinpad

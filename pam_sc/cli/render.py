@@ -64,7 +64,8 @@ def _verdict_rows(rehearsal: Rehearsal) -> Iterator[Row]:
 
 def _code(rehearsal: Rehearsal, denied: Denied) -> PamCode:
     """What the application gets: for an account that must use a card, too, nothing is merely "unavailable"."""
-    return denied.code(card_required=card_is_required(rehearsal.evidence, rehearsal.policy))
+    required = card_is_required(rehearsal.evidence, rehearsal.policy)
+    return denied.code(card_required=required, by_name=not rehearsal.policy.card_required)
 
 
 def explain_json(rehearsal: Rehearsal) -> dict[str, object]:

@@ -18,7 +18,8 @@ from pam_sc.config.toml import Read
 from pam_sc.decision.policy import DEFAULT_PRIVILEGED_SERVICES, Members, Otherwise
 
 _REFUSALS = ("auth_err", "user_unknown", "maxtries", "service_err", "system_err", "buf_err", "conv_err", "incomplete")
-"""What pam_sc.so can return where a card is required; with PAM_AUTHINFO_UNAVAIL it then returns PAM_AUTH_ERR."""
+"""What pam_sc.so can return where a card is required: PAM_AUTH_ERR in place of PAM_AUTHINFO_UNAVAIL, and of some accounts
+alone also in place of PAM_USER_UNKNOWN."""
 _UNCHANGED = ("authtok_recovery_err", "authtok_err", "maxtries", "service_err", "system_err", "buf_err", "conv_err")
 """What pam_sc.so can return from libpam's second pass when the PIN is as it was."""
 _PASSWORD_LINE = (
@@ -87,10 +88,12 @@ class _Demand:
         configuration = read.of(service)
         unlock, must = configuration.unlock, configuration.account.must_use
         ignores = unlock.same_card and unlock.otherwise is Otherwise.IGNORE and service in unlock.services
-        self.refusals = (*_REFUSALS, "ignore") if ignores else _REFUSALS
+        of_all = configuration.card_required
+        refusals = _REFUSALS if of_all else tuple(each for each in _REFUSALS if each != "user_unknown")
+        self.refusals = (*refusals, "ignore") if ignores else refusals
         self.of = 'card = "required"' if configuration.card_required else _named(must)
         self.of += f" for {service}" if self.of and service in read.services else ""
-        unavailable = "" if configuration.card_required else "authinfo_unavail=ignore "
+        unavailable = "" if of_all else "authinfo_unavail=ignore user_unknown=ignore "
         self.line = f"auth [success=done {unavailable}default=die] {MODULE_NAME}"
 
     def __bool__(self) -> bool:

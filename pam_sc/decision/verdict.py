@@ -43,12 +43,17 @@ class Denied:
         """The step of the login at which this reason arises."""
         return REASONS[self.reason].step
 
-    def code(self, *, card_required: bool) -> PamCode:
-        """The PAM code for the application: with a required card nothing is merely "unavailable"."""
+    def code(self, *, card_required: bool, by_name: bool = False) -> PamCode:
+        """The PAM code for the application: with a required card nothing is merely "unavailable".
+
+        `by_name`: of some accounts alone. Then the stack has to let others on who have no card of their own, also where
+        the reader holds somebody else's (PAM_USER_UNKNOWN); whoever must use one is not let on by that either.
+        """
         if self.ignored:
             return PamCode.IGNORE
         code = REASONS[self.reason].code
-        if card_required and code is PamCode.AUTHINFO_UNAVAIL:
+        no_card_of_theirs = code is PamCode.USER_UNKNOWN and self.step > Step.REQUEST
+        if card_required and (code is PamCode.AUTHINFO_UNAVAIL or (by_name and no_card_of_theirs)):
             return PamCode.AUTH_ERR
         return code
 

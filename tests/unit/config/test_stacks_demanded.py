@@ -85,9 +85,9 @@ def test_accounts_that_must_use_a_card_are_named_and_others_keep_their_password(
     assert finding.severity is Weight.ERROR
     assert finding.text.endswith(
         "can still grant, but the configuration says must_use = [alice, @admins]; write: auth [success=done"
-        " authinfo_unavail=ignore default=die] pam_sc.so"
+        " authinfo_unavail=ignore user_unknown=ignore default=die] pam_sc.so"
     )
-    stack(tmp_path, "login", f"auth [success=done authinfo_unavail=ignore default=die] pam_sc.so\n{COMMON}")
+    stack(tmp_path, "login", f"auth [success=done authinfo_unavail=ignore user_unknown=ignore default=die] pam_sc.so\n{COMMON}")
     assert check(tmp_path, ADMINS) == []
 
 

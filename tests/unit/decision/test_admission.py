@@ -12,7 +12,7 @@ from pam_sc.decision.card_report import Failure
 from pam_sc.decision.decide import decide
 from pam_sc.decision.evidence import Account, Evidence, Locality, LookupFailed, NoSuchAccount
 from pam_sc.decision.policy import Members, Policy
-from pam_sc.decision.reasons import PamCode, Reason, Step
+from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
 from pam_sc.decision.verdict import Denied, Granted, Needs
 from pam_sc.record import replace
 from tests.unit.decision.test_decide import LEAF, NOW, granted_evidence, nameless
@@ -139,6 +139,22 @@ def test_for_who_must_use_a_card_no_card_and_no_service_differ_in_reason_alone(r
     assert verdict.reason is reason
     assert verdict.code(card_required=card_is_required(evidence, policy)) is PamCode.AUTH_ERR
     assert verdict.code(card_required=card_is_required(evidence, Policy())) is PamCode.AUTHINFO_UNAVAIL
+
+
+@pytest.mark.parametrize(
+    ("reason", "by_name", "code"),
+    [
+        (Reason.NOT_MAPPED, True, PamCode.AUTH_ERR),
+        (Reason.NO_CERTIFICATE, True, PamCode.AUTH_ERR),
+        (Reason.NOT_MAPPED, False, PamCode.USER_UNKNOWN),
+        (Reason.ACCOUNT_UNKNOWN, True, PamCode.USER_UNKNOWN),
+        (Reason.PIN_LOCKED, True, PamCode.MAXTRIES),
+    ],
+)
+def test_somebody_elses_card_is_no_way_round_it(reason: Reason, by_name: bool, code: PamCode) -> None:
+    """The stack lets others on there: their own password must work beside a card that is not theirs."""
+    assert Denied(reason).code(card_required=True, by_name=by_name) is code
+    assert Denied(reason).code(card_required=False, by_name=by_name) is REASONS[reason].code
 
 
 def test_a_remote_request_for_who_must_use_a_card_is_no_way_round_it() -> None:
