@@ -216,14 +216,20 @@ def test_a_table_of_a_service_that_is_not_there_is_noted(tmp_path: Path) -> None
     assert finding.text.startswith("does not exist, so [service.su_l] counts for nothing")
 
 
-@pytest.mark.parametrize(("service", "warned"), [("gdm-smartcard", True), ("gdm-password", False), ("login", False)])
-def test_a_display_manager_that_begins_again_at_once_must_be_held(tmp_path: Path, service: str, warned: bool) -> None:
+@pytest.mark.parametrize(
+    ("service", "hold", "warned"),
+    [("gdm-smartcard", False, True), ("gdm-smartcard", None, False), ("gdm-smartcard", True, False),
+     ("gdm-password", False, False), ("login", False, False)],
+)  # fmt: skip
+def test_a_display_manager_that_begins_again_at_once_is_held_unless_the_file_says_otherwise(
+    tmp_path: Path, service: str, hold: bool | None, warned: bool
+) -> None:
     stack(tmp_path, service, "auth requisite pam_sc.so\n")
-    assert [(each.severity, each.text) for each in check(tmp_path)] == [(
+    found = check(tmp_path, **{service: replace(PLAIN, prompt=PromptSettings(hold=hold))})
+    assert [(each.severity, each.text) for each in found] == [(
         Weight.WARNING, "gdm-smartcard begins a refused login again at once, for as long as the card is in the reader; write"
         " [service.gdm-smartcard.prompt] hold = true",
     )] * warned  # fmt: skip
-    assert check(tmp_path, **{service: replace(PLAIN, prompt=PromptSettings(hold=True))}) == []
 
 
 def test_each_service_in_which_alone_a_card_counts_must_ask_for_one(tmp_path: Path) -> None:
