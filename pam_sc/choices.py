@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from pam_sc.conversation import TEXT_MAX, Conversation, MessageKind, clean
 from pam_sc.decision.choosing import Offer
-from pam_sc.decision.evidence import Answer
+from pam_sc.decision.possession import Answer
 from pam_sc.texts import Text, Texts
 
 _LEAST_BYTES = 12

@@ -12,8 +12,9 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 
-from pam_sc.decision.evidence import Answer, Request
+from pam_sc.decision.possession import Answer
 from pam_sc.decision.reasons import PamCode, Severity
+from pam_sc.decision.request import Request
 from pam_sc.errors import ChannelClosed, DeadlineExceeded, ProtocolError
 from pam_sc.frames import Channel, Frame
 from pam_sc.record import record

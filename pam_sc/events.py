@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pam_sc.decision.card_report import CardReport, CertificateRef, TokenReport
-from pam_sc.decision.evidence import Account, CertificateFacts, Evidence, Purpose, Request, Situation
+from pam_sc.decision.evidence import CertificateFacts, Evidence, Situation
 from pam_sc.decision.policy import RevocationMode
 from pam_sc.decision.reasons import REASONS, Reason, Severity, Step
+from pam_sc.decision.request import Account, Purpose, Request
 from pam_sc.decision.verdict import Denied, Granted
 from pam_sc.journal import Event, Journal, Pairs
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import datetime
 
 from pam_sc.conversation import Fact
-from pam_sc.decision.evidence import Account, AccountLookup, CertificateFacts, Evidence
+from pam_sc.decision.evidence import CertificateFacts, Evidence
 from pam_sc.decision.identity import read_subject
+from pam_sc.decision.request import Account, AccountLookup
 from pam_sc.decision.verdict import Granted
 from pam_sc.events import find_token, pseudonym
 from pam_sc.record import record

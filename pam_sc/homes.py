@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pam_sc.decision.evidence import Request
 from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.reasons import Reason
+from pam_sc.decision.request import Request
 from pam_sc.errors import ChannelClosed, DeadlineExceeded, MapperError, PamScError, ProtocolError
 from pam_sc.frames import Channel, Frame
 from pam_sc.record import record

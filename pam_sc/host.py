@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
-from pam_sc.decision.evidence import Account, AccountLookup, Locality, LookupFailed, NoSuchAccount, Request
+from pam_sc.decision.request import Account, AccountLookup, Locality, LookupFailed, NoSuchAccount, Request
 from pam_sc.errors import MapperError
 from pam_sc.services import Person
 

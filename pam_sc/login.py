@@ -29,24 +29,19 @@ from pam_sc.decision.challenge import NONCE_BYTES, ChallengeBinding, build_chall
 from pam_sc.decision.choosing import Offer
 from pam_sc.decision.decide import decide
 from pam_sc.decision.evidence import (
-    Account,
-    Answer,
     CertificateFacts,
-    Chosen,
     Evidence,
-    Locality,
     MappedAccounts,
     PathFinding,
-    Purpose,
-    Request,
     RevocationFinding,
-    Signed,
     Unparsable,
     ValidPath,
 )
 from pam_sc.decision.identity import read_subject
 from pam_sc.decision.policy import Policy
+from pam_sc.decision.possession import Answer, Chosen, Signed
 from pam_sc.decision.reasons import Reason, Step
+from pam_sc.decision.request import Account, Locality, Purpose, Request
 from pam_sc.decision.verdict import Denied, Granted, Needs, Verdict
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded
 from pam_sc.mapping import map_certificate

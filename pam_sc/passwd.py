@@ -16,8 +16,9 @@ from pam_sc.card.client import Changed as CardChanged
 from pam_sc.card.client import ChangeKind, ChangeOrder, PinRules
 from pam_sc.decision.card_report import Failure, PinState, TokenReport
 from pam_sc.decision.change import is_locked
-from pam_sc.decision.evidence import Answer, Evidence, NotSigned, PinWay
+from pam_sc.decision.evidence import Evidence
 from pam_sc.decision.pin import ANSWER_REASONS, FAILURE_REASONS
+from pam_sc.decision.possession import Answer, NotSigned, PinWay
 from pam_sc.decision.reasons import Reason
 from pam_sc.decision.verdict import Changed, Denied, Needs
 from pam_sc.events import find_token

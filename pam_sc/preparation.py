@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration, MapperSettings
-from pam_sc.decision.evidence import Request
+from pam_sc.decision.request import Request
 from pam_sc.errors import OwnershipError
 from pam_sc.ownership import read_trusted_file
 from pam_sc.record import field, record

@@ -22,18 +22,9 @@ from pam_sc.decision.card_report import (
     TokenRef,
     TokenReport,
 )
-from pam_sc.decision.evidence import (
-    Answer,
-    Attempt,
-    CardFailure,
-    Evidence,
-    NotSigned,
-    Opened,
-    PinPrompt,
-    PinWay,
-    Signed,
-)
+from pam_sc.decision.evidence import Evidence
 from pam_sc.decision.pin import may_have_the_last, pin_state
+from pam_sc.decision.possession import Answer, Attempt, CardFailure, NotSigned, Opened, PinPrompt, PinWay, Signed
 from pam_sc.decision.verdict import Needs
 from pam_sc.errors import CardProcessLost, DeadlineExceeded
 from pam_sc.record import record, replace

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pam_sc.catalogues import translator
 from pam_sc.decision.card_report import CardReport, TokenRef
-from pam_sc.decision.evidence import CertificateFacts, Evidence, PinPrompt
+from pam_sc.decision.evidence import CertificateFacts, Evidence
+from pam_sc.decision.possession import PinPrompt
 from pam_sc.decision.reasons import REASONS, Reason
 from pam_sc.decision.verdict import Denied
 

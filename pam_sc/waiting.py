@@ -10,7 +10,7 @@ import time
 from typing import Protocol
 
 from pam_sc.conversation import Conversation
-from pam_sc.decision.evidence import Answer
+from pam_sc.decision.possession import Answer
 from pam_sc.errors import CardProcessLost, DeadlineExceeded
 from pam_sc.texts import Text, Texts
 

@@ -38,9 +38,11 @@ from pam_sc.conversation import (
 )
 from pam_sc.decision.admission import card_is_required
 from pam_sc.decision.card_report import CardReport, SessionCard, TokenReport
-from pam_sc.decision.evidence import Answer, Evidence, PinPrompt, Purpose
+from pam_sc.decision.evidence import Evidence
 from pam_sc.decision.home_files import why_not_believed
+from pam_sc.decision.possession import Answer, PinPrompt
 from pam_sc.decision.reasons import PamCode, Reason, Step
+from pam_sc.decision.request import Purpose
 from pam_sc.decision.tokens import WAITED_FOR
 from pam_sc.decision.verdict import Changed, Denied, Granted, Needs
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded, PamScError, ProtocolError

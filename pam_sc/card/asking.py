@@ -10,7 +10,7 @@ from pam_sc.card.orders import MAX_CANDIDATES, CandidateCommand, ChangeKind, Pin
 from pam_sc.decision.card_report import CertificateReport, TokenReport
 from pam_sc.decision.challenge import SigningChoice
 from pam_sc.decision.digest import sha256
-from pam_sc.decision.evidence import PinWay
+from pam_sc.decision.possession import PinWay
 from pam_sc.record import record
 
 

@@ -31,7 +31,7 @@ from pam_sc.card.module import TokenInfo
 from pam_sc.card.orders import ChangeKind, PinRules
 from pam_sc.card.pin import NotPossibleError, fits
 from pam_sc.card.session import Session
-from pam_sc.decision.evidence import CardFailure
+from pam_sc.decision.possession import CardFailure
 
 _ANY: Final = {
     CKR_FUNCTION_NOT_SUPPORTED: CardFailure.PIN_CHANGE_UNSUPPORTED,

@@ -35,7 +35,7 @@ from pam_sc.card.report_messages import OpenedBuilder, ReportBuilder
 from pam_sc.card.sentences import closed
 from pam_sc.children import StartedChild, start_child
 from pam_sc.decision.card_report import CardReport, TokenReport
-from pam_sc.decision.evidence import CardFailure, NotSigned, PinWay, Signed
+from pam_sc.decision.possession import CardFailure, NotSigned, PinWay, Signed
 from pam_sc.errors import (
     CardIsolationFailed,
     CardProcessLost,

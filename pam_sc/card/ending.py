@@ -19,7 +19,7 @@ from pam_sc.card.constants import CKF_HW_SLOT, CKF_REMOVABLE_DEVICE
 from pam_sc.card.module import Module
 from pam_sc.card.pin import NotPossibleError
 from pam_sc.card.session import Session
-from pam_sc.decision.evidence import CardFailure
+from pam_sc.decision.possession import CardFailure
 
 
 def is_opensc(module: Module) -> bool:

@@ -46,7 +46,7 @@ from pam_sc.card.session import Session
 from pam_sc.card.text import clean, clean_text
 from pam_sc.card.token import pin_state
 from pam_sc.decision.card_report import PinState
-from pam_sc.decision.evidence import CardFailure, NotSigned, PinWay
+from pam_sc.decision.possession import CardFailure, NotSigned, PinWay
 
 T = TypeVar("T")
 

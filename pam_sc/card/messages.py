@@ -41,7 +41,7 @@ from pam_sc.card.constants import MAX_DETAIL, MAX_MODULES, MAX_SIGNATURE
 from pam_sc.card.fields import Fields, nest, u8, u32
 from pam_sc.card.mechanisms import MECHANISMS
 from pam_sc.decision.card_report import Failure, PinState
-from pam_sc.decision.evidence import CardFailure, NotSigned
+from pam_sc.decision.possession import CardFailure, NotSigned
 from pam_sc.errors import ConfigError, ProtocolError
 from pam_sc.frames import Frame
 from pam_sc.record import record

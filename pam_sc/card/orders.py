@@ -20,7 +20,7 @@ from pam_sc.card.constants import MAX_OBJECT_ID
 from pam_sc.card.fields import Fields, nest, u8, u32, u64
 from pam_sc.card.messages import Kind, read_mechanism, read_pin_state
 from pam_sc.decision.card_report import PinState
-from pam_sc.decision.evidence import PinWay
+from pam_sc.decision.possession import PinWay
 from pam_sc.errors import ProtocolError
 from pam_sc.frames import Frame
 from pam_sc.record import record

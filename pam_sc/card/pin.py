@@ -17,7 +17,7 @@ from pam_sc.card import sentences
 from pam_sc.card.constants import MAX_SECRET
 from pam_sc.card.module import TokenInfo
 from pam_sc.card.orders import PinRules
-from pam_sc.decision.evidence import CardFailure, NotSigned
+from pam_sc.decision.possession import CardFailure, NotSigned
 from pam_sc.errors import PamScError, ProtocolError
 
 SECRET_WAIT = 5.0

@@ -44,7 +44,7 @@ from pam_sc.card.signing import open_token, sign
 from pam_sc.card.text import clean_text
 from pam_sc.card.waiting import Identity, Place, Watch, tokens_of
 from pam_sc.decision.card_report import ModuleReport, TokenReport
-from pam_sc.decision.evidence import CardFailure, NotSigned, PinWay
+from pam_sc.decision.possession import CardFailure, NotSigned, PinWay
 from pam_sc.errors import ChannelClosed, ConfigError, ProtocolError
 from pam_sc.frames import Channel, Frame
 

@@ -27,7 +27,7 @@ from pam_sc.card.pin import NotPossibleError
 from pam_sc.card.session import Session
 from pam_sc.card.token import certificate_handles, read_token
 from pam_sc.decision.card_report import TokenRef, TokenReport
-from pam_sc.decision.evidence import CardFailure
+from pam_sc.decision.possession import CardFailure
 
 
 def sign(entry: Entry, candidates: tuple[CandidateCommand, ...]) -> Signature:

@@ -13,9 +13,9 @@ from pam_sc.cli.certificate_choice import Refusal
 from pam_sc.config.model import Configuration, MapperSettings
 from pam_sc.decision.admission import judge_account
 from pam_sc.decision.distinguished_name import VALUE_MAX
-from pam_sc.decision.evidence import Account, AccountLookup, NoSuchAccount
 from pam_sc.decision.identity import Subject
 from pam_sc.decision.policy import Policy
+from pam_sc.decision.request import Account, AccountLookup, NoSuchAccount
 from pam_sc.decision.verdict import Denied
 from pam_sc.errors import ConfigError
 from pam_sc.mapfile import Mapfile, mapfile_of

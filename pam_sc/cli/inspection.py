@@ -16,9 +16,10 @@ from pam_sc.cli.steps import Rehearsal, judge, path_of
 from pam_sc.decision.admission import judge_account
 from pam_sc.decision.attempt import judge_pin_state
 from pam_sc.decision.card_report import CardReport, CertificateReport, Failure, ModuleReport, SlotReport, TokenReport
-from pam_sc.decision.evidence import Account, AccountLookup, CertificateFacts, MappedAccounts, Unparsable
+from pam_sc.decision.evidence import CertificateFacts, MappedAccounts, Unparsable
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import REASONS, Reason
+from pam_sc.decision.request import Account, AccountLookup
 from pam_sc.decision.verdict import Denied
 from pam_sc.record import record
 

@@ -18,7 +18,7 @@ from pam_sc.cli.pam_stack import StackResult
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import DEFAULT_PATH, Configuration
 from pam_sc.decision.card_report import CardReport, Failure, TokenReport
-from pam_sc.decision.evidence import AccountLookup, Purpose, Request
+from pam_sc.decision.request import AccountLookup, Purpose, Request
 from pam_sc.errors import PamScError
 
 if TYPE_CHECKING:  # a command that needs none of it does not load it

@@ -11,7 +11,7 @@ from pam_sc.cli.identity import find_identity
 from pam_sc.cli.output import print_line
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
 from pam_sc.decision.card_report import TokenReport
-from pam_sc.decision.evidence import Answer, PinPrompt
+from pam_sc.decision.possession import Answer, PinPrompt
 from pam_sc.events import clean
 from pam_sc.host import machine_id
 from pam_sc.proving import PinEntry

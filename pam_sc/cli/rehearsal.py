@@ -33,21 +33,13 @@ from pam_sc.decision.card_report import (
     TokenReport,
 )
 from pam_sc.decision.choosing import Offer
-from pam_sc.decision.evidence import (
-    AccountLookup,
-    Answer,
-    CardFailure,
-    CertificateFacts,
-    Evidence,
-    MappedAccounts,
-    NotSigned,
-    Purpose,
-    Request,
-)
+from pam_sc.decision.evidence import CertificateFacts, Evidence, MappedAccounts
 from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.identity import Subject, read_subject
 from pam_sc.decision.policy import Members, UnlockRules
+from pam_sc.decision.possession import Answer, CardFailure, NotSigned
 from pam_sc.decision.reasons import Step
+from pam_sc.decision.request import AccountLookup, Purpose, Request
 from pam_sc.errors import MapperError, PamScError
 from pam_sc.events import clean
 from pam_sc.homes import HomeFiles, started_home_reader

@@ -16,24 +16,18 @@ from pam_sc.decision.admission import judge_request
 from pam_sc.decision.card_report import CardReport, CertificateRef, CertificateReport, Failure, TokenReport
 from pam_sc.decision.decide import judge_certificate
 from pam_sc.decision.evidence import (
-    Account,
-    Answer,
     CertificateFacts,
     Evidence,
-    LookupFailed,
     MappedAccounts,
     MappingFailed,
     NoPath,
-    NoSuchAccount,
-    NotSigned,
-    Opened,
-    PinWay,
-    Signed,
     Unparsable,
     ValidPath,
 )
 from pam_sc.decision.policy import Policy
+from pam_sc.decision.possession import Answer, NotSigned, Opened, PinWay, Signed
 from pam_sc.decision.reasons import Step
+from pam_sc.decision.request import Account, LookupFailed, NoSuchAccount
 from pam_sc.decision.tokens import find_tokens, list_certificates
 from pam_sc.decision.verdict import Denied, Granted, Needs, Verdict
 from pam_sc.record import field, record

@@ -7,9 +7,10 @@ up here: an account comes with those of its groups that the lists name.
 
 from __future__ import annotations
 
-from pam_sc.decision.evidence import Account, AccountLookup, Evidence, LookupFailed, NoSuchAccount
+from pam_sc.decision.evidence import Evidence
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason, Step
+from pam_sc.decision.request import Account, AccountLookup, LookupFailed, NoSuchAccount
 from pam_sc.decision.verdict import Denied, Needs
 
 

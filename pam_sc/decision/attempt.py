@@ -12,11 +12,13 @@ from collections.abc import Sequence
 
 from pam_sc.decision.card_report import CertificateRef, TokenReport
 from pam_sc.decision.challenge import signing_choices
-from pam_sc.decision.evidence import Account, CertificateFacts, Evidence, Opened, PinWay, Request, Signed
+from pam_sc.decision.evidence import CertificateFacts, Evidence
 from pam_sc.decision.pin import Bid, judge_pin, why_not_tried
 from pam_sc.decision.policy import Policy
+from pam_sc.decision.possession import Opened, PinWay, Signed
 from pam_sc.decision.proof import verify_signature
 from pam_sc.decision.reasons import Reason, Step
+from pam_sc.decision.request import Account, Request
 from pam_sc.decision.verdict import Denied, Granted, Needs
 
 Candidates = tuple[TokenReport, tuple[CertificateRef, ...]]

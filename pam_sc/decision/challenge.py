@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from pam_sc.decision.digest import digest as digest_by
 from pam_sc.decision.digest import sha256
-from pam_sc.decision.evidence import CertificateFacts, KeyKind, Purpose
+from pam_sc.decision.evidence import CertificateFacts, KeyKind
+from pam_sc.decision.request import Purpose
 from pam_sc.record import record
 
 CHALLENGE_PREFIX = b"pam_sc-challenge-v1\0"

@@ -21,9 +21,10 @@ from collections.abc import Sequence
 from pam_sc.decision.admission import judge_request
 from pam_sc.decision.card_report import CertificateRef, Failure, PinState, TokenReport
 from pam_sc.decision.decide import judge_trust
-from pam_sc.decision.evidence import Account, CertificateFacts, Evidence, MappingFailed
+from pam_sc.decision.evidence import CertificateFacts, Evidence, MappingFailed
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason, Step
+from pam_sc.decision.request import Account
 from pam_sc.decision.tokens import list_certificates, select_tokens
 from pam_sc.decision.verdict import Denied, Needs, furthest
 from pam_sc.record import replace

@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from pam_sc.decision.admission import judge_account
 from pam_sc.decision.attempt import Candidates
 from pam_sc.decision.card_report import CertificateRef, CertificateReport, TokenReport
-from pam_sc.decision.evidence import Account, Answer, Chosen, Evidence
+from pam_sc.decision.evidence import Evidence
 from pam_sc.decision.pin import Bid, why_not_tried
 from pam_sc.decision.policy import Policy
+from pam_sc.decision.possession import Answer, Chosen
 from pam_sc.decision.reasons import Reason, Step
+from pam_sc.decision.request import Account
 from pam_sc.decision.verdict import Denied, Needs, furthest
 from pam_sc.record import record
 

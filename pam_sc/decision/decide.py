@@ -31,17 +31,10 @@ from pam_sc.decision.attempt import judge_attempts, judge_opening
 from pam_sc.decision.card_report import CertificateRef, Failure
 from pam_sc.decision.certificate import judge_suitability
 from pam_sc.decision.choosing import Candidate, find_candidates, find_named_account
-from pam_sc.decision.evidence import (
-    Account,
-    CertificateEvidence,
-    Evidence,
-    MappedAccounts,
-    MappingFailed,
-    NoPath,
-    Unparsable,
-)
+from pam_sc.decision.evidence import CertificateEvidence, Evidence, MappedAccounts, MappingFailed, NoPath, Unparsable
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.reasons import Reason, Step
+from pam_sc.decision.request import Account
 from pam_sc.decision.revocation import judge_revocation
 from pam_sc.decision.tokens import find_tokens, list_certificates
 from pam_sc.decision.verdict import Denied, Needs, Verdict, furthest

@@ -8,7 +8,7 @@ already and asks for more (sudo asks for their own card) it would turn every pro
 
 from __future__ import annotations
 
-from pam_sc.decision.evidence import Request
+from pam_sc.decision.request import Request
 
 
 def why_not_believed(

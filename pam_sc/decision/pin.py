@@ -20,21 +20,11 @@ The last attempt's refusal is the login's. A stacked password that was sent to t
 from __future__ import annotations
 
 from pam_sc.decision.card_report import CertificateRef, PinState, TokenReport
-from pam_sc.decision.evidence import (
-    Account,
-    Answer,
-    Attempt,
-    CardFailure,
-    Evidence,
-    NotSigned,
-    Opened,
-    PinPrompt,
-    PinWay,
-    Request,
-    Signed,
-)
+from pam_sc.decision.evidence import Evidence
 from pam_sc.decision.policy import Policy
+from pam_sc.decision.possession import Answer, Attempt, CardFailure, NotSigned, Opened, PinPrompt, PinWay, Signed
 from pam_sc.decision.reasons import Reason, Step
+from pam_sc.decision.request import Account, Request
 from pam_sc.decision.verdict import Denied, Needs
 from pam_sc.record import record, replace
 

@@ -13,9 +13,11 @@ from collections.abc import Sequence
 
 from pam_sc.decision.card_report import CardReport, CertificateReport, Failure, SessionCard, TokenReport
 from pam_sc.decision.digest import sha256
-from pam_sc.decision.evidence import Account, Answer, Evidence
+from pam_sc.decision.evidence import Evidence
 from pam_sc.decision.policy import Otherwise, Policy
+from pam_sc.decision.possession import Answer
 from pam_sc.decision.reasons import Reason, Step
+from pam_sc.decision.request import Account
 from pam_sc.decision.verdict import Denied, Needs
 from pam_sc.record import record, replace
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pam_sc.decision.card_report import CertificateRef, TokenRef, TokenReport
-from pam_sc.decision.evidence import PinPrompt, PinWay
+from pam_sc.decision.possession import PinPrompt, PinWay
 from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
 from pam_sc.record import record
 

@@ -15,7 +15,7 @@ from pam_sc.card.client import SignOrder
 from pam_sc.card.constants import MAX_OBJECTS, MAX_SLOTS
 from pam_sc.decision.card_report import CardReport, PinState
 from pam_sc.decision.challenge import SigningChoice
-from pam_sc.decision.evidence import CardFailure, NotSigned, Signed
+from pam_sc.decision.possession import CardFailure, NotSigned, Signed
 from pam_sc.decision.proof import verify_signature
 from pam_sc.decision.reasons import Reason
 from pam_sc.errors import CardProcessLost, DeadlineExceeded

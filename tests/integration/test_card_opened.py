@@ -11,7 +11,7 @@ from pam_sc.card.client import OpenOrder, SignOrder
 from pam_sc.card.sentences import NOT_OPEN
 from pam_sc.decision.card_report import TokenReport
 from pam_sc.decision.challenge import SigningChoice
-from pam_sc.decision.evidence import CardFailure, NotSigned, PinWay
+from pam_sc.decision.possession import CardFailure, NotSigned, PinWay
 from pam_sc.errors import DeadlineExceeded
 from pam_sc.record import replace
 from tests.integration.test_card_pins import CHALLENGE, ECDSA, KEYPAD, PIN, WRONG, Bench, failure_of, require_proof

@@ -16,7 +16,7 @@ import pytest
 from pam_sc.card.client import Changed, ChangeKind, ChangeOrder, ModuleSetup, OpenOrder, SignOrder
 from pam_sc.decision.card_report import PinState, TokenReport
 from pam_sc.decision.challenge import SigningChoice
-from pam_sc.decision.evidence import CardFailure, NotSigned, PinWay, Signed
+from pam_sc.decision.possession import CardFailure, NotSigned, PinWay, Signed
 from pam_sc.decision.proof import verify_signature
 from pam_sc.decision.reasons import Reason
 from pam_sc.errors import DeadlineExceeded

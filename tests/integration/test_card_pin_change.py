@@ -10,7 +10,7 @@ import pytest
 
 from pam_sc.card.client import Changed, ChangeKind, ChangeOrder, PinRules
 from pam_sc.decision.card_report import PinState
-from pam_sc.decision.evidence import CardFailure, NotSigned, PinWay, Signed
+from pam_sc.decision.possession import CardFailure, NotSigned, PinWay, Signed
 from pam_sc.errors import CardProcessLost
 from tests.integration.test_card_pins import ECDSA, failure_of
 from tests.support.card_worker import (

@@ -14,7 +14,7 @@ from pam_sc.card.client import PinRules, SignOrder
 from pam_sc.card.sentences import NOT_RESET, NOT_TYPED, REFUSED_BEFORE
 from pam_sc.decision.card_report import PinState
 from pam_sc.decision.challenge import SigningChoice
-from pam_sc.decision.evidence import CardFailure, NotSigned, PinWay, Signed
+from pam_sc.decision.possession import CardFailure, NotSigned, PinWay, Signed
 from pam_sc.decision.proof import verify_signature
 from pam_sc.errors import CardProcessLost
 from pam_sc.record import replace

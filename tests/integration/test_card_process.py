@@ -13,7 +13,8 @@ import pytest
 from pam_sc.card.client import ModuleSetup, RunAs, SignOrder, start_card_process
 from pam_sc.decision.card_report import PinState, TokenReport
 from pam_sc.decision.challenge import SigningChoice, _choices_of
-from pam_sc.decision.evidence import CardFailure, KeyKind, NotSigned, Signed
+from pam_sc.decision.evidence import KeyKind
+from pam_sc.decision.possession import CardFailure, NotSigned, Signed
 from pam_sc.decision.proof import verify_signature
 from pam_sc.decision.reasons import Reason
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError

@@ -15,7 +15,7 @@ import pytest
 
 from pam_sc.card.client import Changed, ChangeKind, ChangeOrder, ModuleSetup, OpenOrder, RunAs, SignOrder
 from pam_sc.decision.card_report import TokenReport
-from pam_sc.decision.evidence import CardFailure, PinWay, Signed
+from pam_sc.decision.possession import CardFailure, PinWay, Signed
 from pam_sc.record import replace
 from tests.integration.test_card_opensc import applet
 from tests.integration.test_card_pins import ECDSA, PIN, failure_of, require_proof

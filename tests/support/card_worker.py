@@ -29,7 +29,7 @@ from pam_sc.card.client import (
 )
 from pam_sc.decision.card_report import CardReport, CertificateReport, TokenReport
 from pam_sc.decision.challenge import SigningChoice
-from pam_sc.decision.evidence import NotSigned, Signed
+from pam_sc.decision.possession import NotSigned, Signed
 from tests.support.soft_token import SOFTHSM, SoftToken
 
 DEADLINE = 20.0

@@ -10,7 +10,7 @@ import pytest
 from pam_sc.choices import ask_choice, prompt_of
 from pam_sc.conversation import TEXT_MAX, Conversation, MessageKind
 from pam_sc.decision.choosing import Offer
-from pam_sc.decision.evidence import Answer
+from pam_sc.decision.possession import Answer
 from pam_sc.texts import Text, Texts
 
 LOGIN = Offer(key="1", name="Login card", subject="CN=alice", issuer="CN=CA", date="2030-01-01")

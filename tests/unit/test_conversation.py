@@ -28,8 +28,9 @@ from pam_sc.conversation import (
     clean,
     read_request,
 )
-from pam_sc.decision.evidence import Answer, Request
+from pam_sc.decision.possession import Answer
 from pam_sc.decision.reasons import PamCode, Severity
+from pam_sc.decision.request import Request
 from pam_sc.errors import ChannelClosed, DeadlineExceeded, ProtocolError
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel, Frame, encode
 

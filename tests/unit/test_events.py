@@ -11,22 +11,17 @@ from hypothesis import strategies as st
 
 from pam_sc.decision.card_report import CardReport, CertificateRef, ModuleReport, SlotReport, TokenRef, TokenReport
 from pam_sc.decision.evidence import (
-    Account,
-    Answer,
-    Attempt,
     CertificateEvidence,
     CertificateFacts,
     Evidence,
     KeyKind,
-    LookupFailed,
-    NoSuchAccount,
-    Purpose,
-    Request,
     RevocationFinding,
     Situation,
 )
 from pam_sc.decision.policy import RevocationMode
+from pam_sc.decision.possession import Answer, Attempt
 from pam_sc.decision.reasons import REASONS, Reason, Severity
+from pam_sc.decision.request import Account, LookupFailed, NoSuchAccount, Purpose, Request
 from pam_sc.decision.verdict import Denied, Granted
 from pam_sc.events import LINE_MAX, EventLog, clean, pseudonym, quoted
 from pam_sc.record import replace

@@ -18,7 +18,8 @@ from pam_sc.decision.card_report import (
     TokenReport,
 )
 from pam_sc.decision.certificate import read_facts
-from pam_sc.decision.evidence import Account, CertificateFacts, Evidence, Request
+from pam_sc.decision.evidence import CertificateFacts, Evidence
+from pam_sc.decision.request import Account, Request
 from pam_sc.decision.verdict import Granted
 from pam_sc.events import pseudonym
 from pam_sc.granted import VALUE_MAX, Announcement, announcement, facts_of

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pam_sc.decision.evidence import Request
 from pam_sc.decision.reasons import Reason
+from pam_sc.decision.request import Request
 from pam_sc.errors import MapperError, ProtocolError
 from pam_sc.frames import Channel, Frame
 from pam_sc.homes import FILE_MAX, HomeFiles, HomeOrder, HomeReader, Kind, is_home_path, order_frame

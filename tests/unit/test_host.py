@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pam_sc import host
-from pam_sc.decision.evidence import Account, LookupFailed, NoSuchAccount, Request
+from pam_sc.decision.request import Account, LookupFailed, NoSuchAccount, Request
 from pam_sc.errors import MapperError
 from pam_sc.services import Person
 

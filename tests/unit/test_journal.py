@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pam_sc.decision.evidence import Request
 from pam_sc.decision.reasons import Reason, Severity
+from pam_sc.decision.request import Request
 from pam_sc.decision.verdict import Denied
 from pam_sc.events import EventLog
 from pam_sc.journal import MESSAGE_IDS, Event, Journal, entry

@@ -32,9 +32,10 @@ from pam_sc.decision.card_report import (
     TokenReport,
 )
 from pam_sc.decision.choosing import Offer
-from pam_sc.decision.evidence import Account, AccountLookup, Answer, Locality, NoSuchAccount, NotSigned, Request, Signed
 from pam_sc.decision.policy import RevocationRules, UnlockRules
+from pam_sc.decision.possession import Answer, NotSigned, Signed
 from pam_sc.decision.reasons import Reason, Step
+from pam_sc.decision.request import Account, AccountLookup, Locality, NoSuchAccount, Request
 from pam_sc.decision.verdict import Denied, Granted, Needs
 from pam_sc.errors import CardProcessLost, DeadlineExceeded
 from pam_sc.login import Login, Surroundings

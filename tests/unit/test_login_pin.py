@@ -29,9 +29,10 @@ from pam_sc.decision.card_report import (
     SlotReport,
     TokenReport,
 )
-from pam_sc.decision.evidence import Answer, CardFailure, Locality, NotSigned, PinPrompt, Request, Signed
 from pam_sc.decision.policy import RevocationRules
+from pam_sc.decision.possession import Answer, CardFailure, NotSigned, PinPrompt, Signed
 from pam_sc.decision.reasons import Reason, Step
+from pam_sc.decision.request import Locality, Request
 from pam_sc.decision.verdict import Denied, Granted
 from pam_sc.errors import CardProcessLost, DeadlineExceeded
 from pam_sc.login import Login, Surroundings

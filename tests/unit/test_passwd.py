@@ -20,8 +20,10 @@ from pam_sc.decision.card_report import (
     TokenRef,
     TokenReport,
 )
-from pam_sc.decision.evidence import Answer, CardFailure, Evidence, NotSigned, PinWay, Request
+from pam_sc.decision.evidence import Evidence
+from pam_sc.decision.possession import Answer, CardFailure, NotSigned, PinWay
 from pam_sc.decision.reasons import Reason, Step
+from pam_sc.decision.request import Request
 from pam_sc.decision.verdict import Changed, Denied, Needs
 from pam_sc.errors import CardProcessLost, DeadlineExceeded
 from pam_sc.passwd import PINPAD_S, PinChange, change_found

@@ -20,7 +20,7 @@ from pam_sc.config.model import (
     TokenSettings,
     TrustSettings,
 )
-from pam_sc.decision.evidence import Request
+from pam_sc.decision.request import Request
 from pam_sc.homes import HomeOrder
 from pam_sc.preparation import HomePlan, Prepared, prepare
 

@@ -8,8 +8,9 @@ import datetime
 import pytest
 
 from pam_sc.decision.card_report import CardReport, CertificateRef, ModuleReport, SlotReport, TokenRef, TokenReport
-from pam_sc.decision.evidence import CertificateFacts, Evidence, Request, Unparsable
+from pam_sc.decision.evidence import CertificateFacts, Evidence, Unparsable
 from pam_sc.decision.reasons import REASONS, Reason
+from pam_sc.decision.request import Request
 from pam_sc.decision.verdict import Denied
 from pam_sc.texts import PLACE, TEXTS, UNFILLED, Text, Texts, english, values_of
 

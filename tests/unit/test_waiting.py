@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from pam_sc.conversation import Conversation
-from pam_sc.decision.evidence import Answer
+from pam_sc.decision.possession import Answer
 from pam_sc.errors import CardProcessLost, DeadlineExceeded
 from pam_sc.texts import Texts
 from pam_sc.waiting import HOLD_S, WAITS_MAX, CardWaits

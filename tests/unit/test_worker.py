@@ -9,8 +9,9 @@ import pytest
 
 from pam_sc.conversation import Conversation, FrameType, Function, MachineClock, Option, ShimRequest
 from pam_sc.decision.card_report import CertificateRef, TokenRef
-from pam_sc.decision.evidence import Evidence, MappedAccounts, MappingFailed, Request
+from pam_sc.decision.evidence import Evidence, MappedAccounts, MappingFailed
 from pam_sc.decision.reasons import PamCode, Reason
+from pam_sc.decision.request import Request
 from pam_sc.decision.verdict import Denied, Granted
 from pam_sc.errors import DeadlineExceeded
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel

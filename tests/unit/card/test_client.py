@@ -29,7 +29,7 @@ from pam_sc.card.report_messages import frames_of_token
 from pam_sc.card.sentences import NOT_SENT
 from pam_sc.decision.card_report import CertificateRef, CertificateReport, Failure, TokenRef, TokenReport
 from pam_sc.decision.challenge import SigningChoice
-from pam_sc.decision.evidence import CardFailure, NotSigned, PinWay, Signed
+from pam_sc.decision.possession import CardFailure, NotSigned, PinWay, Signed
 from pam_sc.decision.reasons import Reason
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, ConfigError, DeadlineExceeded, PamScError
 from pam_sc.frames import CARD_PAYLOAD_MAX, Channel, Frame, encode

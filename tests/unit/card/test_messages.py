@@ -42,7 +42,7 @@ from pam_sc.card.orders import (
     wait_frame,
 )
 from pam_sc.decision.card_report import PinState
-from pam_sc.decision.evidence import CardFailure, NotSigned, PinWay
+from pam_sc.decision.possession import CardFailure, NotSigned, PinWay
 from pam_sc.errors import ConfigError, ProtocolError
 from pam_sc.frames import Frame
 from pam_sc.record import replace

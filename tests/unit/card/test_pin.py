@@ -11,7 +11,7 @@ import pytest
 from pam_sc.card.module import TokenInfo
 from pam_sc.card.orders import PinRules
 from pam_sc.card.pin import NotPossibleError, require_form, secret_from, secrets_from
-from pam_sc.decision.evidence import CardFailure
+from pam_sc.decision.possession import CardFailure
 from pam_sc.errors import ProtocolError
 
 

@@ -25,28 +25,20 @@ from pam_sc.decision.card_report import (
 )
 from pam_sc.decision.decide import decide
 from pam_sc.decision.evidence import (
-    Account,
-    AccountLookup,
-    Answer,
-    Attempt,
-    CardFailure,
     CertificateEvidence,
     CertificateFacts,
     Evidence,
     KeyKind,
-    Locality,
     MappedAccounts,
     NoPath,
-    NoSuchAccount,
-    NotSigned,
-    Purpose,
-    Request,
     RevocationFinding,
     Situation,
     ValidPath,
 )
 from pam_sc.decision.policy import Policy
+from pam_sc.decision.possession import Answer, Attempt, CardFailure, NotSigned
 from pam_sc.decision.reasons import Reason
+from pam_sc.decision.request import Account, AccountLookup, Locality, NoSuchAccount, Purpose, Request
 from pam_sc.record import replace
 
 AT = datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)

@@ -331,7 +331,7 @@ def test_an_account_with_uid_0_is_judged_by_the_configured_rules(
 ) -> None:
     machine = FakeMachine()
     inspection = machine.inspect
-    from pam_sc.decision.evidence import Account
+    from pam_sc.decision.request import Account
 
     monkeypatch.setattr(machine, "inspect", lambda c: replace(inspection(c), accounts={"alice": Account("alice", 0)}))
     assert certificates(as_json(capsys, machine, "inspect")[1])[0]["refusal"]["reason"] == "root-not-allowed"
@@ -344,7 +344,7 @@ def test_an_account_that_does_not_exist_refuses_the_certificate(
 ) -> None:
     machine = FakeMachine()
     inspection = machine.inspect
-    from pam_sc.decision.evidence import NoSuchAccount
+    from pam_sc.decision.request import NoSuchAccount
 
     monkeypatch.setattr(machine, "inspect", lambda c: replace(inspection(c), accounts={"alice": NoSuchAccount()}))
     refusal = certificates(as_json(capsys, machine, "inspect")[1])[0]["refusal"]

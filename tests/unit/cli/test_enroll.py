@@ -15,8 +15,9 @@ from pam_sc.cli.inspection import Inspection
 from pam_sc.cli.main import run
 from pam_sc.config.model import Configuration, MapperSettings
 from pam_sc.decision.card_report import CertificateRef, CertificateReport
-from pam_sc.decision.evidence import Account, AccountLookup, CertificateEvidence, LookupFailed, NoSuchAccount
+from pam_sc.decision.evidence import CertificateEvidence
 from pam_sc.decision.policy import Policy, TokenSelector
+from pam_sc.decision.request import Account, AccountLookup, LookupFailed, NoSuchAccount
 from pam_sc.record import replace
 from tests.support.pki import DAY, CertificateAuthority, now
 from tests.unit.cli.cards import AT, CONFIGURATION, TOKEN, YEAR, FakeMachine, known, rehearsal, request, token

@@ -16,9 +16,10 @@ from pam_sc.cli.rehearsal import _why
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import Configuration
 from pam_sc.decision.card_report import CardReport, CertificateRef, Failure
-from pam_sc.decision.evidence import Account, AccountLookup, CertificateEvidence, MappedAccounts, NoSuchAccount, Request
+from pam_sc.decision.evidence import CertificateEvidence, MappedAccounts
 from pam_sc.decision.identity import Subject
 from pam_sc.decision.reasons import REASONS, Reason, Step
+from pam_sc.decision.request import Account, AccountLookup, NoSuchAccount, Request
 from pam_sc.decision.verdict import Denied
 from pam_sc.errors import ConfigError
 from pam_sc.mappers.cn import CnMapper

@@ -18,7 +18,8 @@ from pam_sc.config.model import AccountSettings, Configuration
 from pam_sc.config.notes import NoteKind
 from pam_sc.config.stig import Demand
 from pam_sc.decision.card_report import TokenReport
-from pam_sc.decision.evidence import Answer, PinPrompt, Purpose
+from pam_sc.decision.possession import Answer, PinPrompt
+from pam_sc.decision.request import Purpose
 from pam_sc.errors import ConfigError
 from tests.support.peer_configurations import configuration
 from tests.support.pki import CertificateAuthority

@@ -10,9 +10,10 @@ import pytest
 from pam_sc.decision.admission import card_is_required
 from pam_sc.decision.card_report import Failure
 from pam_sc.decision.decide import decide
-from pam_sc.decision.evidence import Account, Evidence, Locality, LookupFailed, NoSuchAccount
+from pam_sc.decision.evidence import Evidence
 from pam_sc.decision.policy import Members, Policy
 from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
+from pam_sc.decision.request import Account, Locality, LookupFailed, NoSuchAccount
 from pam_sc.decision.verdict import Denied, Granted, Needs
 from pam_sc.record import replace
 from tests.unit.decision.test_decide import LEAF, NOW, granted_evidence, nameless

@@ -10,19 +10,10 @@ import pytest
 
 from pam_sc.decision.card_report import CardReport, CertificateReport, Failure, ModuleReport, PinState, SlotReport
 from pam_sc.decision.change import judge_change, moment_of
-from pam_sc.decision.evidence import (
-    Account,
-    Evidence,
-    Locality,
-    MappedAccounts,
-    MappingFailed,
-    NoPath,
-    NoSuchAccount,
-    Situation,
-    Unparsable,
-)
+from pam_sc.decision.evidence import Evidence, MappedAccounts, MappingFailed, NoPath, Situation, Unparsable
 from pam_sc.decision.policy import Policy, RevocationMode, RevocationRules, TokenSelector
 from pam_sc.decision.reasons import PamCode, Reason, Step
+from pam_sc.decision.request import Account, Locality, NoSuchAccount
 from pam_sc.decision.verdict import Denied, Needs
 from pam_sc.record import replace
 from tests.unit.decision.test_decide import (

@@ -8,9 +8,11 @@ import pytest
 from pam_sc.decision.card_report import CertificateReport, PinState, TokenRef
 from pam_sc.decision.choosing import CHOICES_MAX
 from pam_sc.decision.decide import decide
-from pam_sc.decision.evidence import Account, Answer, Chosen, Evidence, MappedAccounts, NoSuchAccount
+from pam_sc.decision.evidence import Evidence, MappedAccounts
 from pam_sc.decision.policy import CertificateSelector, Policy
+from pam_sc.decision.possession import Answer, Chosen
 from pam_sc.decision.reasons import PamCode, Reason, Step
+from pam_sc.decision.request import Account, NoSuchAccount
 from pam_sc.decision.verdict import Denied, Granted, Needs
 from pam_sc.record import replace
 from tests.unit.decision.test_decide import (

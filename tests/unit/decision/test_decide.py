@@ -28,31 +28,22 @@ from pam_sc.decision.card_report import (
 from pam_sc.decision.challenge import MECHANISMS, ChallengeBinding, build_challenge, signing_choices
 from pam_sc.decision.decide import decide, furthest
 from pam_sc.decision.evidence import (
-    Account,
-    Answer,
-    Attempt,
-    CardFailure,
     CertificateEvidence,
     CertificateFacts,
     Evidence,
     KeyKind,
-    Locality,
-    LookupFailed,
     MappedAccounts,
     MappingFailed,
     NoPath,
-    NoSuchAccount,
-    NotSigned,
-    Purpose,
-    Request,
     RevocationFinding,
-    Signed,
     Situation,
     Unparsable,
     ValidPath,
 )
 from pam_sc.decision.policy import Policy, RevocationMode, RevocationRules, TokenSelector
+from pam_sc.decision.possession import Answer, Attempt, CardFailure, NotSigned, Signed
 from pam_sc.decision.reasons import REASONS, PamCode, Reason, Step
+from pam_sc.decision.request import Account, Locality, LookupFailed, NoSuchAccount, Purpose, Request
 from pam_sc.decision.verdict import Denied, Granted, Needs
 from pam_sc.record import replace
 

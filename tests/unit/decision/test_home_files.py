@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from pam_sc.decision.evidence import Request
 from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.policy import DEFAULT_PRIVILEGED_SERVICES
+from pam_sc.decision.request import Request
 
 ALICE = 1000
 

@@ -10,19 +10,10 @@ import pytest
 from pam_sc.decision.attempt import judge_pin_state
 from pam_sc.decision.card_report import CertificateReport, Failure, PinState
 from pam_sc.decision.decide import decide
-from pam_sc.decision.evidence import (
-    Answer,
-    Attempt,
-    CardFailure,
-    Evidence,
-    NotSigned,
-    Opened,
-    PinPrompt,
-    PinWay,
-    Signed,
-)
+from pam_sc.decision.evidence import Evidence
 from pam_sc.decision.pin import FAILURE_REASONS
 from pam_sc.decision.policy import Policy
+from pam_sc.decision.possession import Answer, Attempt, CardFailure, NotSigned, Opened, PinPrompt, PinWay, Signed
 from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.verdict import Denied, Granted, Needs
 from pam_sc.record import replace

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, paddin
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from pam_sc.decision.challenge import CHALLENGE_PREFIX, MECHANISMS, ChallengeBinding, build_challenge
-from pam_sc.decision.evidence import Purpose
 from pam_sc.decision.proof import verify_signature
+from pam_sc.decision.request import Purpose
 
 CHALLENGE = b"a challenge"
 CURVES = {"P-256": (ec.SECP256R1(), hashes.SHA256(), 32), "P-384": (ec.SECP384R1(), hashes.SHA384(), 48),

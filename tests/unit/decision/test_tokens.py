@@ -10,8 +10,9 @@ import pytest
 
 from pam_sc.decision.card_report import CardReport, CertificateReport, Failure, ModuleReport, SlotReport
 from pam_sc.decision.decide import decide
-from pam_sc.decision.evidence import Answer, Attempt, Evidence, Opened
+from pam_sc.decision.evidence import Evidence
 from pam_sc.decision.policy import CertificateSelector, Otherwise, Policy, TokenSelector, UnlockRules
+from pam_sc.decision.possession import Answer, Attempt, Opened
 from pam_sc.decision.reasons import PamCode, Reason, Step
 from pam_sc.decision.uri import parse_token_uri
 from pam_sc.decision.verdict import Denied, Granted, Needs

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from pam_sc.decision.evidence import MappedAccounts, Request
+from pam_sc.decision.evidence import MappedAccounts
 from pam_sc.decision.home_files import why_not_believed
 from pam_sc.decision.identity import Subject, read_subject
+from pam_sc.decision.request import Request
 from pam_sc.errors import ConfigError, MapperError
 from pam_sc.mapping import LoadedMapper, load_mappers, map_certificate
 from pam_sc.services import Services
