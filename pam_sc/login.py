@@ -7,12 +7,9 @@ is what a login does. Nothing here judges; nothing in decide.py reads.
 
 from __future__ import annotations
 
-import datetime
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator
 
-from pam_sc import host
 from pam_sc.card.client import Candidate
 from pam_sc.config.model import Configuration
 from pam_sc.decision.card_report import (
@@ -20,7 +17,6 @@ from pam_sc.decision.card_report import (
     CertificateRef,
     CertificateReport,
     Failure,
-    SessionCard,
     TokenRef,
     TokenReport,
 )
@@ -41,69 +37,21 @@ from pam_sc.decision.identity import read_subject
 from pam_sc.decision.policy import Policy
 from pam_sc.decision.possession import Answer, Chosen, Signed
 from pam_sc.decision.reasons import Reason, Step
-from pam_sc.decision.request import Account, Locality, Purpose, Request
-from pam_sc.decision.verdict import Denied, Granted, Needs, Verdict
+from pam_sc.decision.request import Account, Purpose, Request
+from pam_sc.decision.verdict import Denied, Granted, Needs
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded
 from pam_sc.mapping import map_certificate
 from pam_sc.material import Material
-from pam_sc.proving import Card as ProvingCard
-from pam_sc.proving import PinEntry, Prover, Tries, pin_rules
-from pam_sc.record import field, record, replace
+from pam_sc.proving import Prover, pin_rules
+from pam_sc.record import replace
+from pam_sc.surroundings import Judge, PathTime, Surroundings
 from pam_sc.texts import Text
-from pam_sc.transfer import Outcome
-from pam_sc.tries import UncountedTries
 from pam_sc.trust.anchors import PathCertificate, read_path_certificate
 from pam_sc.trust.choosing import choose_path
 from pam_sc.trust.crl import Conditions
-from pam_sc.trust.fetching import Wanted, plan_fetches, why_not_fetched, with_fetched
+from pam_sc.trust.fetching import plan_fetches, why_not_fetched, with_fetched
 from pam_sc.trust.path import find_paths
 from pam_sc.trust.revocation import find_revocation
-
-Judge = Callable[[Evidence, Policy, datetime.datetime], Verdict]
-"""`decide`, or what stands in its place where something else than a login is asked for."""
-PathTime = Callable[[CertificateFacts, datetime.datetime], datetime.datetime]
-"""Gives the time at which the path of a certificate must be valid, from the time of the request."""
-
-
-class Card(ProvingCard, Protocol):
-    """What a login needs of the card process (pam_sc.card.client.CardClient)."""
-
-    def report(self, deadline: float) -> CardReport:
-        """Return what the card process could read."""
-
-    def report_again(self, deadline: float) -> CardReport:
-        """Return what it reads now, after something was waited for."""
-
-
-@record(kw_only=True)
-class Surroundings:
-    """Everything a login touches that is not its configuration. Tests put their own here; nothing is patched."""
-
-    card: Card
-    pin: PinEntry
-    """How the PIN gets to the card process."""
-    end_card: Callable[[], None]
-    """End the card's verification: the card process is gone when this returns."""
-    deadline: Callable[[], float]
-    """The end of the machine's time, on CLOCK_MONOTONIC."""
-    at: datetime.datetime
-    accounts: host.Accounts
-    wait: Callable[[str], Answer] | None = None
-    """Have the person insert a card, that of this label if one is given: WAITED, or why not. None: nobody waits here."""
-    choose: Callable[[Text, Sequence[Offer]], tuple[Answer, str]] | None = None
-    """Have the person choose; the key of an offer, or "" for any other answer. None: nobody can be asked here."""
-    session_cards: Callable[[int], tuple[SessionCard, ...]] = lambda _uid: ()
-    """The cards that opened the sessions of the account with this uid."""
-    tries: Tries = field(default_factory=UncountedTries)
-    """Who counts wrong PINs where the token does not."""
-    fetch: Callable[[Sequence[Wanted], float], Sequence[Outcome]] | None = None
-    """Fetches what is wanted within a part of the time that is left; None: this login uses no network."""
-    leave_requests: Callable[[ValidPath], None] = lambda _path: None
-    """Leaves word for `pam-sc refresh` of where the certificates of a trusted path can be looked up."""
-    locality: Callable[[Request], Locality] = host.find_locality
-    random: Callable[[int], bytes] = host.random_bytes
-    machine_id: Callable[[], str] = host.machine_id
-    boot_id: Callable[[], str] = host.boot_id
 
 
 class Login:

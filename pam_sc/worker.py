@@ -14,14 +14,14 @@ import datetime
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pam_sc import host
+from pam_sc.assistants import Assistants
 from pam_sc.card.client import CardClient, ModuleSetup
 from pam_sc.config.loading import load
-from pam_sc.config.model import DEFAULT_PATH, CertificateSettings, Configuration, PromptSettings
+from pam_sc.config.model import DEFAULT_PATH, CertificateSettings, Configuration
 from pam_sc.config.notes import summary
 from pam_sc.confinement import Identities, confine, find_identities
 from pam_sc.conversation import (
@@ -31,16 +31,14 @@ from pam_sc.conversation import (
     Function,
     MachineClock,
     MessageKind,
-    OptionalProcess,
     PamFlag,
     ShimRequest,
     read_request,
 )
 from pam_sc.decision.admission import card_is_required
-from pam_sc.decision.card_report import CardReport, SessionCard, TokenReport
+from pam_sc.decision.card_report import CardReport, SessionCard
 from pam_sc.decision.evidence import Evidence
-from pam_sc.decision.home_files import why_not_believed
-from pam_sc.decision.possession import Answer, PinPrompt
+from pam_sc.decision.possession import Answer
 from pam_sc.decision.reasons import PamCode, Reason, Step
 from pam_sc.decision.request import Purpose
 from pam_sc.decision.tokens import WAITED_FOR
@@ -49,25 +47,22 @@ from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded
 from pam_sc.events import EventLog
 from pam_sc.frames import SHIM_PAYLOAD_MAX, Channel
 from pam_sc.journal import Journal
-from pam_sc.preparation import HomePlan, Prepared, asks_directory, prepare
+from pam_sc.person import Person
+from pam_sc.preparation import prepare
 from pam_sc.record import replace
-from pam_sc.services import Homes, Programs, Services
-from pam_sc.texts import PIN_PROMPTS, Text, Texts, values_of
+from pam_sc.services import Services
+from pam_sc.texts import Text, Texts, values_of
 from pam_sc.transfer import REQUESTS_FOLDER
 from pam_sc.tries import FOLDER as TRIES_FOLDER
 from pam_sc.tries import CountedTries, UncountedTries, make_folder
 
 if TYPE_CHECKING:
-    from pam_sc.decision.choosing import Offer
     from pam_sc.granted import Left
-    from pam_sc.login import Judge, Login, PathTime
-    from pam_sc.network.client import NetworkClient
-    from pam_sc.programs.messages import Setup
-    from pam_sc.transfer import Outcome
-    from pam_sc.trust.fetching import Wanted
+    from pam_sc.login import Login
+    from pam_sc.surroundings import Judge, PathTime
     from pam_sc.waiting import CardWaits
 
-FRAMES_FD, CARD_FD, CONTROL_FD, NETWORK_FD, HOMES_FD, PROGRAMS_FD, DIRECTORY_FD = 3, 4, 5, 6, 7, 8, 9
+FRAMES_FD, CARD_FD, CONTROL_FD = 3, 4, 5
 REQUEST_S = 5.0
 END_CARD_S = 2.0
 PROBLEMS_MAX = 8
@@ -100,14 +95,12 @@ class Verifier:
         self._evidence: Evidence | None = None
         self._card_required = False
         self._required_by_name = False
-        self._prompt = PromptSettings()
         self._certificate = CertificateSettings()
-        self._texts = Texts(asked.language)
+        self._person = Person(
+            conversation, Texts(asked.language), shows_lists=bool(asked.extensions & Extension.CHOICE_LIST)
+        )
+        self._assistants = Assistants(asked.request, conversation, clock)
         self._tries: CountedTries | UncountedTries = UncountedTries()
-        self._network: NetworkClient | None = None
-        self._directory: NetworkClient | None = None
-        self._directory_asked = False
-        self._pin_is_out = False
         self._changing = asked.function is Function.CHAUTHTOK
         self._preliminary = PamFlag.UPDATE not in asked.flags
         self._held = False
@@ -129,9 +122,9 @@ class Verifier:
             self._conversation.verdict(verdict.account, PamCode.SUCCESS)
             return
         self._log.refused(request, verdict, self._evidence)
-        text = self._texts.say(verdict.reason, **values_of(verdict, self._evidence))
-        if text and not (self._prompt.quiet or self._held or verdict.ignored):
-            self._conversation.tell(MessageKind.ERROR, text)
+        text = self._person.texts.say(verdict.reason, **values_of(verdict, self._evidence))
+        if not (self._held or verdict.ignored):
+            self._person.tell(MessageKind.ERROR, text)
         self._conversation.verdict(request.account or "", self._code(verdict))
 
     def _code(self, denied: Denied) -> PamCode:
@@ -145,8 +138,7 @@ class Verifier:
         if not verdict.preliminary:
             what, text = ("unblocked", Text.PIN_UNBLOCKED) if verdict.unblocked else ("changed", Text.PIN_CHANGED)
             self._log.changed(self._asked.request, verdict.account, verdict.token, what)
-            if not self._prompt.quiet:
-                self._conversation.tell(MessageKind.INFORMATION, self._texts.say(text))
+            self._person.tell(MessageKind.INFORMATION, self._person.texts.say(text))
         self._conversation.verdict(verdict.account, PamCode.SUCCESS)
 
     def _after_success(self, granted: Granted) -> None:
@@ -156,12 +148,12 @@ class Verifier:
         if self._evidence is None:
             return
         said = announcement(granted, self._evidence, self._certificate.warn_days, datetime.datetime.now(datetime.UTC))
-        if said is not None and not self._prompt.quiet:
-            self._conversation.tell(MessageKind.INFORMATION, self._texts.say(said.text, date=said.date))
+        if said is not None:
+            self._person.tell(MessageKind.INFORMATION, self._person.texts.say(said.text, date=said.date))
         for fact, name, value in self._left:
             self._conversation.leave(fact, name, value)
-            if fact is Fact.PIN_TO_BE_CHANGED and not self._prompt.quiet:
-                self._conversation.tell(MessageKind.INFORMATION, self._texts.say(Text.PIN_MUST_BE_CHANGED))
+            if fact is Fact.PIN_TO_BE_CHANGED:
+                self._person.tell(MessageKind.INFORMATION, self._person.texts.say(Text.PIN_MUST_BE_CHANGED))
 
     def _refuse_on_error(self) -> Granted | Changed | Denied:
         """Run the login; every exception becomes a refusal."""
@@ -172,7 +164,7 @@ class Verifier:
         except CardIsolationFailed as error:
             return Denied(Reason.ISOLATION_FAILED, str(error))
         except CardProcessLost as error:
-            return Denied(Reason.CARD_PROCESS_LOST_AFTER_PIN if self._pin_is_out else Reason.CARD_PROCESS_LOST, str(error))
+            return Denied(Reason.CARD_PROCESS_LOST_AFTER_PIN if self._person.pin_is_out else Reason.CARD_PROCESS_LOST, str(error))
         except DeadlineExceeded as error:
             return self._out_of_time(error)
         except ProtocolError as error:
@@ -195,11 +187,11 @@ class Verifier:
 
     def _out_of_time(self, error: DeadlineExceeded) -> Denied:
         """Refuse; what others were asked must not make a card "unavailable", however long it takes them or us."""
-        if self._pin_is_out:
+        if self._person.pin_is_out:
             return Denied(Reason.CARD_TIMEOUT_AFTER_PIN, str(error))
-        if self._directory_asked:
+        if self._assistants.directory_asked:
             return Denied(Reason.DIRECTORY_TIMEOUT, "the time was over after a server had been asked")
-        if self._network is not None:
+        if self._assistants.network_asked:
             return Denied(Reason.REVOCATION_UNKNOWN, "the time was over after a server had been asked")
         if self._evidence is not None and any(each.mapping for each in self._evidence.certificates.values()):
             return Denied(Reason.MAPPER_FAILED, "the time was over after the mappers had been asked")
@@ -216,16 +208,16 @@ class Verifier:
         card = CardClient(socket.socket(fileno=CARD_FD))
         pinpad = configuration.pin.pinpad
         card.set_up(_modules(configuration), identities.card, self._clock.deadline, pinpad=pinpad)
-        services = self._services(configuration, prepare(configuration, request, trusted))
+        services = self._assistants.services(configuration, prepare(configuration, request, trusted))
         self._count_tries(configuration, identities)
         confine(identities.verifier, os.path.join(configuration.revocation.store, REQUESTS_FOLDER), TRIES_FOLDER)
         return self._decide(configuration, trusted, card, services)
 
     def _take_up(self, configuration: Configuration) -> None:
         """Log what the file says that is unsafe, and talk to the person as it says."""
-        self._prompt = configuration.prompt
+        self._person.prompt = configuration.prompt
         self._certificate = configuration.certificate
-        self._texts = Texts(self._asked.language, configuration.texts)
+        self._person.texts = Texts(self._asked.language, configuration.texts)
         self._log.personal = configuration.log.identity
         said = summary(configuration.notes, configuration.source)
         if said is not None:
@@ -241,56 +233,34 @@ class Verifier:
             make_folder(identities.verifier.uid, identities.verifier.gid)
             self._tries = CountedTries(host.machine_id(), configuration.pin.wrong_max)
 
-    def _services(self, configuration: Configuration, prepared: Prepared) -> Services:
-        """Whom the mappers of this login may ask. Still as root; what no mapper needs is neither started nor imported."""
-        believed = partial(why_not_believed, self._asked.request, configuration.account.privileged_services)
-        own: dict[str, Any] = {"people": host.NssPeople(), "why_not_believed": believed}
-        if prepared.homes is not None:
-            own["homes"] = self._homes(configuration, prepared.homes)
-        if prepared.programs is not None:
-            own["programs"] = self._programs(prepared.programs)
-        return Services(secrets=prepared.secrets, unreadable=prepared.unreadable, **own)
-
-    def _homes(self, configuration: Configuration, plan: HomePlan) -> Homes:
-        from pam_sc.homes import HomeFiles, HomeReader
-
-        reader = None
-        if plan.order is not None:
-            self._conversation.start(OptionalProcess.HOMES)
-            reader = HomeReader(socket.socket(fileno=HOMES_FD), plan.order, lambda: self._clock.deadline)
-        privileged = configuration.account.privileged_services
-        return HomeFiles(self._asked.request, privileged, reader, may_scan=plan.may_scan)
-
-    def _programs(self, setup: Setup) -> Programs:
-        """Start the program runner, which believes what programs there are only while we are root."""
-        from pam_sc.programs.client import ProgramsClient
-
-        self._conversation.start(OptionalProcess.PROGRAMS)
-        return ProgramsClient(socket.socket(fileno=PROGRAMS_FD), setup, lambda: self._clock.deadline)
-
     def _decide(
         self, configuration: Configuration, trusted: frozenset[int], card: CardClient, services: Services
     ) -> Granted | Changed | Denied:
         # Imported only now, without privilege and behind the filter, while the card process reads the card.
-        from pam_sc.login import Login, Surroundings
+        from pam_sc.login import Login
         from pam_sc.material import load_material
         from pam_sc.proving import PinEntry
+        from pam_sc.surroundings import Surroundings
         from pam_sc.trust.fetching import leave_requests
 
-        material = load_material(configuration, trusted, self._with_directory(configuration, services))
+        material = load_material(configuration, trusted, self._assistants.with_directory(configuration, services))
         waits = self._waits(configuration, card)
         surroundings = Surroundings(
             card=card,
             wait=waits.for_card,
-            choose=self._choose,
+            choose=self._person.choose,
             session_cards=self._session_cards,
-            pin=PinEntry(ask=self._ask_pin, take_stacked=self._take_stacked, on_pinpad=self._wait_for_pinpad),
+            pin=PinEntry(
+                ask=self._person.ask_pin,
+                take_stacked=self._person.take_stacked,
+                on_pinpad=self._person.wait_for_pinpad,
+            ),
             tries=self._tries,
             end_card=lambda: self._end_card(card),
             deadline=lambda: self._clock.deadline,
             at=datetime.datetime.now(datetime.UTC),
             accounts=host.NssAccounts(configuration.policy().groups),
-            fetch=self._fetch if configuration.revocation.fetches_at_login else None,
+            fetch=self._assistants.fetch if configuration.revocation.fetches_at_login else None,
             leave_requests=partial(leave_requests, configuration.revocation.store, material.revocation),
         )
         request = replace(self._asked.request, login_token=self._asked.login_token)
@@ -319,14 +289,8 @@ class Verifier:
         from pam_sc.waiting import CardWaits
 
         return CardWaits(
-            self._conversation, self._texts, card, limit_s=configuration.wait_s, quiet=self._prompt.quiet
+            self._conversation, self._person.texts, card, limit_s=configuration.wait_s, quiet=self._person.prompt.quiet
         )
-
-    def _choose(self, question: Text, offers: Sequence[Offer]) -> tuple[Answer, str]:
-        from pam_sc.choices import ask_choice
-
-        as_list = bool(self._asked.extensions & Extension.CHOICE_LIST)
-        return ask_choice(self._conversation, self._texts, question, offers, as_list=as_list, quiet=self._prompt.quiet)
 
     def _hold(self, login: Login, waits: CardWaits, refused: Denied) -> None:
         """With [prompt] hold, keep a refusal before any question until the card is gone, or one is there.
@@ -335,14 +299,14 @@ class Verifier:
         by itself, unless one is required. Nobody from afar can take the card out, nor keeps us looking at it.
         """
         locality = login.evidence.locality or host.find_locality(self._asked.request)
-        if locality.remote or not self._prompt.holds(self._asked.request.service) or refused.ignored:
+        if locality.remote or not self._person.prompt.holds(self._asked.request.service) or refused.ignored:
             return
         if login.evidence.waited not in (None, Answer.WAITED):
             return
         found = login.read_card() if login.evidence.card is None else login.evidence
         if found.asked or not isinstance(found.card, CardReport):
             return
-        why = self._texts.say(refused.reason, **values_of(refused, found))
+        why = self._person.texts.say(refused.reason, **values_of(refused, found))
         if found.card.tokens():
             self._held = True
             waits.for_removal(why)
@@ -356,35 +320,6 @@ class Verifier:
             self._log.problem(problem)
         if len(problems) > PROBLEMS_MAX:
             self._log.problem(f"{len(problems) - PROBLEMS_MAX} more; pam-sc check-config lists all")
-
-    def _fetch(self, wanted: Sequence[Wanted], deadline: float) -> Sequence[Outcome]:
-        """Have the network process fetch."""
-        from pam_sc.online import fetch_wanted
-
-        if self._network is None:
-            self._network = self._network_process(OptionalProcess.NETWORK, NETWORK_FD)
-        return fetch_wanted(self._network, wanted, deadline)
-
-    def _with_directory(self, configuration: Configuration, services: Services) -> Services:
-        """Add the directory to whom the mappers may ask, where one of them does."""
-        if not asks_directory(configuration):
-            return services
-        from pam_sc.network.directory import NetworkDirectory
-
-        return replace(services, directory=NetworkDirectory(self._ask_directory, lambda: self._clock.deadline))
-
-    def _ask_directory(self) -> NetworkClient:
-        """A network process of its own: what a certificate has one fetch must not come to answer for the directory."""
-        self._directory_asked = True
-        if self._directory is None:
-            self._directory = self._network_process(OptionalProcess.DIRECTORY, DIRECTORY_FD)
-        return self._directory
-
-    def _network_process(self, which: OptionalProcess, descriptor: int) -> NetworkClient:
-        from pam_sc.network.client import NetworkClient
-
-        self._conversation.start(which)
-        return NetworkClient(socket.socket(fileno=descriptor))
 
     def _judging(self) -> tuple[Judge, PathTime] | tuple[()]:
         """What judges a change of a PIN, and when a path must be valid for it; nothing for a login."""
@@ -402,34 +337,12 @@ class Verifier:
 
         if self._evidence is None:
             return Denied(Reason.INTERNAL_ERROR, "a change was judged without evidence")
-        self._pin_is_out = not self._preliminary
+        self._person.pin_is_out = not self._preliminary
         return change_found(found, self._evidence, preliminary=self._preliminary, change=PinChange(
-            card=card, person=self._conversation, texts=self._texts, rules=pin_rules(configuration.pin),
+            card=card, person=self._conversation, texts=self._person.texts, rules=pin_rules(configuration.pin),
             tries=self._tries, owner=is_owner(self._evidence), deadline=lambda: self._clock.deadline,
             end_card=lambda: self._end_card(card),
         ))  # fmt: skip
-
-    def _ask_pin(self, token: TokenReport, prompt: PinPrompt) -> Answer:
-        kind = self._prompt.token_type
-        if kind and prompt is PinPrompt.FIRST:
-            return self._sent(self._conversation.ask_secret(f"{kind} PIN: "))
-        return self._sent(self._conversation.ask_secret(self._texts.say(PIN_PROMPTS[prompt], token=self._name(token))))
-
-    def _take_stacked(self) -> Answer:
-        return self._sent(self._conversation.take_stacked())
-
-    def _wait_for_pinpad(self, token: TokenReport, until: Callable[[float, int], bool], limit_s: float) -> Answer:
-        self._pin_is_out = True
-        text = "" if self._prompt.quiet else self._texts.say(Text.PINPAD, token=self._name(token))
-        return self._conversation.wait(text, until, limit_s)
-
-    def _name(self, token: TokenReport) -> str:
-        """What people call the token: as configured, else by its label."""
-        return self._prompt.token_type or token.label
-
-    def _sent(self, answer: Answer) -> Answer:
-        self._pin_is_out = self._pin_is_out or answer is Answer.ANSWERED
-        return answer
 
     def _end_card(self, card: CardClient) -> None:
         """End the card's verification; the card process is dead when this returns."""

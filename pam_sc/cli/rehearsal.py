@@ -44,7 +44,7 @@ from pam_sc.errors import MapperError, PamScError
 from pam_sc.events import clean
 from pam_sc.homes import HomeFiles, started_home_reader
 from pam_sc.host import PwdAccounts, PwdPeople
-from pam_sc.login import Login, Surroundings
+from pam_sc.login import Login
 from pam_sc.mapping import LoadedMapper
 from pam_sc.material import Material, load_material
 from pam_sc.network.client import NetworkClient, start_network_process
@@ -56,6 +56,7 @@ from pam_sc.programs.messages import Setup
 from pam_sc.record import replace
 from pam_sc.services import Services
 from pam_sc.session import parse_session_cards, read_session_files
+from pam_sc.surroundings import Surroundings
 from pam_sc.texts import Text, Texts
 
 MACHINE_TIME_S = 30.0

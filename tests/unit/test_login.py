@@ -32,10 +32,11 @@ from pam_sc.decision.reasons import Reason, Step
 from pam_sc.decision.request import Account, AccountLookup, Locality, NoSuchAccount, Request
 from pam_sc.decision.verdict import Denied, Granted, Needs
 from pam_sc.errors import CardIsolationFailed, CardProcessLost, DeadlineExceeded
-from pam_sc.login import Login, Surroundings
+from pam_sc.login import Login
 from pam_sc.mapping import load_mappers
 from pam_sc.material import Material
 from pam_sc.proving import PinEntry
+from pam_sc.surroundings import Surroundings
 from pam_sc.trust.anchors import load_trust
 from pam_sc.trust.revocation import CaRules, RevocationSources
 from tests.support.pki import CertificateAuthority, Issued
