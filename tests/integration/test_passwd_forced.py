@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.support.card_worker import build_hostile_module
-from tests.support.installation import PREFIX, module_in
+from tests.support.installation import PAM_SC, module_in
 from tests.support.namespace import is_available
 from tests.support.pam_host import ECHO_OFF, INFORMATION, Answer, Login, Outcome
 from tests.support.pam_world import World
@@ -144,7 +144,7 @@ def test_a_keypad_that_is_not_configured_changes_nothing(site: Site) -> None:
 
 
 def pin_command(site: Site, config: str, *arguments: str) -> str:
-    result = site.rig.world.run([f"{PREFIX}/bin/pam-sc", "pin", *arguments, "--config", config])
+    result = site.rig.world.run([*PAM_SC, "pin", *arguments, "--config", config])
     return result.stdout + result.stderr
 
 

@@ -13,7 +13,7 @@ import pytest
 from pam_sc.config.model import VERIFIER_ACCOUNT
 from pam_sc.decision.card_report import TokenRef, TokenReport
 from pam_sc.tries import FOLDER, token_name
-from tests.support.installation import PREFIX
+from tests.support.installation import PAM_SC
 from tests.support.login_setup import LoginSetup, configuration
 from tests.support.pam_world import World
 from tests.support.pcscd import Pcscd, opensc_module
@@ -36,7 +36,7 @@ class Desk:
 
     def pin(self, *arguments: str, caller: str | None = None, answers: tuple[str, ...] = ()) -> tuple[int, str]:
         """Run `pam-sc pin` and type one answer at each hidden prompt; return the exit code and all that was shown."""
-        child = self.world.spawn([f"{PREFIX}/bin/pam-sc", "pin", *arguments], user=caller)
+        child = self.world.spawn([*PAM_SC, "pin", *arguments], user=caller)
         shown = ""
         for answer in answers:
             assert child.expect(["(PIN|PUK)[^\r\n]*: ", pexpect.EOF]) == 0, f"{shown}{child.before}"
@@ -86,7 +86,7 @@ def count_wrong(desk: Desk, facts: dict[str, str], count: int) -> Path:
 
 @pytest.mark.parametrize("mode", [0o700, 0o777])
 def test_forget_says_so_only_where_the_count_is_gone(desk: Desk, mode: int) -> None:
-    told = desk.world.run([f"{PREFIX}/bin/pam-sc", "pin", "status", "--json"])
+    told = desk.world.run([*PAM_SC, "pin", "status", "--json"])
     (shown,) = json.loads(told.stdout)["tokens"]
     counted = count_wrong(desk, {name: shown[name] for name in IDENTITY}, 1)
     desk.world.path(FOLDER).chmod(mode)
@@ -96,7 +96,7 @@ def test_forget_says_so_only_where_the_count_is_gone(desk: Desk, mode: int) -> N
 
 def test_wrong_pins_that_were_counted_here_do_not_keep_the_puk_from_a_locked_card(desk: Desk) -> None:
     """A token that showed no counter until it was locked. A PIN that can be tried is left alone then, also here."""
-    told = desk.world.run([f"{PREFIX}/bin/pam-sc", "pin", "status", "--json"])
+    told = desk.world.run([*PAM_SC, "pin", "status", "--json"])
     (shown,) = json.loads(told.stdout)["tokens"]
     counted = count_wrong(desk, {name: shown[name] for name in IDENTITY}, 2)
     code, said = desk.pin("change")
@@ -122,7 +122,7 @@ def test_unblock_leaves_a_pin_alone_that_is_not_locked(desk: Desk) -> None:
 
 
 def test_nothing_is_taken_from_a_pipe(desk: Desk) -> None:
-    told = desk.world.run([f"{PREFIX}/bin/pam-sc", "pin", "change"], input=f"{PIN}\n{NEW_PIN}\n{NEW_PIN}\n",
+    told = desk.world.run([*PAM_SC, "pin", "change"], input=f"{PIN}\n{NEW_PIN}\n{NEW_PIN}\n",
                           start_new_session=True)  # fmt: skip
     assert told.returncode == 2
     assert "there is no terminal" in told.stderr
@@ -135,7 +135,7 @@ def test_status_tells_the_state_and_costs_no_try(
     desk: Desk, caller: str | None, tries: int, state: str, code: int
 ) -> None:
     desk.card.applet.tries = tries
-    told = desk.world.run([f"{PREFIX}/bin/pam-sc", "pin", "status", "--json"], user=caller)
+    told = desk.world.run([*PAM_SC, "pin", "status", "--json"], user=caller)
     assert told.returncode == code, told.stderr
     assert [token["pin"] for token in json.loads(told.stdout)["tokens"]] == [state]
     assert desk.card.applet.tries == tries

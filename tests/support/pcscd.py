@@ -77,7 +77,7 @@ class Pcscd:
 
     def card(self, applet: PivApplet) -> VirtualCard:
         """A card for this reader, not yet inserted."""
-        card = VirtualCard(applet, self._connect)
+        card = VirtualCard(applet, self._connect, self.await_removal)
         self._cards.append(card)
         return card
 

@@ -208,14 +208,20 @@ def _sign(key: PrivateKey, challenge: bytes) -> bytes:
 class VirtualCard:
     """An applet in the virtual reader: insert() puts the card in, remove() takes it out."""
 
-    def __init__(self, applet: PivApplet, connect: Callable[[], socket.socket]) -> None:
-        """`connect` gives a connection to the reader's port, made in the reader's network namespace."""
+    def __init__(
+        self, applet: PivApplet, connect: Callable[[], socket.socket], await_empty: Callable[[], None] = lambda: None
+    ) -> None:
+        """`connect` gives a connection to the reader's port, made in the reader's network namespace.
+
+        `await_empty` returns when the reader has noticed that the card before is gone: else it takes this one for that.
+        """
         self.applet = applet
         self.on_command: Callable[[bytes], None] | None = None
         """Called with each command before it is carried out; the reader waits as long as it takes."""
         self.resets = 0
         self.powered = threading.Event()
         self._connect = connect
+        self._await_empty = await_empty
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
 
@@ -226,6 +232,7 @@ class VirtualCard:
 
     def insert(self) -> None:
         """Put the card in; returns when the reader gave it power."""
+        self._await_empty()
         self.powered.clear()
         self._socket = self._connect()
         self._thread = threading.Thread(target=self._serve, args=(self._socket,), daemon=True)
