@@ -29,9 +29,10 @@ from tests.support.card_worker import (
     started,
     the_token,
 )
+from tests.support.installation import installed_for_all, worker_in
 from tests.support.pcscd import Pcscd, opensc_module
 from tests.support.soft_token import SoftToken, certificate_of, key_of
-from tests.support.worker_tree import NOBODY, installed_worker
+from tests.support.worker_tree import NOBODY
 
 pytestmark = [
     pytest.mark.root,
@@ -71,7 +72,8 @@ def of(kit: tuple[str, SoftToken], folder: Path, faults: str = "") -> ModuleSetu
 
 def sandboxed(module: ModuleSetup) -> AbstractContextManager[Card]:
     """A card process as a login has it: in its sandbox, as an account of its own."""
-    return started(str(installed_worker()), [module], RunAs(NOBODY, NOBODY, ()))
+    # installed where that account can read our opensc.conf
+    return started(worker_in(installed_for_all()), [module], RunAs(NOBODY, NOBODY, ()))
 
 
 @pytest.fixture

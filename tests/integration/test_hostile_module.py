@@ -260,7 +260,7 @@ def test_already_logged_in_is_never_an_answer_to_a_wrong_pin(site: Site) -> None
     wrong = Login(service=SERVICE, user="alice", answers=["999999"], confdir="/etc/pam.d").run(
         lambda argv, text: site.rig.world.run(argv, input=text), program=PROGRAM
     )
-    assert (wrong.code, reason(wrong)) == (codes.AUTH_ERR, "pin-wrong")
+    assert (wrong.code, reason(wrong)) == (codes.AUTH_ERR, "pin-wrong-few-left")
 
 
 def test_the_module_sees_no_variable_that_is_not_configured(site: Site) -> None:
