@@ -14,8 +14,10 @@ from hypothesis import settings
 
 import pam_sc
 
-# The same examples in every run, so that what was green stays green; `make fuzz` looks for others.
-settings.register_profile("check", derandomize="PAM_SC_EXAMPLES" not in os.environ, database=None)
+# The same examples in every run, so that what was green stays green; `make fuzz` looks for others, and for more.
+FEW = 50
+same = "PAM_SC_EXAMPLES" not in os.environ
+settings.register_profile("check", derandomize=same, max_examples=FEW if same else 2 * FEW, database=None)
 settings.load_profile("check")
 
 # `tests` is found here; last, so that pam_sc itself is the installed one.

@@ -112,7 +112,11 @@ def test_explain_knows_the_card_of_the_session_as_the_login_does(desk: Desk, car
     found = json.loads(desk.world.run([*explain, "--config", cards[card]]).stdout)
     assert (found["verdict"], found.get("reason")) == ("stopped" if said is None else "refused", said)
     desk.service("swaylock", cards[card])
-    assert json.loads(desk.world.run(explain).stdout) == found
+    again = json.loads(desk.world.run(explain).stdout)
+    told_the_time = {"paths"}
+    assert {key: again[key] for key in again if key not in told_the_time} == {
+        key: found[key] for key in found if key not in told_the_time
+    }
 
 
 def test_another_card_unlocks_where_the_same_one_is_not_demanded(desk: Desk) -> None:
