@@ -5,7 +5,7 @@ PREFIX ?= /opt/pam_sc
 VENV := .venv
 SOURCES := $(shell find pam_sc mappers pam_shim -name __pycache__ -prune -o -print) \
 	meson.build meson.options pyproject.toml tools/python_sources.py tools/build_wheel
-LOCKS := requirements/runtime.txt requirements/build.txt requirements/test.txt
+LOCKS := requirements/runtime.txt requirements/build.txt requirements/pcsc.txt requirements/test.txt
 
 # Before make looks at any file of it.
 $(shell tools/drop_stale_venv $(VENV))

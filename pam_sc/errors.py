@@ -12,7 +12,8 @@
     |-- TransferError        something was not fetched, and why; stays inside the network process
     |-- TrustError           anchors, intermediates or CRLs cannot be used as configured
     |-- StoreError           the revocation store is damaged, cannot be written or is in use; never "not listed"
-    `-- MapperError          a mapper could not answer (which is not the same as "does not map")
+    |-- MapperError          a mapper could not answer (which is not the same as "does not map")
+    `-- MonitorError         logind, a session bus or a program did not do what the monitor asked for
 
 A refusal of a login is not an exception: it is `pam_sc.decision.verdict.Denied`.
 Messages read "<what could not be done>: <cause>", lowercase, without a full stop, and never hold a PIN.
@@ -73,3 +74,7 @@ class StoreError(PamScError):
 
 class MapperError(PamScError):
     """A mapper could not answer. This is not the same as "the certificate does not map"."""
+
+
+class MonitorError(PamScError):
+    """Logind, a session bus or a program did not do what the monitor asked for, in the time it had."""

@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable
 
 from pam_sc.card.client import StartedCardProcess
-from pam_sc.cli.identity import acting_as, find_identity
-from pam_sc.cli.own_card import end_card, own_card_process
 from pam_sc.cli.pin_entry import Ask, counting, send_pin
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
 from pam_sc.decision.card_report import CardReport, Failure, PinState, TokenReport
 from pam_sc.decision.possession import Answer
 from pam_sc.errors import PamScError
 from pam_sc.events import clean
+from pam_sc.identity import acting_as, find_identity
+from pam_sc.own_card import end_card, own_card_process
 from pam_sc.passwd import PinChange
 from pam_sc.proving import pin_rules
 from pam_sc.record import record

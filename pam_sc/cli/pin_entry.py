@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 
 from pam_sc.card.client import StartedCardProcess
-from pam_sc.cli.identity import find_identity
 from pam_sc.cli.output import print_line
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
 from pam_sc.decision.card_report import TokenReport
 from pam_sc.decision.possession import Answer, PinPrompt
 from pam_sc.events import clean
 from pam_sc.host import machine_id
+from pam_sc.identity import find_identity
 from pam_sc.proving import PinEntry
 from pam_sc.texts import PIN_PROMPTS, Text, Texts
 from pam_sc.tries import CountedTries, UncountedTries, make_folder

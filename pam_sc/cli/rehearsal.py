@@ -17,9 +17,7 @@ from typing import Any
 from pam_sc.card.client import OpenOrder, SignOrder, StartedCardProcess
 from pam_sc.children import StartedChild
 from pam_sc.choices import prompt_of
-from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.inspection import Inspection
-from pam_sc.cli.own_card import end_card, own_card_process
 from pam_sc.cli.pin_entry import Ask, counting, pin_entry
 from pam_sc.cli.steps import Rehearsal
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration
@@ -44,12 +42,14 @@ from pam_sc.errors import MapperError, PamScError
 from pam_sc.events import clean
 from pam_sc.homes import HomeFiles, started_home_reader
 from pam_sc.host import PwdAccounts, PwdPeople
+from pam_sc.identity import acting_as, find_identity
 from pam_sc.login import Login
 from pam_sc.mapping import LoadedMapper
 from pam_sc.material import Material, load_material
 from pam_sc.network.client import NetworkClient, start_network_process
 from pam_sc.network.directory import NetworkDirectory
 from pam_sc.online import fetch_wanted
+from pam_sc.own_card import end_card, own_card_process
 from pam_sc.preparation import asks_directory, prepare
 from pam_sc.programs.client import ProgramsClient, start_program_runner
 from pam_sc.programs.messages import Setup

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from pam_sc.card.client import RunAs
-from pam_sc.cli.identity import acting_as, find_identity
 from pam_sc.cli.machine import RealMachine, trusted_uids
 from pam_sc.cli.pin_entry import pin_entry
 from pam_sc.cli.rehearsal import _without_limits
@@ -21,6 +20,7 @@ from pam_sc.decision.card_report import TokenReport
 from pam_sc.decision.possession import Answer, PinPrompt
 from pam_sc.decision.request import Purpose
 from pam_sc.errors import ConfigError
+from pam_sc.identity import acting_as, find_identity
 from tests.support.peer_configurations import configuration
 from tests.support.pki import CertificateAuthority
 from tests.unit.cli.cards import CONFIGURATION, token

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pam_sc.card.client import ModuleSetup, StartedCardProcess, start_card_process
-from pam_sc.cli.identity import find_identity
 from pam_sc.config.model import Configuration
 from pam_sc.errors import PamScError
+from pam_sc.identity import find_identity
 
 END_S = 2.0
 
