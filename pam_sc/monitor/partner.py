@@ -96,8 +96,9 @@ class Reception:
 
     def __init__(
         self, meeting: Meeting, owner_of: Callable[[str], int | None], status: Callable[[int | None], object],
-        able: Callable[[], bool], path: str = SOCKET,
+        able: Callable[[], bool], path: str = SOCKET, mode: int = 0o666,
     ) -> None:  # fmt: skip
+        self._mode = mode
         self._meeting, self._owner_of, self._status, self._able, self._path = meeting, owner_of, status, able, path
         self._connections: dict[int, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -108,8 +109,7 @@ class Reception:
         await asyncio.to_thread(_clear, self._path)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         try:
-            listening.bind(self._path)
-            os.chmod(self._path, 0o666)  # noqa: S103 - who may say what is decided by SO_PEERCRED
+            _bind(listening, self._path, self._mode)
             self._server = await asyncio.start_unix_server(
                 self._meet, sock=listening, limit=LINE_MAX, backlog=_BACKLOG
             )
@@ -203,6 +203,15 @@ def _uid_of(writer: asyncio.StreamWriter) -> int:
 def peer_uid(connection: socket.socket) -> int:
     """Return the uid that the process at the other end had when it connected, or began to listen (unix(7))."""
     return int(struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1])
+
+
+def _bind(listening: socket.socket, path: str, mode: int) -> None:
+    """Bind with these permissions from the first moment: a chmod by name could be led to another file."""
+    before = os.umask(0o777 & ~mode)
+    try:
+        listening.bind(path)
+    finally:
+        os.umask(before)
 
 
 def _clear(path: str) -> None:
