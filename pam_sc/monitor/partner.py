@@ -103,6 +103,7 @@ class Reception:
         self._connections: dict[int, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._closed = False
 
     async def open(self) -> None:
         """Listen. MonitorError where another monitor does, or the folder does not allow it."""
@@ -122,6 +123,7 @@ class Reception:
         if self._server is None:
             return
         self._server.close()
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -130,7 +132,7 @@ class Reception:
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         uid = _uid_of(writer)
-        if self._connections.get(uid, 0) >= CONNECTIONS_MAX or sum(self._connections.values()) >= _ALL_MAX:
+        if self._closed or self._connections.get(uid, 0) >= CONNECTIONS_MAX or sum(self._connections.values()) >= _ALL_MAX:
             writer.transport.abort()
             return
         task = asyncio.current_task()
