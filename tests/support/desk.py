@@ -82,12 +82,13 @@ class Desk:
                rhost: str = "") -> CardSession:
         """Open a session with the account's card, which is put into its reader where it is not.
 
-        It is on no seat: the machine's terminals are not ours.
+        At the only seat, which has no terminals to switch between: the session that came last is its active one.
         """
         if not self.cards[account].is_inserted:
             self.cards[account].insert()
         items = {"rhost": rhost} if rhost else {}
-        environment = [f"XDG_SESSION_TYPE={session_type}", f"XDG_SESSION_CLASS={session_class}"]
+        seat = [] if rhost else ["XDG_SEAT=seat0"]
+        environment = [*seat, f"XDG_SESSION_TYPE={session_type}", f"XDG_SESSION_CLASS={session_class}"]
         leader = Worker.start(self.world, "remote-desk" if rhost else "desk", account, items=items, environment=environment)
         try:
             session = CardSession("", account, _opened(leader))
