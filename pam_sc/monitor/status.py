@@ -10,7 +10,6 @@ import datetime
 import os
 
 from pam_sc.decision.monitoring import Action
-from pam_sc.monitor.facts import Cause, Outcome
 from pam_sc.record import record
 
 
@@ -19,9 +18,11 @@ class Last:
     """What was last done for a session."""
 
     at: str
-    """RFC 3339, in UTC."""
-    cause: Cause
-    outcome: Outcome
+    """ISO 8601, in UTC."""
+    cause: str
+    """facts.Cause, or "card-returned"."""
+    outcome: str
+    """facts.Outcome; "" where nothing was to be done."""
 
 
 @record(kw_only=True)
@@ -72,7 +73,7 @@ def _values(session: SessionStatus) -> dict[str, object]:
     return {
         "session": session.session, "account": session.account, "type": session.type, "card": session.card,
         "action": None if session.action is None else session.action.value, "user_unit": session.user_unit,
-        "last": None if last is None else {"at": last.at, "cause": last.cause.value, "outcome": last.outcome.value},
+        "last": None if last is None else {"at": last.at, "cause": last.cause, "outcome": last.outcome},
     }  # fmt: skip
 
 
