@@ -14,7 +14,8 @@ by a privileged process. Programs that need it find its address in their environ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 from pam_sc.decision.monitoring import Locker, MonitorPolicy, Program
 from pam_sc.errors import MonitorError
@@ -27,6 +28,8 @@ from pam_sc.monitor.occasion import Occasion
 from pam_sc.monitor.programs import Programs, Ran
 from pam_sc.monitor.session_bus import Saver, SessionBus
 from pam_sc.monitor.steps import plan
+
+T = TypeVar("T")
 
 
 class LogindNow:
@@ -78,21 +81,24 @@ class BusNow:
         if bus is not None:
             await bus.close()
 
-    async def owner(self, name: str, limit_s: float = 2.0) -> str | None:
-        """As SessionBus; a connection that was lost since is made again."""
+    async def _ask(self, what: Callable[[SessionBus], Awaitable[T]]) -> T:
+        """Ask, once more on a new connection if that of before was lost."""
+        old = self._bus
         try:
-            return await (await self._now()).owner(name, limit_s)
+            return await what(await self._now())
         except MonitorError:
             await self._lost()
-            return await (await self._now()).owner(name, limit_s)
+            if old is None:
+                raise
+            return await what(await self._now())
+
+    async def owner(self, name: str, limit_s: float = 2.0) -> str | None:
+        """As SessionBus."""
+        return await self._ask(lambda bus: bus.owner(name, limit_s))
 
     async def savers(self) -> tuple[Saver, ...]:
         """As SessionBus."""
-        try:
-            return await (await self._now()).savers()
-        except MonitorError:
-            await self._lost()
-            return await (await self._now()).savers()
+        return await self._ask(lambda bus: bus.savers())
 
     async def lock(self, saver: Saver, within_s: float) -> tuple[Outcome, str]:
         """As SessionBus."""
@@ -100,11 +106,11 @@ class BusNow:
 
     async def wake(self) -> str:
         """As SessionBus."""
-        return await (await self._now()).wake()
+        return await self._ask(lambda bus: bus.wake())
 
     async def environment(self) -> Mapping[str, str]:
         """As SessionBus."""
-        return await (await self._now()).environment()
+        return await self._ask(lambda bus: bus.environment())
 
     async def close(self) -> None:
         """End the connection."""

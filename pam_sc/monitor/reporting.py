@@ -8,9 +8,10 @@ is locked whether or not anybody can be told of it.
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Callable
-from typing import Protocol
 
+from pam_sc.decision.reasons import Severity
 from pam_sc.monitor.acquaintance import Acquaintance
 from pam_sc.monitor.doing import Deed
 from pam_sc.monitor.facts import CardBack, CardGone, Cause, Outcome, Step
@@ -18,54 +19,22 @@ from pam_sc.monitor.memory import Memory, Remembered
 from pam_sc.monitor.service import Service
 from pam_sc.monitor.sight import Snapshot, Trouble
 from pam_sc.monitor.status import Last, SessionStatus, Status, timestamp
+from pam_sc.monitor.telling import Teller
 from pam_sc.session import SessionCard
-
-
-class Tells(Protocol):
-    """The log (telling.py)."""
-
-    def card_gone(self, card: SessionCard, cause: Cause, /) -> None:
-        """The card of a session is gone."""
-
-    def card_back(self, card: SessionCard, /) -> None:
-        """It is back."""
-
-    def step(self, card: SessionCard, step: Step, /) -> None:
-        """One way came to its end."""
-
-    def outcome(self, card: SessionCard, cause: Cause, outcome: Outcome, /) -> None:
-        """All of them did."""
-
-    def again(self, session: str, why: str, delay_s: float, /) -> None:
-        """Nothing could be asked, and will be again."""
-
-    def trouble(self, why: str, /) -> None:
-        """No card is seen."""
-
-    def seen_again(self, source: str, /) -> None:
-        """Cards are seen (again)."""
-
-    def part_ended(self, part: str, why: str, delay_s: float, /) -> None:
-        """A part ended and is begun again."""
-
-    def problem(self, why: str, /) -> None:
-        """Something is wrong."""
-
-    def note(self, text: str, /) -> None:
-        """Something is as it should be again."""
 
 
 class Reporter:
     """Hears all of a run."""
 
     def __init__(
-        self, tells: Tells, memory: Memory, acquaintance: Acquaintance, *, unit: str,
+        self, teller: Teller, memory: Memory, acquaintance: Acquaintance, *, unit: str,
         unlocked: Callable[[str], None] = lambda _: None, ended: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
-        self._tells, self._memory, self._acquaintance, self.unit = tells, memory, acquaintance, unit
+        self._teller, self._memory, self._acquaintance, self.unit = teller, memory, acquaintance, unit
         self._unlocked, self._ended = unlocked, ended
         self._since = timestamp()
         self._trouble: str | None = ""
+        self._blind_since: float | None = None
         self._logind = True
         self.outcomes: dict[str, Outcome] = {}
 
@@ -74,28 +43,27 @@ class Reporter:
     def order(self, order: CardGone | CardBack, card: SessionCard, /) -> None:
         """An order is carried out now."""
         if isinstance(order, CardGone):
-            self._tells.card_gone(card, order.cause)
+            self._teller.card_gone(order, card)
             return
         self._unlocked(card.session)
-        self._tells.card_back(card)
+        self._teller.card_back(order, card)
         self._memory.back(card, _now())
 
     def step(self, step: Step) -> None:
         """One way came to its end."""
-        card = self._acquaintance.cards.get(step.session)
-        if card is not None:
-            self._tells.step(card, step)
+        self._teller.step(step)
 
     def done(self, deed: Deed, outcome: Outcome, /) -> None:
         """An action came to this. It is remembered now and not before: what a crash interrupts is done again."""
         self.outcomes[deed.card.session] = outcome
-        self._tells.outcome(deed.card, deed.cause, outcome)
-        self._memory.gone(deed.card, CardGone(deed.card.session, deed.cause), _now())
+        order = CardGone(deed.card.session, deed.cause)
+        self._teller.outcome(order, deed.card, outcome)
+        self._memory.gone(deed.card, order, _now())
         self._memory.became(deed.card, outcome, _now())
 
     def again(self, session: str, why: str, delay_s: float, /) -> None:
         """It could not be done, and is tried again."""
-        self._tells.again(session, why, delay_s)
+        self._teller.problem(f"session {session} could not be acted on: {why}; tried again in {delay_s:.0f} s")
 
     def unfinished(self, session: str) -> tuple[Cause, float] | None:
         """Return why the card of a session is gone and since how many seconds, if that was acted on before a restart."""
@@ -112,31 +80,37 @@ class Reporter:
         """The view of the cards has changed; that cards came and went is no news by itself."""
         if isinstance(view, Trouble):
             if view.why != self._trouble:
-                self._tells.trouble(view.why)
+                self._teller.trouble(view.why)
+            self._blind_since = self._blind_since or time.monotonic()
             self._trouble = view.why
         elif self._trouble is not None:
-            self._trouble = None
-            self._tells.seen_again(view.source.value)
+            blind_s = None if self._blind_since is None else time.monotonic() - self._blind_since
+            self._trouble = self._blind_since = None
+            self._teller.seen_again(view.source.value, blind_s)
 
     def part_died(self, name: str, why: str, delay_s: float, /) -> None:
         """A part ended, and begins again."""
-        self._tells.part_ended(name, why, delay_s)
+        self._teller.problem(f"the part {name!r} of the monitor ended: {why}; it begins again in {delay_s:.1f} s")
 
     def problem(self, text: str, /) -> None:
         """Something is wrong, and does not end the monitor."""
-        self._tells.problem(text)
+        self._teller.problem(text)
+
+    def note(self, text: str) -> None:
+        """Something is worth to know, and nothing is wrong."""
+        self._teller.problem(text, Severity.NOTICE)
 
     def logind(self, *, connected: bool, why: str = "") -> None:
         """The connection to logind came or went."""
         if connected and not self._logind:
-            self._tells.note("logind is connected again")
+            self.note("logind is connected again")
         if not connected and self._logind:
-            self._tells.problem(f"logind is not connected: {why}")
+            self._teller.problem(f"logind is not connected: {why}")
         self._logind = connected
 
     def reloaded(self) -> None:
         """The configuration was read again."""
-        self._tells.note("the configuration was read again")
+        self.note("the configuration was read again")
 
     def unlocked(self, session: str, /) -> None:
         """A session was unlocked."""

@@ -13,99 +13,21 @@ import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
 
-from pam_sc.config.model import Configuration
 from pam_sc.decision.monitoring import MonitorPolicy
 from pam_sc.errors import PamScError
 from pam_sc.monitor.acquaintance import Acquaintance
 from pam_sc.monitor.doing import Doing
-from pam_sc.monitor.facts import Cause, SessionFacts
 from pam_sc.monitor.judging import Judge, Times, Whereabouts
 from pam_sc.monitor.logind import Asleep, Awake, Event, LogindLost, SessionCame, SessionWent, Unlocked
-from pam_sc.monitor.sight import Identified, Snapshot, Trouble
+from pam_sc.monitor.parts import Connection, Hears, Looks, Parts, Settings
+from pam_sc.monitor.sight import Snapshot, Trouble
 from pam_sc.monitor.upkeep import keep, reason_of
-from pam_sc.record import record
 from pam_sc.session import SessionCard
 
 END_S = 5.0
 """How long what is being done at the end of the monitor may take to be finished."""
 _SAME_AGAIN_S = 1.0
-
-
-class Runs(Protocol):
-    """A part that runs until it is cancelled."""
-
-    async def run(self) -> None:
-        """Run."""
-
-
-class Looks(Runs, Protocol):
-    """The part that tells of session cards (sessions.py)."""
-
-    def look(self) -> None:
-        """Look again: a session came or went."""
-
-
-class Bus(Protocol):
-    """A connection to logind (logind.py)."""
-
-    events: asyncio.Queue[Event]
-
-    async def session(self, session: str, /) -> SessionFacts | None:
-        """Return what logind knows of a session."""
-
-    async def close(self) -> None:
-        """End the connection."""
-
-
-@record(kw_only=True)
-class Settings:
-    """What was read from the configuration."""
-
-    configuration: Configuration
-    policy: MonitorPolicy
-
-
-@record(kw_only=True)
-class Parts:
-    """What the loop joins; tests put their own in."""
-
-    read: Callable[[], Settings]
-    """Blocks. PamScError where the configuration is wrong."""
-    seeing: Callable[[Settings, Callable[[Snapshot | Trouble], None]], Runs]
-    identify: Callable[[Settings, Snapshot], Awaitable[Identified]]
-    logind: Callable[[], Awaitable[Bus]]
-    sessions: Callable[[Callable[[Iterable[SessionCard]], None]], Looks]
-    """Tells of all session cards there are, at once and on each change."""
-
-
-class Hears(Protocol):
-    """Who is told of what happens beside the orders (reporting.py)."""
-
-    def view(self, view: Snapshot | Trouble, /) -> None:
-        """The view of the cards has changed."""
-
-    def part_died(self, name: str, why: str, delay_s: float, /) -> None:
-        """A part ended, and begins again."""
-
-    def problem(self, text: str, /) -> None:
-        """Something is wrong, and does not end the monitor."""
-
-    def logind(self, *, connected: bool, why: str = "") -> None:
-        """The connection to logind came or went."""
-
-    def reloaded(self) -> None:
-        """The configuration was read again."""
-
-    def unlocked(self, session: str, /) -> None:
-        """A session was unlocked: what was seen of its lock before says nothing any more."""
-
-    def unfinished(self, session: str, /) -> tuple[Cause, float] | None:
-        """Return what an earlier run of the monitor acted on and may have to go on with."""
-
-    def sessions_ended(self, sessions: set[str], /) -> None:
-        """Sessions are no more."""
 
 
 class Service:
@@ -117,7 +39,7 @@ class Service:
     ) -> None:  # fmt: skip
         self._parts, self.settings, self.acquaintance, self._hears, self._acted = parts, settings, acquaintance, hears, acted
         self.judge = Judge(times_of(settings.policy))
-        self.bus: Bus | None = None
+        self.bus: Connection | None = None
         self.view: Snapshot | Trouble | None = None
         self.identifying = False
         self._doing: Doing | None = None
@@ -173,7 +95,7 @@ class Service:
     @property
     def able(self) -> bool:
         """Whether a removal would be seen and logind could be asked: a user unit may leave the lock to this one."""
-        return self.bus is not None and isinstance(self.view, Snapshot)
+        return self.bus is not None and self._began and isinstance(self.view, Snapshot)
 
     async def reload(self) -> None:
         """Read the configuration again; a bad one is told, and the old one stays."""
@@ -221,7 +143,7 @@ class Service:
     def settled(self) -> bool:
         """Whether all that can be seen was seen, and what was due is done."""
         return (
-            isinstance(self.view, Snapshot) and self._began and not self.identifying
+            self.able and not self.identifying
             and self.judge.to_identify() is None and self.judge.next_look(self._now()) is None
             and (self._doing is None or self._doing.idle)
         )  # fmt: skip
@@ -308,6 +230,7 @@ class Service:
         try:
             self.bus = bus
             self._hears.logind(connected=True)
+            self.changed.set()
             if self._asleep:  # it woke while nobody told
                 self._hear(Awake())
             if self._doing is not None:

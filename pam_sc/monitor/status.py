@@ -10,6 +10,7 @@ import datetime
 import os
 
 from pam_sc.decision.monitoring import Action
+from pam_sc.errors import MonitorError
 from pam_sc.record import record
 
 
@@ -80,3 +81,10 @@ def _values(session: SessionStatus) -> dict[str, object]:
 def timestamp(at: datetime.datetime | None = None) -> str:
     """Return a time, now if none is given, as it is shown."""
     return (at or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC).isoformat(timespec="seconds")
+
+
+def as_mapping(said: object) -> dict[str, object]:
+    """Return a status that was received; MonitorError for what is none."""
+    if not isinstance(said, dict) or not isinstance(said.get("unit"), str) or not isinstance(said.get("sessions"), list):
+        raise MonitorError("cannot understand what the monitor says of itself")
+    return {**{"trouble": "", "logind": False}, **said}
