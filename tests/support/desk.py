@@ -18,7 +18,7 @@ from tests.support.host_site import PIN, REMOTE_CONFIG, HostSite, host_site
 from tests.support.installation import module_in
 from tests.support.login1 import Login1
 from tests.support.pam_world import World
-from tests.support.pcscd import Pcscd
+from tests.support.pcscd import READERS, Pcscd
 from tests.support.piv_card import PivApplet, VirtualCard
 
 MONITOR = "pam_sc_monitor"
@@ -68,7 +68,7 @@ class Desk:
     def another_card(self, account: str, slot: int) -> VirtualCard:
         """A card that says the same of itself as the account's own, with another certificate."""
         issued = self.site.setup.authority.issue(common_name=account, key="p256")
-        return self.pcscd.card(PivApplet({_SIGNATURE_KEY: issued}, pin=PIN), slot)
+        return self.pcscd.card(PivApplet({_SIGNATURE_KEY: issued}, pin=PIN), READERS[slot])
 
     def service(self, name: str, arguments: str = "") -> None:
         """A PAM service that opens sessions with cards."""
@@ -120,7 +120,7 @@ class Desk:
     def remove(self, account: str) -> None:
         """Take a card out, and return when the reader daemon has seen it."""
         self.cards[account].remove()
-        self.pcscd.await_removal(list(self.cards).index(account))
+        self.pcscd.await_removal(READERS[list(self.cards).index(account)])
 
     def locks(self) -> list[str]:
         """The sessions that logind told to lock so far, in order."""
@@ -160,7 +160,7 @@ def _card(site: HostSite, account: str, slot: int) -> VirtualCard:
     if slot == 0:
         return site.card
     issued = site.setup.authority.issue(common_name=account, key="p256")
-    return site.pcscd.card(PivApplet({_SIGNATURE_KEY: issued}, pin=PIN), slot)
+    return site.pcscd.card(PivApplet({_SIGNATURE_KEY: issued}, pin=PIN), READERS[slot])
 
 
 def _make_run(world: World, accounts: Sequence[str]) -> None:

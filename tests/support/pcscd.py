@@ -16,7 +16,6 @@ import struct
 import subprocess
 import threading
 import time
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,9 +24,11 @@ from tests.support.namespace import CLEAN_ENVIRONMENT
 from tests.support.piv_card import PivApplet, VirtualCard
 
 OPENSC_MODULES = ("/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so", "/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so")
-READERS = ("Virtual PCD 00 00", "Virtual PCD 00 01")
-"""What the two slots of the virtual reader are called in PC/SC, where each is a reader; they listen at ports in a row."""
-READER = READERS[0]
+READER = "Virtual PCD 00 00"
+"""What the reader is called in PC/SC."""
+SECOND_READER = "Virtual PCD 00 01"
+"""Its second slot, which is a reader of its own for PC/SC. Nothing is in it unless a test puts a card there."""
+READERS = (READER, SECOND_READER)
 _PORT = 35963
 _READER_FILE = f"""FRIENDLYNAME "Virtual PCD"
 DEVICENAME /dev/null:{_PORT:#06X}
@@ -60,26 +61,39 @@ class Pcscd:
         (folder / "reader.d").mkdir()
         (folder / "reader.d" / "vpcd").write_text(_READER_FILE)
         self.socket = run / "pcscd" / "pcscd.comm"
-        self._log = (folder / "pcscd.log").open("wb")
+        self._run, self._folder = run, folder
+        self._cards: list[VirtualCard] = []
+        self.start()
+
+    def start(self) -> None:
+        """Start the daemon; once more, after `kill` or `stop`."""
+        self._log = (self._folder / "pcscd.log").open("wb")
         self._process = subprocess.Popen(
             ["unshare", "--net", "--mount", "--propagation", "private", "--", "/bin/sh", "-c", _SETUP, "pcscd",
-             str(run), str(folder / "reader.d")],
+             str(self._run), str(self._folder / "reader.d")],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=dict(CLEAN_ENVIRONMENT))
-        self._cards: list[VirtualCard] = []
         try:
             self._await_reader()
         except BaseException:
             self.stop()
             raise
 
+    def kill(self) -> None:
+        """End the daemon as a crash would, its socket left behind; the cards are out of their readers then."""
+        self._process.kill()
+        self._process.wait()
+        for card in self._cards:
+            card.remove()
+
     @property
     def environment(self) -> dict[str, str]:
         """What a client outside of a world needs in its environment."""
         return {"PCSCLITE_CSOCK_NAME": str(self.socket)}
 
-    def card(self, applet: PivApplet, slot: int = 0) -> VirtualCard:
-        """A card for this slot of the reader, not yet inserted."""
-        card = VirtualCard(applet, partial(self._connect, _PORT + slot), partial(self.await_removal, slot))
+    def card(self, applet: PivApplet, reader: str = READER) -> VirtualCard:
+        """A card for this reader, not yet inserted."""
+        port = _PORT + (reader == SECOND_READER)
+        card = VirtualCard(applet, lambda: self._connect(port), lambda: self.await_removal(reader))
         self._cards.append(card)
         return card
 
@@ -87,23 +101,23 @@ class Pcscd:
         """The end of what the daemon said so far, or all of it."""
         return Path(self._log.name).read_text(errors="replace")[-(shown or 0):]
 
-    def await_removal(self, slot: int = 0) -> None:
+    def await_removal(self, reader: str = READER) -> None:
         """Return when the daemon has seen that the reader is empty: until then it still talks to the card that went."""
-        self._await_seen(READERS[slot], present=False)
+        self._await_seen(reader, present=False)
 
-    def await_insertion(self, slot: int = 0) -> None:
+    def await_insertion(self, reader: str = READER) -> None:
         """Return when the daemon has seen that a card is in the reader."""
-        self._await_seen(READERS[slot], present=True)
+        self._await_seen(reader, present=True)
 
     def _await_seen(self, reader: str, *, present: bool) -> None:
         deadline = time.monotonic() + 20
-        while present != (self._count(f"{_REMOVED} {reader}") < self._count(f"{_INSERTED} {reader}")):
+        while present != (self._seen(_REMOVED, reader) < self._seen(_INSERTED, reader)):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"pcscd sees no {'insertion' if present else 'removal'}: {self.log()}")
             time.sleep(0.02)  # the log of another process has no event
 
-    def _count(self, said: str) -> int:
-        return self.log(None).count(said)
+    def _seen(self, what: str, reader: str) -> int:
+        return Path(self._log.name).read_text(errors="replace").count(f"{what} {reader}")
 
     def stop(self) -> None:
         """Take the cards out and end the daemon."""
@@ -150,7 +164,7 @@ class Pcscd:
 
 
 def _connect_in_namespace(pid: int, port: int) -> socket.socket | OSError:
-    """Connect to a slot of the reader. The calling thread stays in the namespace of `pid`: use one that ends afterwards."""
+    """Connect to the reader. The calling thread stays in the namespace of `pid`: use one that ends afterwards."""
     libc = ctypes.CDLL(None, use_errno=True)
     namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
     try:
