@@ -72,7 +72,8 @@ def _parse_entry(session: str, entry: object) -> Remembered:
         raise MonitorError(f"its session {session[:_TEXT_MAX]!r} is no object")
     texts = {name: text for name in _TEXTS if isinstance(text := entry.get(name), str) and len(text) <= _TEXT_MAX}
     began, acted = entry.get("began"), entry.get("acted")
-    if len(texts) != len(_TEXTS) or type(began) not in (int, float) or type(acted) is not bool:
+    began = None if isinstance(began, bool) else began
+    if len(texts) != len(_TEXTS) or not isinstance(began, int | float) or not isinstance(acted, bool):
         raise MonitorError(f"its session {session[:_TEXT_MAX]!r} has not the fields that are expected")
     return Remembered(began=began, acted=acted, **texts)
 

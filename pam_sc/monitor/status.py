@@ -10,7 +10,7 @@ import datetime
 import os
 
 from pam_sc.decision.monitoring import Action
-from pam_sc.monitor.facts import Cause, Outcome
+from pam_sc.errors import MonitorError
 from pam_sc.record import record
 
 
@@ -19,9 +19,11 @@ class Last:
     """What was last done for a session."""
 
     at: str
-    """RFC 3339, in UTC."""
-    cause: Cause
-    outcome: Outcome
+    """ISO 8601, in UTC."""
+    cause: str
+    """facts.Cause, or "card-returned"."""
+    outcome: str
+    """facts.Outcome; "" where nothing was to be done."""
 
 
 @record(kw_only=True)
@@ -72,10 +74,17 @@ def _values(session: SessionStatus) -> dict[str, object]:
     return {
         "session": session.session, "account": session.account, "type": session.type, "card": session.card,
         "action": None if session.action is None else session.action.value, "user_unit": session.user_unit,
-        "last": None if last is None else {"at": last.at, "cause": last.cause.value, "outcome": last.outcome.value},
+        "last": None if last is None else {"at": last.at, "cause": last.cause, "outcome": last.outcome},
     }  # fmt: skip
 
 
 def timestamp(at: datetime.datetime | None = None) -> str:
     """Return a time, now if none is given, as it is shown."""
     return (at or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC).isoformat(timespec="seconds")
+
+
+def as_mapping(said: object) -> dict[str, object]:
+    """Return a status that was received; MonitorError for what is none."""
+    if not isinstance(said, dict) or not isinstance(said.get("unit"), str) or not isinstance(said.get("sessions"), list):
+        raise MonitorError("cannot understand what the monitor says of itself")
+    return {**{"trouble": "", "logind": False}, **said}
