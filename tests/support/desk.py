@@ -143,9 +143,9 @@ def _opened(leader: Worker) -> Worker:
 
 
 @contextmanager
-def desk(folder: Path, accounts: Sequence[str] = ("alice", "bob")) -> Iterator[Desk]:
+def desk(folder: Path, accounts: Sequence[str] = ("alice", "bob"), *, quick: bool = True) -> Iterator[Desk]:
     """Set the machine up in an empty folder; the readers are empty and nobody is logged in."""
-    with host_site(folder) as site:
+    with host_site(folder, quick=quick) as site:
         _make_run(site.world, accounts)
         with Login1(site.world.folder / "run", folder / "login1") as login1:
             made = Desk(site, login1, {account: _card(site, account, slot) for slot, account in enumerate(accounts)})
