@@ -12,10 +12,10 @@ from functools import partial
 
 from pam_sc.cli.authorities import check_authorities
 from pam_sc.config.finding import Finding, Weight
+from pam_sc.config.in_words import Sentence
 from pam_sc.config.lint import lint
 from pam_sc.config.lint_person import lint_service
 from pam_sc.config.lint_stacks import check_stack
-from pam_sc.config.in_words import Sentence
 from pam_sc.config.loading import load, load_all
 from pam_sc.config.model import DEFAULT_PATH, Configuration
 from pam_sc.config.schema import KeyPath

@@ -74,11 +74,11 @@ def _teller(configuration: Configuration, options: Options, *, as_json: bool) ->
     from pam_sc.host import machine_id
     from pam_sc.journal import Journal
     from pam_sc.monitor.running import side_of
-    from pam_sc.monitor.stream import EventStream
+    from pam_sc.monitor.stream import EventStream, plain_line
     from pam_sc.monitor.telling import Outlets, Teller, facility_of, syslog_writer
 
     by_hand = options.once or options.dry_run or sys.stdout.isatty()
-    stream = EventStream(1) if as_json else _lines() if by_hand else None
+    stream = EventStream(1) if as_json else EventStream(1, plain_line) if by_hand else None
     facility = facility_of(side_of(options), os.geteuid())
     outlets = Outlets(write=syslog_writer(facility), facility=facility, journal=Journal(), stream=stream)
     personal = configuration.log.identity

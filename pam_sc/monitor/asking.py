@@ -7,7 +7,6 @@ user and to root.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterable
 

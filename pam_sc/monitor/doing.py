@@ -72,7 +72,7 @@ class _EndedError(PamScError):
 class Doing:
     """Orders, one after the other for each session (errands.py)."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it asks, by name
         self, acquaintance: Acquaintance, actor: Actor, told: Told, *, policy: Callable[[], MonitorPolicy],
         logind: Callable[[], Asked | None], side: Callable[[SessionCard], Awaitable[Side]],
         losses: Callable[[], int], is_here: Callable[[str], bool], changed: Callable[[], None],

@@ -14,8 +14,7 @@ by a privileged process. Programs that need it find its address in their environ
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable
 
 from pam_sc.decision.monitoring import Locker, MonitorPolicy, Program
 from pam_sc.errors import MonitorError
@@ -26,10 +25,7 @@ from pam_sc.monitor.hands import LogindHand
 from pam_sc.monitor.locking import Attempt, Lockers
 from pam_sc.monitor.occasion import Occasion
 from pam_sc.monitor.programs import Programs, Ran
-from pam_sc.monitor.session_bus import Saver, SessionBus
 from pam_sc.monitor.steps import plan
-
-T = TypeVar("T")
 
 
 class LogindNow:
@@ -63,58 +59,6 @@ class LogindNow:
     async def await_end(self, session: str, within_s: float) -> bool:
         """As Logind."""
         return await self._now().await_end(session, within_s)
-
-
-class BusNow:
-    """The session bus, connected when it is first needed and again when it was lost."""
-
-    def __init__(self) -> None:
-        self._bus: SessionBus | None = None
-
-    async def _now(self) -> SessionBus:
-        if self._bus is None:
-            self._bus = await SessionBus.connect()
-        return self._bus
-
-    async def _lost(self) -> None:
-        bus, self._bus = self._bus, None
-        if bus is not None:
-            await bus.close()
-
-    async def _ask(self, what: Callable[[SessionBus], Awaitable[T]]) -> T:
-        """Ask, once more on a new connection if that of before was lost."""
-        old = self._bus
-        try:
-            return await what(await self._now())
-        except MonitorError:
-            await self._lost()
-            if old is None:
-                raise
-            return await what(await self._now())
-
-    async def owner(self, name: str, limit_s: float = 2.0) -> str | None:
-        """As SessionBus."""
-        return await self._ask(lambda bus: bus.owner(name, limit_s))
-
-    async def savers(self) -> tuple[Saver, ...]:
-        """As SessionBus."""
-        return await self._ask(lambda bus: bus.savers())
-
-    async def lock(self, saver: Saver, within_s: float) -> tuple[Outcome, str]:
-        """As SessionBus."""
-        return await (await self._now()).lock(saver, within_s)
-
-    async def wake(self) -> str:
-        """As SessionBus."""
-        return await self._ask(lambda bus: bus.wake())
-
-    async def environment(self) -> Mapping[str, str]:
-        """As SessionBus."""
-        return await self._ask(lambda bus: bus.environment())
-
-    async def close(self) -> None:
-        """End the connection."""
-        await self._lost()
 
 
 class ProgramsNow:

@@ -12,7 +12,7 @@ import contextlib
 import enum
 import os
 import pwd
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from pam_sc.config.model import Configuration
 from pam_sc.config.monitoring import monitor_policy
@@ -23,7 +23,7 @@ from pam_sc.monitor.acquaintance import Acquaintance
 from pam_sc.monitor.doing import SEEN, Deed, Doing
 from pam_sc.monitor.facts import Outcome, Side
 from pam_sc.monitor.hands import Hands
-from pam_sc.monitor.hands_on import BusNow, HandsOff, HandsOn, LogindNow, ProgramsNow
+from pam_sc.monitor.hands_on import HandsOff, HandsOn, LogindNow, ProgramsNow
 from pam_sc.monitor.identifying import identify
 from pam_sc.monitor.judging import Whereabouts
 from pam_sc.monitor.logind import Logind
@@ -37,7 +37,8 @@ from pam_sc.monitor.programs import Programs
 from pam_sc.monitor.reporting import Reporter
 from pam_sc.monitor.seeing import Seeing
 from pam_sc.monitor.service import Service, times_of
-from pam_sc.monitor.sessions import Cards, SessionWatch
+from pam_sc.monitor.session_bus import SessionBus
+from pam_sc.monitor.sessions import SessionWatch
 from pam_sc.monitor.sight import Identified, Snapshot, Trouble
 from pam_sc.monitor.status import Status
 from pam_sc.monitor.telling import Teller
@@ -107,7 +108,7 @@ class Monitor:
         self.unit = unit_of(options)
         self._uid = None if options.everything else os.geteuid()
         self._teller = teller
-        self._bus = BusNow() if self.unit is Unit.USER else None
+        self._bus = SessionBus() if self.unit is Unit.USER else None
         self._meeting = Meeting()
         self._link = Link(self._met_system) if self.unit is Unit.USER else None
         self._quit = False
@@ -144,10 +145,10 @@ class Monitor:
     async def _connect(self) -> Connection:
         return await Logind.connect(self._options.bus_address)
 
-    def _sessions(self, tell: Callable[[Cards], None]) -> Looks:
+    def _sessions(self, tell: Callable[[Iterable[SessionCard]], None]) -> Looks:
         return _Sessions(SessionWatch(tell, self._uid))
 
-    def _acted(self, cards: Cards) -> frozenset[str]:
+    def _acted(self, cards: Iterable[SessionCard]) -> frozenset[str]:
         """What an earlier run acted on; --once acts on everything that is gone now, and remembers nothing."""
         return frozenset() if self._options.once or self._options.dry_run else self._memory.acted(cards)
 
@@ -233,7 +234,7 @@ class Monitor:
         if reception is not None:
             await reception.open()
         self._service.listen_to_signals()
-        running = asyncio.ensure_future(self._service.run(self._doing, self._others()))
+        running = asyncio.create_task(self._service.run(self._doing, self._others()))
         try:
             if self._options.once:
                 return await self._finish_once(running)
@@ -252,7 +253,7 @@ class Monitor:
                 await self._bus.close()
         return 1 if self._quit else 0
 
-    async def _get_ready(self, running: asyncio.Future[None]) -> None:
+    async def _get_ready(self, running: asyncio.Task[None]) -> None:
         """Say that it watches when it does, or after READY_S: what is missing is on the log, and is tried again."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_S):
@@ -261,13 +262,15 @@ class Monitor:
         self._teller.started(side_of(self._options), view.source.value if isinstance(view, Snapshot) else "nothing yet")
         self._notifier.ready()
 
-    async def _until(self, holds: Callable[[], bool], running: asyncio.Future[None]) -> None:
+    async def _until(self, holds: Callable[[], bool], running: asyncio.Task[None]) -> None:
         """Return when something holds, or the run is over."""
         while not holds() and not running.done():
             self._service.changed.clear()
-            changed = asyncio.ensure_future(self._service.changed.wait())
-            await asyncio.wait({changed, running}, return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
+            changed = asyncio.create_task(self._service.changed.wait())
+            try:
+                await asyncio.wait({changed, running}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
 
     def _others(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
         link: list[tuple[str, Callable[[], Awaitable[None]]]] = [] if self._link is None else [("system unit", self._link.run)]
@@ -285,14 +288,14 @@ class Monitor:
                 self._link.nudge()
             await asyncio.sleep(every_s)
 
-    async def settle(self, running: asyncio.Future[None]) -> bool:
+    async def settle(self, running: asyncio.Task[None]) -> bool:
         """Wait until all is seen, known and done; False where that took too long or the run was ended."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ONCE_S):
                 await self._until(lambda: self._service.settled, running)
         return self._service.settled
 
-    async def _finish_once(self, running: asyncio.Future[None]) -> int:
+    async def _finish_once(self, running: asyncio.Task[None]) -> int:
         if not await self.settle(running):
             view = self._service.view
             raise MonitorError(f"cannot see the cards: {view.why if isinstance(view, Trouble) else 'it took too long'}")

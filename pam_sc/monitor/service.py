@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -22,7 +21,7 @@ from pam_sc.monitor.judging import Judge, Times, Whereabouts
 from pam_sc.monitor.logind import Asleep, Awake, Event, LogindLost, SessionCame, SessionWent, Unlocked
 from pam_sc.monitor.parts import Connection, Hears, Looks, Parts, Settings
 from pam_sc.monitor.sight import Snapshot, Trouble
-from pam_sc.monitor.upkeep import keep, reason_of
+from pam_sc.monitor.upkeep import keep
 from pam_sc.session import SessionCard
 
 END_S = 5.0

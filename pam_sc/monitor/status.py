@@ -87,4 +87,4 @@ def as_mapping(said: object) -> dict[str, object]:
     """Return a status that was received; MonitorError for what is none."""
     if not isinstance(said, dict) or not isinstance(said.get("unit"), str) or not isinstance(said.get("sessions"), list):
         raise MonitorError("cannot understand what the monitor says of itself")
-    return {**{"trouble": "", "logind": False}, **said}
+    return {"trouble": "", "logind": False, **said}

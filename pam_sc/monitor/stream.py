@@ -11,19 +11,24 @@ import datetime
 import json
 import os
 import select
+from collections.abc import Callable
 
 from pam_sc.decision.reasons import Severity
+from pam_sc.events import line_of
 from pam_sc.journal import Pairs
 
 PIECE_MAX = 4096
+LineOf = Callable[[datetime.datetime, str, Severity, Pairs, int], bytes]
 _GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
 class EventStream:
     """A descriptor to which events are written. It is not closed here."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, line: LineOf | None = None) -> None:
+        """`line` makes what is written of an event: JSON, unless it is for people (`plain_line`)."""
         self._descriptor = descriptor
+        self._line = line or json_line
         self._missed = 0
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
@@ -34,7 +39,7 @@ class EventStream:
         """Write one event, or count it as missed; never waits, never raises."""
         if self.lost:
             return
-        line = json_line(at, event, severity, pairs, self._missed)
+        line = self._line(at, event, severity, pairs, self._missed)
         try:
             written = os.write(self._descriptor, line) if self._is_ready() else 0
         except BlockingIOError:
@@ -59,3 +64,9 @@ def json_line(at: datetime.datetime, event: str, severity: Severity, pairs: Pair
     if missed:
         said["missed"] = str(missed)
     return json.dumps(said, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def plain_line(_at: datetime.datetime, event: str, _severity: Severity, pairs: Pairs, missed: int = 0) -> bytes:
+    """Return the line of the log, for a person who started the monitor by hand."""
+    said = [*pairs, ("missed", str(missed))] if missed else pairs
+    return (line_of(event, said) + "\n").encode("utf-8", "backslashreplace")
