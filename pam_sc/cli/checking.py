@@ -12,10 +12,10 @@ from functools import partial
 
 from pam_sc.cli.authorities import check_authorities
 from pam_sc.config.finding import Finding, Weight
+from pam_sc.config.in_words import Sentence
 from pam_sc.config.lint import lint
 from pam_sc.config.lint_person import lint_service
 from pam_sc.config.lint_stacks import check_stack
-from pam_sc.config.in_words import Sentence
 from pam_sc.config.loading import load, load_all
 from pam_sc.config.model import DEFAULT_PATH, Configuration
 from pam_sc.config.schema import KeyPath
@@ -49,7 +49,8 @@ class Checked:
 def check_file(path: str, trusted_uids: frozenset[int], pam_folder: str, own_path: str = DEFAULT_PATH) -> Checked:
     """Check the configuration at `path` (absolute), what it names and the stacks that use it.
 
-    `own_path` is the configuration beside which the monitor reads a file of the peer's event managers. PamScError if it cannot be read at all, or is one of ours that cannot be used.
+    `own_path` is the configuration beside which the monitor reads a file of the peer's event managers.
+    PamScError if it cannot be read at all, or is one of ours that cannot be used.
     """
     if path.endswith(".conf"):
         return _check_peer(path, trusted_uids, pam_folder, own_path)
