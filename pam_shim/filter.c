@@ -235,7 +235,7 @@ static int deny_sockets(scmp_filter_ctx filter, const struct sandbox_order *orde
     const struct scmp_arg_cmp beyond = SCMP_A0(SCMP_CMP_GT, AF_NETLINK);
     int result;
 
-    if (order->kind == SANDBOX_VERIFIER || order->kind == SANDBOX_CARD)
+    if (order->kind == SANDBOX_VERIFIER || order->kind == SANDBOX_CARD || order->kind == SANDBOX_WATCHER)
         return deny(filter, order, "socket", EPERM, &other);
     result = deny(filter, order, "socket", EPERM, &beyond);
     for (scmp_datum_t family = 0; family < AF_NETLINK && result == 0; family++) {

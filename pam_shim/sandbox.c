@@ -186,12 +186,16 @@ static int lower_limit(int resource, rlim_t wanted)
 /* No RLIMIT_FSIZE: a PKCS#11 module that may not finish a write can destroy the token that it keeps in a file. */
 static int set_limits(const struct sandbox_order *order)
 {
-    if (lower_limit(RLIMIT_NOFILE, OPEN_FILES) < 0 || lower_limit(RLIMIT_CPU, CPU_SECONDS) < 0)
+    const bool runs_module = order->kind == SANDBOX_CARD || order->kind == SANDBOX_WATCHER;
+
+    if (lower_limit(RLIMIT_NOFILE, OPEN_FILES) < 0)
+        return -1;
+    if (order->kind != SANDBOX_WATCHER && lower_limit(RLIMIT_CPU, CPU_SECONDS) < 0)
         return -1;
 #ifndef PAM_SC_SANITIZED
-    return lower_limit(RLIMIT_AS, order->kind == SANDBOX_CARD ? CARD_MEMORY : OTHER_MEMORY);
+    return lower_limit(RLIMIT_AS, runs_module ? CARD_MEMORY : OTHER_MEMORY);
 #else
-    (void)order;
+    (void)runs_module;
     return 0;
 #endif
 }

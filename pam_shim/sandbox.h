@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum sandbox_kind { SANDBOX_VERIFIER, SANDBOX_CARD, SANDBOX_NETWORK, SANDBOX_PROGRAMS };
+/* The watcher is a card process that stays: it waits for cards as long as the monitor runs, and has no limit of CPU time. */
+enum sandbox_kind { SANDBOX_VERIFIER, SANDBOX_CARD, SANDBOX_WATCHER, SANDBOX_NETWORK, SANDBOX_PROGRAMS };
 
 /* What the process becomes. */
 struct sandbox_order {

@@ -91,7 +91,7 @@ static void take_names(struct sandbox_order *order, PyObject *list, const char *
 {
     size_t count = (size_t)PyList_GET_SIZE(list);
 
-    if (order->kind == SANDBOX_CARD) {
+    if (order->kind == SANDBOX_CARD || order->kind == SANDBOX_WATCHER) {
         order->allow = names;
         order->allow_count = count;
     } else {
@@ -175,9 +175,21 @@ static PyObject *drop_and_confine_card(PyObject *Py_UNUSED(self), PyObject *argu
     return enter(SANDBOX_CARD, uid, gid, groups, allow);
 }
 
+static PyObject *drop_and_confine_watcher(PyObject *Py_UNUSED(self), PyObject *arguments)
+{
+    PyObject *uid, *gid, *groups, *allow;
+
+    if (!PyArg_ParseTuple(arguments, "O!O!O!O!", &PyLong_Type, &uid, &PyLong_Type, &gid, &PyList_Type, &groups,
+                          &PyList_Type, &allow))
+        return NULL;
+    return enter(SANDBOX_WATCHER, uid, gid, groups, allow);
+}
+
 static PyMethodDef methods[] = {
     {"drop_and_confine_verifier", drop_and_confine_verifier, METH_VARARGS,
      "drop_and_confine_verifier(uid, gid, groups, writable): enter the verifier's sandbox for good."},
+    {"drop_and_confine_watcher", drop_and_confine_watcher, METH_VARARGS,
+     "drop_and_confine_watcher(uid, gid, groups, allow): the same without a limit of CPU time."},
     {"drop_and_confine_network", drop_and_confine_network, METH_VARARGS,
      "drop_and_confine_network(uid, gid, groups): enter the network process's sandbox for good."},
     {"drop_and_confine_card", drop_and_confine_card, METH_VARARGS,

@@ -366,6 +366,8 @@ static int run_role(const char *role)
         run_python(&found, "pam_sc.worker");
     if (strcmp(role, "card") == 0)
         run_python(&found, "pam_sc.card.process");
+    if (strcmp(role, "watcher") == 0)
+        run_python(&found, "pam_sc.card.watcher");
     if (strcmp(role, "network") == 0 || strcmp(role, "directory") == 0)
         run_python(&found, "pam_sc.network.process");
     if (strcmp(role, "programs") == 0)

@@ -12,11 +12,12 @@
     0x06 OPEN         target
     0x07 WAIT         1 for a token that was not reported last, 0 for the end of all that were (u8)
     0x08 CHANGE       target . "change" or "unblock"
+    0x09 WATCH        way (u8) . milliseconds between two looks (u32)          to a watcher alone, see presence.py
     card process to verifier
     0x81 READY        nothing                                                  answers SETUP and its MODULEs
     0x82 FAILED       "isolation" or "setup" . detail                          the same; then the process ends
     0x83 HAS_MODULE   description . manufacturer . version . failure . detail  one for each module, in order
-    0x84 HAS_SLOT     slot (u64) . description . manufacturer . failure . detail
+    0x84 HAS_SLOT     slot (u64) . description . manufacturer . flags (u8) . failure . detail
     0x85 HAS_TOKEN    label . manufacturer . model . serial . flags (u8) . PIN state . PIN min (u64) . PIN max (u64) .
                       mechanisms (name, ...) . failure . detail                in the slot that came last
     0x86 HAS_CERTIFICATE  certificate . object id . label . failure . detail   on the token that came last
@@ -28,6 +29,8 @@
     0x8c OPENED       nothing                      ends the answer to OPEN: a HAS_TOKEN and its HAS_CERTIFICATEs
     0x8d CAME         nothing                      answers WAIT; any other order before it ends the process
     0x8e CHANGED      nothing                      answers CHANGE
+    0x8f LOOKING      nothing                      a watcher asks its module now, which may hang
+    0x90 PRESENCE     source (u8) . places, each (key . description . occupied (u8) . changes (u64))
 
 This module knows widths and bounds; what may follow what is the business of process.py and client.py.
 """
@@ -62,6 +65,7 @@ class Kind(enum.IntEnum):
     OPEN = 0x06
     WAIT = 0x07
     CHANGE = 0x08
+    WATCH = 0x09
     READY = 0x81
     FAILED = 0x82
     HAS_MODULE = 0x83
@@ -76,6 +80,8 @@ class Kind(enum.IntEnum):
     OPENED = 0x8C
     CAME = 0x8D
     CHANGED = 0x8E
+    LOOKING = 0x8F
+    PRESENCE = 0x90
 
 
 @record
@@ -191,7 +197,7 @@ def read_pin_state(fields: Fields) -> PinState:
 
 
 def failed_frame(kind: str, detail: str) -> Frame:
-    """FAILED, of the kind "isolation" or "setup"."""
+    """FAILED, of the kind "isolation" or "setup"; of a watcher also "missing" and "lost"."""
     return Frame(Kind.FAILED, (kind.encode(), detail[:MAX_DETAIL].encode()))
 
 

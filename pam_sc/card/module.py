@@ -131,6 +131,12 @@ class Module:
         rv, slot = self._lib.C_WaitForSlotEvent(0, 0)
         return slot if rv == CKR_OK else None
 
+    def next_event(self) -> int:
+        """Block until a token comes or goes, and say in which slot; TokenError if the module does not. Nothing else runs."""
+        rv, slot = self._lib.C_WaitForSlotEvent(0, 0)
+        require_ok("C_WaitForSlotEvent", rv)
+        return int(slot)
+
     def open_session(self, slot: int, *, writable: bool = False) -> Session:
         """Open a session, read-only unless `writable`. Who opens it closes it, or ends the process."""
         handle = LowLevel.CK_SESSION_HANDLE()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pam_sc.card.absence import why_no_token
 from pam_sc.card.ckr import TokenError
-from pam_sc.card.constants import CKF_TOKEN_INITIALIZED, CKF_TOKEN_PRESENT
+from pam_sc.card.constants import CKF_REMOVABLE_DEVICE, CKF_TOKEN_INITIALIZED, CKF_TOKEN_PRESENT
 from pam_sc.card.module import Module
 from pam_sc.card.text import clean, clean_text
 from pam_sc.card.token import read_token
@@ -43,7 +43,9 @@ def _read_slot(module: Module, ref: TokenRef) -> SlotReport:
     report = SlotReport(slot_id=ref.slot_id)
     try:
         info = module.slot_info(ref.slot_id)
-        report = replace(report, description=clean(info.description), manufacturer=clean(info.manufacturer))
+        report = replace(report, description=clean(info.description), manufacturer=clean(info.manufacturer),
+                         removable=bool(info.flags & CKF_REMOVABLE_DEVICE),
+                         occupied=bool(info.flags & CKF_TOKEN_PRESENT))
         if info.flags & CKF_TOKEN_PRESENT:
             report = replace(report, token=_token_of(module, ref))
     except TokenError as error:

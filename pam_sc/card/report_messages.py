@@ -32,6 +32,7 @@ MAX_REPORT_BYTES = 16 * 1024 * 1024
 MAX_REPORT_FRAMES = 8192
 
 _LOGIN_REQUIRED, _PROTECTED_PATH, _TO_BE_CHANGED = 1, 2, 4
+_REMOVABLE, _OCCUPIED = 1, 2
 
 _REPORTABLE = frozenset({
     Reason.CARD_SERVICE_DOWN, Reason.MODULE_UNUSABLE, Reason.NO_READER, Reason.TOKEN_HIDDEN, Reason.TOKEN_UNREADABLE,
@@ -45,7 +46,8 @@ def frames_of(module: ModuleReport) -> Iterator[Frame]:
     texts = (module.description, module.manufacturer, module.version)
     yield Frame(Kind.HAS_MODULE, (*(text.encode() for text in texts), *failure_fields(module.failure)))
     for slot in module.slots:
-        yield Frame(Kind.HAS_SLOT, (u64(slot.slot_id), slot.description.encode(), slot.manufacturer.encode(),
+        flags = _REMOVABLE * slot.removable | _OCCUPIED * slot.occupied
+        yield Frame(Kind.HAS_SLOT, (u64(slot.slot_id), slot.description.encode(), slot.manufacturer.encode(), u8(flags),
                                     *failure_fields(slot.failure)))
         if slot.token is not None:
             yield from frames_of_token(slot.token)
@@ -132,7 +134,9 @@ class ReportBuilder:
 
     def _add_slot(self, fields: Fields) -> None:
         module = self._last_module()
-        slot = SlotReport(slot_id=fields.number(8), description=fields.text(), manufacturer=fields.text(),
+        slot_id, description, manufacturer, flags = fields.number(8), fields.text(), fields.text(), fields.number(1)
+        slot = SlotReport(slot_id=slot_id, description=description, manufacturer=manufacturer,
+                          removable=bool(flags & _REMOVABLE), occupied=bool(flags & _OCCUPIED),
                           failure=_read_failure(fields))
         if len(module.slots) == MAX_SLOTS or any(other.slot_id == slot.slot_id for other in module.slots):
             raise ProtocolError("card report is malformed: too many slots, or one twice")

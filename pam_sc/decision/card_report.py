@@ -110,6 +110,10 @@ class SlotReport:
     slot_id: int
     description: str = ""
     manufacturer: str = ""
+    removable: bool = False
+    """CKF_REMOVABLE_DEVICE: the token can be taken away."""
+    occupied: bool = False
+    """CKF_TOKEN_PRESENT: something is in it, also where it has no content or cannot be read."""
     token: TokenReport | None = None
     failure: Failure | None = None
 

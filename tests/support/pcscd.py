@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A pcscd of one's own with one virtual reader, in private network and mount namespaces.
+"""A pcscd of one's own with a virtual reader of two slots, in private network and mount namespaces.
 
 The reader's port accepts anybody who reaches it, therefore it exists only in the network namespace of this daemon.
 Clients find the daemon through its socket: in a world at the usual place, elsewhere with PCSCLITE_CSOCK_NAME.
@@ -26,6 +26,9 @@ from tests.support.piv_card import PivApplet, VirtualCard
 OPENSC_MODULES = ("/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so", "/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so")
 READER = "Virtual PCD 00 00"
 """What the reader is called in PC/SC."""
+SECOND_READER = "Virtual PCD 00 01"
+"""Its second slot, which is a reader of its own for PC/SC. Nothing is in it unless a test puts a card there."""
+READERS = (READER, SECOND_READER)
 _PORT = 35963
 _READER_FILE = f"""FRIENDLYNAME "Virtual PCD"
 DEVICENAME /dev/null:{_PORT:#06X}
@@ -58,26 +61,39 @@ class Pcscd:
         (folder / "reader.d").mkdir()
         (folder / "reader.d" / "vpcd").write_text(_READER_FILE)
         self.socket = run / "pcscd" / "pcscd.comm"
-        self._log = (folder / "pcscd.log").open("wb")
+        self._run, self._folder = run, folder
+        self._cards: list[VirtualCard] = []
+        self.start()
+
+    def start(self) -> None:
+        """Start the daemon; once more, after `kill` or `stop`."""
+        self._log = (self._folder / "pcscd.log").open("wb")
         self._process = subprocess.Popen(
             ["unshare", "--net", "--mount", "--propagation", "private", "--", "/bin/sh", "-c", _SETUP, "pcscd",
-             str(run), str(folder / "reader.d")],
+             str(self._run), str(self._folder / "reader.d")],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=dict(CLEAN_ENVIRONMENT))
-        self._cards: list[VirtualCard] = []
         try:
             self._await_reader()
         except BaseException:
             self.stop()
             raise
 
+    def kill(self) -> None:
+        """End the daemon as a crash would, its socket left behind; the cards are out of their readers then."""
+        self._process.kill()
+        self._process.wait()
+        for card in self._cards:
+            card.remove()
+
     @property
     def environment(self) -> dict[str, str]:
         """What a client outside of a world needs in its environment."""
         return {"PCSCLITE_CSOCK_NAME": str(self.socket)}
 
-    def card(self, applet: PivApplet) -> VirtualCard:
+    def card(self, applet: PivApplet, reader: str = READER) -> VirtualCard:
         """A card for this reader, not yet inserted."""
-        card = VirtualCard(applet, self._connect, self.await_removal)
+        port = _PORT + (reader == SECOND_READER)
+        card = VirtualCard(applet, lambda: self._connect(port), lambda: self.await_removal(reader))
         self._cards.append(card)
         return card
 
@@ -85,23 +101,23 @@ class Pcscd:
         """The end of what the daemon said so far, or all of it."""
         return Path(self._log.name).read_text(errors="replace")[-(shown or 0):]
 
-    def await_removal(self) -> None:
+    def await_removal(self, reader: str = READER) -> None:
         """Return when the daemon has seen that the reader is empty: until then it still talks to the card that went."""
-        self._await_seen(present=False)
+        self._await_seen(reader, present=False)
 
-    def await_insertion(self) -> None:
+    def await_insertion(self, reader: str = READER) -> None:
         """Return when the daemon has seen that a card is in the reader."""
-        self._await_seen(present=True)
+        self._await_seen(reader, present=True)
 
-    def _await_seen(self, *, present: bool) -> None:
+    def _await_seen(self, reader: str, *, present: bool) -> None:
         deadline = time.monotonic() + 20
-        while present != (self._whole_log().count(_REMOVED) < self._whole_log().count(_INSERTED)):
+        while present != (self._seen(_REMOVED, reader) < self._seen(_INSERTED, reader)):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"pcscd sees no {'insertion' if present else 'removal'}: {self.log()}")
             time.sleep(0.02)  # the log of another process has no event
 
-    def _whole_log(self) -> str:
-        return Path(self._log.name).read_text(errors="replace")
+    def _seen(self, what: str, reader: str) -> int:
+        return Path(self._log.name).read_text(errors="replace").count(f"{what} {reader}")
 
     def stop(self) -> None:
         """Take the cards out and end the daemon."""
@@ -130,9 +146,9 @@ class Pcscd:
         table = Path(f"/proc/{self._process.pid}/net/tcp").read_text()
         return any(line.split()[1].endswith(f":{_PORT:04X}") for line in table.splitlines()[1:])
 
-    def _connect(self) -> socket.socket:
+    def _connect(self, port: int) -> socket.socket:
         made: list[socket.socket | OSError] = []
-        thread = threading.Thread(target=lambda: made.append(_connect_in_namespace(self._process.pid)))
+        thread = threading.Thread(target=lambda: made.append(_connect_in_namespace(self._process.pid, port)))
         thread.start()
         thread.join()
         if isinstance(made[0], OSError):
@@ -147,7 +163,7 @@ class Pcscd:
         self.stop()
 
 
-def _connect_in_namespace(pid: int) -> socket.socket | OSError:
+def _connect_in_namespace(pid: int, port: int) -> socket.socket | OSError:
     """Connect to the reader. The calling thread stays in the namespace of `pid`: use one that ends afterwards."""
     libc = ctypes.CDLL(None, use_errno=True)
     namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
@@ -155,7 +171,7 @@ def _connect_in_namespace(pid: int) -> socket.socket | OSError:
         if libc.setns(namespace, _CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "cannot enter the reader's network namespace")
         _start_loopback()
-        connection = socket.create_connection(("127.0.0.1", _PORT), timeout=10)
+        connection = socket.create_connection(("127.0.0.1", port), timeout=10)
         connection.settimeout(None)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
