@@ -191,6 +191,7 @@ def test_a_flood_of_hostile_connections_neither_delays_a_lock_nor_ends_the_monit
         flood = at.world.namespace.popen(["python3", "-c", _FLOOD], user="bob", stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE)
         try:
+            assert flood.stdout is not None
             assert flood.stdout.readline() == "flooded\n"
             assert monitor.descriptors() < usual + 20
             at.remove("alice")
