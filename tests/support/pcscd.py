@@ -83,6 +83,7 @@ class Pcscd:
         self._process.wait()
         for card in self._cards:
             card.remove()
+        self._log.close()
 
     @property
     def environment(self) -> dict[str, str]:
