@@ -6,10 +6,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-import smartcard.scard as scard
 
 from pam_sc.config.model import Configuration
 from pam_sc.decision.monitoring import WatchBy
@@ -18,6 +16,7 @@ from pam_sc.monitor.sight import Identified, Snapshot
 from tests.support import namespace
 from tests.support.installation import own_folder
 from tests.support.pcscd import READER, SECOND_READER, Pcscd, opensc_module
+from tests.support.pcsc_client import PcscClient
 from tests.support.piv_card import PivApplet, VirtualCard
 from tests.support.pki import CertificateAuthority, Issued
 from tests.support.watching import configuration, watched
@@ -30,14 +29,15 @@ pytestmark = [
 
 LIMIT_S = 20.0
 VERIFY = bytes.fromhex("0020008008") + b"123456\xff\xff"
+IS_VERIFIED = bytes.fromhex("00200080")
+"""NIST SP 800-73-4, part 2, section 3.2.1: without a PIN it asks whether one was verified."""
 SELECT = bytes.fromhex("00a4040009a00000030800001000")
 
 
 @pytest.fixture
-def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pcscd]:
+def daemon() -> Iterator[Pcscd]:
     folder = own_folder("identifying")
     with Pcscd(folder / "run", folder / "pcscd") as made:
-        monkeypatch.setenv("PCSCLITE_CSOCK_NAME", made.environment["PCSCLITE_CSOCK_NAME"])
         yield made
 
 
@@ -89,37 +89,15 @@ def test_two_cards_are_found_each_in_its_reader(daemon: Pcscd, piv: VirtualCard,
         READER: {sha256(issued)}, SECOND_READER: {sha256(other)}}
 
 
-class OtherProgram:
-    """Somebody who has verified the PIN of the card and goes on working with it."""
-
-    def __init__(self) -> None:
-        _result, self._context = scard.SCardEstablishContext(scard.SCARD_SCOPE_SYSTEM)
-        both = scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1
-        result, self._card, self._protocol = scard.SCardConnect(self._context, READER, scard.SCARD_SHARE_SHARED, both)
-        assert result == scard.SCARD_S_SUCCESS
-        assert self.send(SELECT) == [0x90, 0x00]
-        assert self.send(VERIFY) == [0x90, 0x00]
-
-    def send(self, command: bytes) -> list[int]:
-        """The status of one command; it fails if the card was reset meanwhile (SCARD_W_RESET_CARD)."""
-        result: Any
-        result, answer = scard.SCardTransmit(self._card, self._protocol, list(command))
-        assert result == scard.SCARD_S_SUCCESS, scard.SCardGetErrorMessage(result)
-        return list(answer[-2:])
-
-    def close(self) -> None:
-        scard.SCardDisconnect(self._card, scard.SCARD_LEAVE_CARD)
-        scard.SCardReleaseContext(self._context)
-
-
 @pytest.mark.parametrize("by", [WatchBy.AUTO, WatchBy.SLOTS, WatchBy.POLL])
 def test_a_card_that_somebody_has_verified_stays_verified(daemon: Pcscd, piv: VirtualCard, by: WatchBy) -> None:
-    other = OtherProgram()
+    other = PcscClient(READER, daemon.environment)
     try:
+        assert [other.send(SELECT), other.send(VERIFY)] == ["9000", "9000"]
         resets = piv.resets
         _snapshot, known = asyncio.run(identified(opensc(daemon), by))
         assert len(known.tokens) == 1
-        assert other.send(bytes.fromhex("00200080")) == [0x90, 0x00]  # is the PIN verified? (SP 800-73-4, part 2, 3.2.1)
+        assert other.send(IS_VERIFIED) == "9000"
         assert (piv.applet.pin_verified, piv.resets) == (True, resets)
     finally:
         other.close()
