@@ -26,6 +26,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from tests.support import namespace
 
 if TYPE_CHECKING:
+    from tests.support.login1 import Login1
     from tests.support.pam_world import World
     from tests.support.pcscd import Pcscd
     from tests.support.refresh_site import Site
@@ -82,4 +83,13 @@ def pcscd(world: World, tmp_path: Path) -> Iterator[Pcscd]:
     """A card reader daemon that the world sees as its own."""
     from tests.support.pcscd import Pcscd
     with Pcscd(world.folder / "run", tmp_path / "pcscd") as made:
+        yield made
+
+
+@pytest.fixture
+def login1(world: World, tmp_path: Path) -> Iterator[Login1]:
+    """logind and polkit that the world sees as its own; sessions: alice's graphical one, and bob's."""
+    from tests.support.login1 import Login1, SessionSpec
+    sessions = [SessionSpec(id="c1", uid=4001), SessionSpec(id="3", uid=4002, type="wayland")]
+    with Login1(world.folder / "run", tmp_path / "login1", sessions) as made:
         yield made

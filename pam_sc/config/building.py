@@ -150,7 +150,8 @@ def _account(read: Mapping[str, Any]) -> AccountSettings:
     return AccountSettings(**_converted(_renamed(read, {"remote": "remote_allowed"}), _ACCOUNT_TYPES))
 
 
-def _members(names: Sequence[str]) -> Members:
+def members_of(names: Sequence[str]) -> Members:
+    """Return accounts, and groups written "@group", as two sets."""
     groups = frozenset(name.removeprefix("@") for name in names if name.startswith("@"))
     return Members(accounts=frozenset(name for name in names if not name.startswith("@")), groups=groups)
 
@@ -160,9 +161,9 @@ _ACCOUNT_TYPES: Mapping[str, Callable[[Any], Any]] = {
     "privileged_services": frozenset,
     "services": frozenset,
     "remote_allowed": "allow".__eq__,
-    "must_use": _members,
-    "may_use": _members,
-    "must_not_use": _members,
+    "must_use": members_of,
+    "may_use": members_of,
+    "must_not_use": members_of,
 }
 
 
@@ -206,5 +207,6 @@ _PARTS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "unlock": ("unlock", lambda read: UnlockRules(**_converted(read, {"services": frozenset, "otherwise": Otherwise}))),
     "log": ("log", lambda read: LogSettings(**read)),
     "texts": ("texts", dict),
+    "monitor": ("monitor", dict),
 }
 """For each key at the top of a file its field in the model, and what makes that of what was read."""

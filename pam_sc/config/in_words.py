@@ -17,6 +17,7 @@ from pam_sc.config.model import (
     LookupSettings,
     OcspNonce,
 )
+from pam_sc.config.monitor_in_words import monitor_in_words
 from pam_sc.config.person_in_words import (
     account_in_words,
     certificate_in_words,
@@ -223,6 +224,7 @@ _TOPICS: Mapping[str, Callable[[Configuration], Iterator[str]]] = {
     "pin": lambda configuration: pin_in_words(configuration.pin),
     "prompt": lambda configuration: prompt_in_words(configuration.prompt),
     "unlock": lambda configuration: unlock_in_words(configuration.unlock),
+    "monitor": monitor_in_words,
     "texts": lambda configuration: texts_in_words(configuration.texts),
     "log": lambda configuration: log_in_words(configuration.log),
 }

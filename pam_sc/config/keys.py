@@ -36,7 +36,8 @@ def _values(kind: type[enum.Enum]) -> tuple[str, ...]:
     return tuple(str(each.value) for each in kind)
 
 
-def _words(words: tuple[str, ...]) -> Key:
+def words(words: tuple[str, ...]) -> Key:
+    """A value that is one of these."""
     expected = " or ".join(f'"{word}"' for word in words) if len(words) == 2 else f"one of {', '.join(words)}"
     return Key(expected=expected, parse=values.choice(*words), choices=words)
 
@@ -45,8 +46,8 @@ def _path(expected: str, *, required: bool = False) -> Key:
     return Key(expected=f"the absolute path of {expected}", parse=values.absolute_path, required=required)
 
 
-_BOOLEAN = Key(expected="true or false", parse=values.boolean)
-_SERVICE = Key(expected="the name of a PAM service, in lower case", parse=values.service_name)
+BOOLEAN = Key(expected="true or false", parse=values.boolean)
+SERVICE = Key(expected="the name of a PAM service, in lower case", parse=values.service_name)
 
 MODULE = Table(
     expected="a table: [[token.module]]",
@@ -98,7 +99,7 @@ TOKEN = Table(
             table=SELECT,
         ),
         "run_as": Key(expected="the name of an account", parse=values.account_name),
-        "login_first": _BOOLEAN,
+        "login_first": BOOLEAN,
     },
 )
 
@@ -107,9 +108,9 @@ TRUST = Table(
     keys={
         "anchors": _path("a file or folder of trust anchors", required=True),
         "intermediates": _path("a file or folder of certificates"),
-        "algorithms": _words(_values(Algorithms)),
-        "strict": _BOOLEAN,
-        "partial_paths": _BOOLEAN,
+        "algorithms": words(_values(Algorithms)),
+        "strict": BOOLEAN,
+        "partial_paths": BOOLEAN,
         "policies": ListOf(
             item=Key(expected="an object identifier such as 2.16.840.1.101.2.1.11.9", parse=values.object_identifier),
             least=1,
@@ -123,9 +124,9 @@ TRUST = Table(
 _RESPONDER_URL = Key(expected="the http or https URL of an OCSP responder", parse=values.url("http", "https"))
 
 LOOKUP: Mapping[str, Key | ListOf | ShortOrTable] = {
-    "mode": _words(_values(RevocationMode)),
-    "fetch": _words(_values(Fetch)),
-    "ocsp": _words(_ON_OR_OFF),
+    "mode": words(_values(RevocationMode)),
+    "fetch": words(_values(Fetch)),
+    "ocsp": words(_ON_OR_OFF),
     "ocsp_responder": ShortOrTable(
         short=Key(
             expected='the http or https URL of an OCSP responder, or { url = "...", certificate = "/..." }',
@@ -138,15 +139,15 @@ LOOKUP: Mapping[str, Key | ListOf | ShortOrTable] = {
             }
         ),
     ),
-    "ocsp_nonce": _words(_values(OcspNonce)),
+    "ocsp_nonce": words(_values(OcspNonce)),
     "order": ListOf(
-        item=_words(_values(RevocationSource)),
+        item=words(_values(RevocationSource)),
         least=1,
         optional=True,
         distinct=True,
         expected='an array of "ocsp" and "crl", each at most once',
     ),
-    "either": _BOOLEAN,
+    "either": BOOLEAN,
     "sources": ListOf(
         item=Key(
             expected="the http, https, ldap or ldaps URL of a CRL", parse=values.url("http", "https", "ldap", "ldaps")
@@ -163,7 +164,7 @@ LOOKUP: Mapping[str, Key | ListOf | ShortOrTable] = {
         expected=f"whole seconds from 0 to {CLOCK_SKEW_MAX_S}", parse=values.between(0, CLOCK_SKEW_MAX_S)
     ),
     "proxy": Key(expected="the http URL of a proxy, such as http://proxy.example:3128", parse=values.proxy_url),
-    "loopback": _words(_REFUSE_OR_ALLOW),
+    "loopback": words(_REFUSE_OR_ALLOW),
 }
 """How revocation is looked up: what [revocation] says for the whole, and each [[revocation.ca]] may say for itself."""
 
@@ -186,7 +187,7 @@ REVOCATION = Table(
     },
 )
 
-_MEMBERS = ListOf(
+MEMBERS = ListOf(
     item=Key(expected='the name of an account, or of a group as "@group"', parse=values.member),
     distinct=True,
     expected='an array of names of accounts, and of groups as "@group"',
@@ -195,13 +196,13 @@ _MEMBERS = ListOf(
 PIN = Table(
     expected="a table: [pin]",
     keys={
-        "allow_last_try": _BOOLEAN,
+        "allow_last_try": BOOLEAN,
         "prompts": Key(expected=f"a number from 1 to {PROMPTS_MAX}", parse=values.between(1, PROMPTS_MAX)),
         "min_length": Key(expected=f"a number of bytes from 1 to {PIN_MAX}", parse=values.between(1, PIN_MAX)),
         "max_length": Key(expected=f"a number of bytes from 1 to {PIN_MAX}", parse=values.between(1, PIN_MAX)),
         "pattern": Key(expected="a regular expression such as [0-9]+", parse=values.pattern),
-        "pinpad": _BOOLEAN,
-        "allow_no_pin": _BOOLEAN,
+        "pinpad": BOOLEAN,
+        "allow_no_pin": BOOLEAN,
         "wrong_max": Key(expected=f"a number from 1 to {WRONG_PINS_MAX}", parse=values.between(1, WRONG_PINS_MAX)),
     },
 )
@@ -227,25 +228,25 @@ CERTIFICATE = Table(
 UNLOCK = Table(
     expected="a table: [unlock]",
     keys={
-        "services": ListOf(item=_SERVICE, expected="an array of names of PAM services"),
-        "same_card": _BOOLEAN,
-        "otherwise": _words(_values(Otherwise)),
+        "services": ListOf(item=SERVICE, expected="an array of names of PAM services"),
+        "same_card": BOOLEAN,
+        "otherwise": words(_values(Otherwise)),
     },
 )
 
 ACCOUNT = Table(
     expected="a table: [account]",
     keys={
-        "allow_root": _BOOLEAN,
-        "card_names_user": ListOf(item=_SERVICE, expected="an array of names of PAM services"),
-        "privileged_services": ListOf(item=_SERVICE, expected="an array of names of PAM services"),
+        "allow_root": BOOLEAN,
+        "card_names_user": ListOf(item=SERVICE, expected="an array of names of PAM services"),
+        "privileged_services": ListOf(item=SERVICE, expected="an array of names of PAM services"),
         "services": ListOf(
-            item=_SERVICE, least=1, optional=True, expected="an array of at least one name of a PAM service"
+            item=SERVICE, least=1, optional=True, expected="an array of at least one name of a PAM service"
         ),
-        "remote": _words(_REFUSE_OR_ALLOW),
-        "must_use": _MEMBERS,
-        "may_use": _MEMBERS,
-        "must_not_use": _MEMBERS,
+        "remote": words(_REFUSE_OR_ALLOW),
+        "must_use": MEMBERS,
+        "may_use": MEMBERS,
+        "must_not_use": MEMBERS,
     },
 )
 
@@ -257,7 +258,7 @@ MAPPER = Table(
 
 SCHEMA = Table(
     keys={
-        "card": _words(_CARD),
+        "card": words(_CARD),
         "wait": Key(expected=f"whole seconds from 0 to {WAIT_MAX_S}", parse=values.between(0, WAIT_MAX_S)),
         "token": TOKEN,
         "trust": TRUST,
@@ -266,11 +267,11 @@ SCHEMA = Table(
         "pin": PIN,
         "certificate": CERTIFICATE,
         "unlock": UNLOCK,
-        "log": Table(expected="a table: [log]", keys={"identity": _BOOLEAN}),
+        "log": Table(expected="a table: [log]", keys={"identity": BOOLEAN}),
         "prompt": Table(
             expected="a table: [prompt]",
-            keys={"token_type": Key(expected="a word for a card", parse=values.label), "quiet": _BOOLEAN, "choose": _BOOLEAN,
-                  "hold": _BOOLEAN},
+            keys={"token_type": Key(expected="a word for a card", parse=values.label), "quiet": BOOLEAN, "choose": BOOLEAN,
+                  "hold": BOOLEAN},
         ),
         "texts": Table(
             expected="a table: [texts]",
@@ -286,11 +287,13 @@ SCHEMA = Table(
 FILE = Table(
     keys={
         **SCHEMA.keys,
+        "monitor": Key(expected="a table: [monitor]", parse=values.settings_table),
         "service": Table(
             expected="a table for each service: [service.NAME]",
             others=Key(expected="a table: [service.NAME]", parse=values.settings_table),
-            other_names=_SERVICE,
+            other_names=SERVICE,
         ),
     },
 )
-"""A whole file. What stands in the table of a service is held against SCHEMA, laid over the rest (toml.py)."""
+"""A whole file. The table of a service is held against SCHEMA, laid over the rest, and [monitor] against monitor_keys.py,
+which no login without such a table waits for (toml.py)."""

@@ -16,9 +16,11 @@ from typing import Any
 from pam_sc.config.finding import Finding, Weight
 from pam_sc.config.lint_directory import lint_directories
 from pam_sc.config.lint_files import check_anchors, check_readable
+from pam_sc.config.lint_monitor import lint_monitor
 from pam_sc.config.lint_person import lint_person
 from pam_sc.config.lint_revocation import lint_revocation
 from pam_sc.config.model import VERIFIER_ACCOUNT, Configuration, MapperSettings
+from pam_sc.config.monitoring import monitor_policy
 from pam_sc.decision.policy import DEFAULT_PRIVILEGED_SERVICES, Algorithms
 from pam_sc.errors import ConfigError, MapperError
 from pam_sc.mapfile_check import check_mapfile
@@ -68,7 +70,22 @@ def lint(
         *lint_person(configuration, find_name),
         *_lint_mappers(configuration, owners),
         *lint_directories(configuration),
+        *_lint_monitor(configuration, owners, find_name),
     )
+
+
+def _lint_monitor(
+    configuration: Configuration, owners: frozenset[int], find_name: Callable[[str], str | None]
+) -> Iterator[Finding]:
+    """What there is to say where the file speaks of the monitor; a contradiction keeps it from starting."""
+    if not configuration.monitor:
+        return
+    try:
+        policy = monitor_policy(configuration)
+    except ConfigError as error:
+        yield Finding(Weight.ERROR, "monitor", str(error))
+        return
+    yield from lint_monitor(policy, configuration.monitor, owners=owners, find_name=find_name)
 
 
 def _lint_modules(configuration: Configuration) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ def lint_person(configuration: Configuration, find_name: Callable[[str], str | N
         yield Finding(Weight.WARNING, "token.login_first", "a card that shows no certificate gets the PIN before anything is"
                       " known about it: one that would be refused costs a try, and a made-up card learns a PIN")
     yield from _lint_members(configuration.account)
-    yield from _lint_names(configuration.account, find_name)
+    yield from _lint_account_names(configuration.account, find_name)
     yield from _lint_pin(configuration)
     yield from _lint_unlock(configuration)
     if configuration.log.identity:
@@ -36,21 +36,24 @@ def _lint_members(account: AccountSettings) -> Iterator[Finding]:
                       " group of it cannot log in at all")
 
 
-def _lint_names(account: AccountSettings, find_name: Callable[[str], str | None]) -> Iterator[Finding]:
-    """A name that nobody has would exempt, or keep out, somebody without a word."""
+def _lint_account_names(account: AccountSettings, find_name: Callable[[str], str | None]) -> Iterator[Finding]:
     lists = (("must_use", account.must_use), ("may_use", account.may_use or Members()), ("must_not_use", account.must_not_use))
     for key, members in lists:
-        for name in (*sorted(members.accounts), *(f"@{group}" for group in sorted(members.groups))):
-            known = find_name(name)
-            if known is None and find_name(f"@{name}") is not None:
-                yield Finding(Weight.WARNING, f"account.{key}", f"{name!a} is a group and no account, so it says nothing of"
-                              f" anybody; write {f'@{name}'!a}")
-            elif known is None:
-                kind = "group" if name.startswith("@") else "account"
-                text = f"there is no {kind} {name!a} here, so it says nothing of anybody"
-                yield Finding(Weight.WARNING, f"account.{key}", text)
-            elif known != name and not name.startswith("@"):
-                yield Finding(Weight.WARNING, f"account.{key}", f"{name!a} is {known!a} here: names are compared exactly")
+        yield from lint_names(f"account.{key}", members, find_name)
+
+
+def lint_names(where: str, members: Members, find_name: Callable[[str], str | None]) -> Iterator[Finding]:
+    """Yield a finding for each name that nobody has: it would exempt, or keep out, somebody without a word."""
+    for name in (*sorted(members.accounts), *(f"@{group}" for group in sorted(members.groups))):
+        known = find_name(name)
+        if known is None and find_name(f"@{name}") is not None:
+            yield Finding(Weight.WARNING, where, f"{name!a} is a group and no account, so it says nothing of anybody; write"
+                          f" {f'@{name}'!a}")
+        elif known is None:
+            kind = "group" if name.startswith("@") else "account"
+            yield Finding(Weight.WARNING, where, f"there is no {kind} {name!a} here, so it says nothing of anybody")
+        elif known != name and not name.startswith("@"):
+            yield Finding(Weight.WARNING, where, f"{name!a} is {known!a} here: names are compared exactly")
 
 
 def _lint_pin(configuration: Configuration) -> Iterator[Finding]:

@@ -72,7 +72,7 @@ class Key:
 class ListOf:
     """An array whose items all have one schema."""
 
-    item: Key | Table
+    item: Key | Table | ShortOrTable
     least: int = 0
     optional: bool = False
     """It may be missing even where it may not be empty."""
@@ -144,8 +144,10 @@ class Table:
 class ShortOrTable:
     """A value that has a short form, and a table that says more. The parser of the short form gives such a table too."""
 
-    short: Key
+    short: Key | ListOf
     table: Table
+    short_for: str | None = None
+    """The key of the table that the short form is the value of, where that does not give a table by itself."""
 
     @property
     def expected(self) -> str:
@@ -159,8 +161,10 @@ class ShortOrTable:
 
     def read(self, value: object, path: KeyPath) -> dict[str, Parsed]:
         """Return the parsed table."""
-        parsed: dict[str, Parsed] = (self.table if isinstance(value, dict) else self.short).read(value, path)
-        return parsed
+        if isinstance(value, dict):
+            return self.table.read(value, path)
+        parsed = self.short.read(value, path)
+        return dict(parsed) if self.short_for is None else {self.short_for: parsed}
 
 
 def _refuse_absence(child: Key | ListOf | Table | ShortOrTable, path: KeyPath) -> None:

@@ -26,6 +26,7 @@ from pam_sc.record import record, replace
 
 MAX_BYTES = 256 * 1024
 SERVICE = "service"
+MONITOR = "monitor"
 
 
 @record
@@ -92,6 +93,10 @@ def read_tree(
 
 def _read(path: str, tree: Mapping[str, Any], place_of: PlaceOf) -> Read:
     checked = FILE.read(tree, ())
+    if MONITOR in checked:
+        from pam_sc.config.monitor_keys import read_monitor  # only where there is such a table
+
+        checked[MONITOR] = read_monitor(tree[MONITOR])
     own: Mapping[str, Any] = checked.get(SERVICE, {})
     if len(own) > SERVICES_MAX:
         raise MismatchError((SERVICE,), f"{len(own)} services", f"at most {SERVICES_MAX}")
@@ -105,12 +110,19 @@ def _service(
 ) -> Configuration:
     """Only what the service's table touches is read anew; a mismatch is told by its place in that table."""
     try:
+        _require_no_monitor(table)
         both = merged({key: tree[key] for key in table if key in tree}, table)
         configuration = build_service(whole, SCHEMA.read_some(both, ()), place_of, f"{SERVICE}.{name}.")
         require_sense(configuration)
     except MismatchError as mismatch:
         raise MismatchError((SERVICE, name, *mismatch.path), mismatch.found, mismatch.expected, mismatch.nearest) from None
     return configuration
+
+
+def _require_no_monitor(table: Mapping[str, Any]) -> None:
+    if MONITOR in table:
+        raise MismatchError((MONITOR,), "a table of the monitor in that of a service",
+                            "[monitor] at the top of the file, where [[monitor.rule]] has service = [...] in it")  # fmt: skip
 
 
 def merged(whole: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

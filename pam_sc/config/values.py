@@ -15,6 +15,8 @@ from pam_sc.errors import ConfigError
 
 _PATH_MAX = 4095
 _NAME_MAX = 255
+_ARGUMENTS_MAX = 64
+_SHOWN_MAX = 60
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SYSTEM_CALL = re.compile(r"[a-z_][a-z0-9_]{0,63}")
 _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,38})){1,30}")
@@ -131,6 +133,36 @@ def between(least: int, most: int) -> Callable[[object], int]:
         return value
 
     return parse
+
+
+def seconds(least: float, most: float) -> Callable[[object], float]:
+    """A number of seconds from `least` to `most`, whole or not."""
+
+    def parse(value: object) -> float:
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise TypeError
+        if not least <= value <= most:  # what is no number (nan) is not between either
+            raise UnacceptableError("too small" if value < least else "too large" if value > most else "no number")
+        return float(value)
+
+    return parse
+
+
+def program(value: object) -> tuple[str, ...]:
+    """A program and its arguments: the first an absolute path, or a name that no folder stands before."""
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise TypeError
+    if not value or len(value) > _ARGUMENTS_MAX:
+        raise UnacceptableError("it has no program in it" if not value else f"it has more than {_ARGUMENTS_MAX} arguments")
+    first, *arguments = (text(each) for each in value)
+    if first.startswith("/"):
+        absolute_path(first)
+    elif "/" in first or not first or first.startswith(("-", ".", "~")) or first != first.strip():
+        raise UnacceptableError(f"{first[:_SHOWN_MAX]!a} is neither an absolute path nor the plain name of a program")
+    elif " " in first:
+        raise UnacceptableError(f"{first[:_SHOWN_MAX]!a} has its arguments in one string, and no shell reads it: write each as"
+                                " a string of its own")
+    return (first, *arguments)
 
 
 def size(least: int, most: int) -> Callable[[object], int]:

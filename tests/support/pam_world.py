@@ -62,6 +62,7 @@ ACCOUNTS = (
     Account("bob", 4002, 4002, "/home/bob", gecos="Bob Example"),
     Account("pam_sc", 4101, 4101, "/nonexistent", "/usr/sbin/nologin"),
     Account("pam_sc_card", 4102, 4102, "/nonexistent", "/usr/sbin/nologin"),
+    Account("pam_sc_monitor", 4103, 4103, "/nonexistent", "/usr/sbin/nologin"),
 )
 
 
@@ -175,7 +176,7 @@ def _fill_etc(etc: Path, accounts: Sequence[Account]) -> None:
             shutil.copytree(source, etc / name, symlinks=True)
         elif source.exists():
             shutil.copy2(source, etc / name)
-    _write_accounts(etc, accounts)
+    write_accounts(etc, accounts)
     (etc / "pam.d").mkdir()
     (etc / "pam.d" / "other").write_text("auth required pam_deny.so\naccount required pam_deny.so\n"
                                          "session required pam_deny.so\npassword required pam_deny.so\n")
@@ -185,7 +186,8 @@ def _fill_etc(etc: Path, accounts: Sequence[Account]) -> None:
     (etc / "sudoers").chmod(0o440)
 
 
-def _write_accounts(etc: Path, accounts: Sequence[Account]) -> None:
+def write_accounts(etc: Path, accounts: Sequence[Account] = ACCOUNTS) -> None:
+    """Write passwd, group and shadow: the accounts, and the machine's own of daemons."""
     names = {account.name for account in accounts}
     passwd = [line for line in Path("/etc/passwd").read_text().splitlines() if _is_of_a_daemon(line, names)]
     group = [line for line in Path("/etc/group").read_text().splitlines() if _is_of_a_daemon(line, names)]

@@ -28,6 +28,7 @@ READER = "Virtual PCD 00 00"
 """What the reader is called in PC/SC."""
 SECOND_READER = "Virtual PCD 00 01"
 """Its second slot, which is a reader of its own for PC/SC. Nothing is in it unless a test puts a card there."""
+READERS = (READER, SECOND_READER)
 _PORT = 35963
 _READER_FILE = f"""FRIENDLYNAME "Virtual PCD"
 DEVICENAME /dev/null:{_PORT:#06X}

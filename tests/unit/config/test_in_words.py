@@ -55,6 +55,7 @@ CHANGES: dict[type, dict[str, Any]] = {
     Configuration: {
         "card_required": True, "token": ..., "trust": ..., "revocation": ..., "account": ..., "pin": ..., "prompt": ...,
         "mappers": ..., "certificate": ..., "log": ..., "wait_s": 10, "services": ("sudo",), "texts": {"pin": "Number: "},
+        "monitor": {"action": "terminate"},
         "unlock": UnlockRules(same_card=True),
     },
     TokenSettings: {"modules": (MODULE, MODULE), "select": parse_token_uri("pkcs11:token=x"), "run_as": "readers",

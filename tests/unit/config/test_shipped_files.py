@@ -18,9 +18,13 @@ from pam_sc.config.keys import FILE, SCHEMA
 from pam_sc.config.lint_arguments import check_arguments
 from pam_sc.config.lint_stacks import check_stack
 from pam_sc.config.model import DEFAULT_PATH, Configuration
+from pam_sc.config.monitor_keys import MONITOR
+from pam_sc.config.monitoring import monitor_policy
 from pam_sc.config.schema import Key, ListOf, Table
 from pam_sc.config.stacks import Entry, read_stack
 from pam_sc.config.toml import Read, load, load_all
+from pam_sc.decision.monitoring import Action, MonitorPolicy, OnError, SessionPolicy, Sign
+from pam_sc.decision.policy import Members
 from pam_sc.record import replace
 
 ETC = Path(__file__).parents[3] / "etc"
@@ -31,10 +35,10 @@ MAPPER_KEYS = {"mapper.mapfile", "mapper.ignore_case"}
 """Those of the mapper cn, which the schema leaves to it."""
 EXAMPLES = (
     "select", "intermediates", "policies", "crls", "ocsp_responder", "proxy", 'services = ["sudo"', "mapfile", "token_type",
-    "may_use", "min_length", "max_length", "pattern", "pin = ", "hold",
+    "may_use", "min_length", "max_length", "pattern", "pin = ", "hold", "locker", "console_locker",
 )
 """Options whose default is that they are absent: what stands in the file is an example."""
-WHOLE_TABLES = {"environment", "ocsp_responder", "select", "prefer", "texts", "service"}
+WHOLE_TABLES = {"locker", "on_remove", "on_insert", "environment", "ocsp_responder", "select", "prefer", "texts", "service"}
 """Tables and arrays of tables whose keys are not options of their own."""
 SERVICES = "# ---- one service"
 
@@ -81,7 +85,8 @@ def load_text(tmp_path: Path, module: Path, text: str) -> Configuration:
 
 
 def test_the_shipped_file_names_every_option_and_no_other() -> None:
-    assert set(keys_in(tomllib.loads(uncommented(SHIPPED)))) == set(keys_of(FILE)) | MAPPER_KEYS
+    known = {*keys_of(FILE), *keys_of(MONITOR, "monitor.")} - {"monitor"}
+    assert set(keys_in(tomllib.loads(uncommented(SHIPPED)))) == known | MAPPER_KEYS
 
 
 def test_the_shipped_file_loads_as_it_is(tmp_path: Path, module: Path) -> None:
@@ -89,7 +94,8 @@ def test_the_shipped_file_loads_as_it_is(tmp_path: Path, module: Path) -> None:
 
 
 def test_the_defaults_that_the_shipped_file_shows_are_those_that_hold(tmp_path: Path, module: Path) -> None:
-    before, found, after = uncommented(SHIPPED.partition(SERVICES)[0]).partition("[[revocation.ca]]")
+    without_rule = uncommented(SHIPPED.partition(SERVICES)[0]).partition("[[monitor.rule]]")[0]
+    before, found, after = without_rule.partition("[[revocation.ca]]")
     without_example = before + after[after.index("\n[account]"):]
     lines = [line for line in without_example.splitlines() if not line.startswith(EXAMPLES)]
     shown = load_text(tmp_path, module, "\n".join(lines))
@@ -98,6 +104,8 @@ def test_the_defaults_that_the_shipped_file_shows_are_those_that_hold(tmp_path: 
     assert (shown.token, shown.trust, shown.revocation) == (as_it_is.token, as_it_is.trust, as_it_is.revocation)
     assert (shown.account, shown.pin, shown.card_required) == (as_it_is.account, as_it_is.pin, as_it_is.card_required)
     assert (shown.certificate, shown.prompt, shown.unlock) == (as_it_is.certificate, as_it_is.prompt, as_it_is.unlock)
+    assert monitor_policy(shown) == monitor_policy(as_it_is) == MonitorPolicy()
+    assert shown.monitor.keys() == MONITOR.keys.keys() - {"locker", "console_locker", "rule"}
     assert (shown.texts, shown.log, shown.wait_s) == (as_it_is.texts, as_it_is.log, as_it_is.wait_s)
 
 
@@ -133,6 +141,20 @@ def test_the_examples_of_what_has_no_default_load(tmp_path: Path, module: Path) 
 def test_the_example_of_a_ca_of_its_own_loads(tmp_path: Path, module: Path) -> None:
     (partner,) = load_text(tmp_path, module, uncommented(SHIPPED)).revocation.authorities
     assert (partner.name, partner.lookup.max_bytes, partner.lookup.loopback) == ("partner", 1 << 20, True)
+
+
+def test_the_examples_of_the_monitor_load(tmp_path: Path, module: Path) -> None:
+    policy = monitor_policy(load_text(tmp_path, module, uncommented(SHIPPED.partition(SERVICES)[0])))
+    (rule,) = policy.rules
+    assert policy.whole.locker is not None
+    assert (policy.whole.action, policy.whole.locker.sign) == (Action.LOCK, Sign.EXIT)
+    assert rule.members == Members(accounts=frozenset({"alice"}), groups=frozenset({"staff"}))
+    assert (rule.services, rule.types) == ({"gdm-smartcard"}, {"wayland", "x11"})
+    assert (rule.policy.action, rule.policy.terminate_after_s) == (Action.LOCK_THEN_TERMINATE, 600.0)
+    assert rule.policy.on_remove.on_error is OnError.RETURN
+    assert (rule.policy.on_insert.programs[0].limit_s, rule.policy.absent_s) == (5.0, 60.0)
+    plain = SessionPolicy()
+    assert [name for name in vars(plain) if getattr(rule.policy, name) == getattr(plain, name)] == []
 
 
 def test_every_key_of_the_schema_says_what_it_expects() -> None:

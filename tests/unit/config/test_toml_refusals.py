@@ -16,7 +16,7 @@ REFUSALS = {
         'card = "required"',
         'crad = "required"',
         (
-            "FILE:1: crad: found an unknown key, expected one of account, card, certificate, log, mapper, pin, prompt,"
+            "FILE:1: crad: found an unknown key, expected one of account, card, certificate, log, mapper, monitor, pin, prompt,"
             " revocation, service, texts, token, trust, unlock, wait;"
             " did you mean 'card'?"
         ),
@@ -43,7 +43,7 @@ REFUSALS = {
         "[pin]",
         "[pni]",
         (
-            "FILE:20: pni: found an unknown key, expected one of account, card, certificate, log, mapper, pin, prompt,"
+            "FILE:20: pni: found an unknown key, expected one of account, card, certificate, log, mapper, monitor, pin, prompt,"
             " revocation, service, texts, token, trust, unlock, wait;"
             " did you mean 'pin'?"
         ),

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A program of its own (`python -I -S tty_lock.py FD TERMINAL LOCKER [ARGUMENT...]`): a locker alone with its terminal.
+
+The shell of a session goes on to read its terminal, and may not be made to let go of it without privilege: a locker that
+is started beside it would get half of the keys. So everything that has the terminal as its controlling one is stopped
+first (SIGSTOP), the locker is started on it, and when the locker has ended with status 0 all is continued, the shell
+last. Once the locker has turned off signals by key and echo (vlock does both before it asks), HELD goes to FD. A locker
+that ends in another way is started again: the terminal stays held. What cannot be stopped (a program of another account,
+such as sudo's) could read on: then everything is continued, nothing is locked, and the status is 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+
+HELD = b"held\n"
+_AGAIN_S = 1.0
+_STOP_S = 1.0
+_SIGN_S = 60.0
+_LOOK_S = 0.02
+_STOPPED = "TtZX"
+_PRIVATE = termios.ISIG | termios.ECHO
+_ORDINARY = _PRIVATE | termios.ICANON
+
+
+def main(argv: list[str]) -> int:
+    """Hold the terminal until the locker lets go of it; the exit status."""
+    tells, path, *locker = argv
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    terminal = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    before = termios.tcgetattr(terminal)
+    stopped = stop_all(os.fstat(terminal).st_rdev)
+    if stopped is None:
+        print("a program on the terminal cannot be stopped: it belongs to another account", flush=True)  # noqa: T201
+        return 1
+    _set_modes(terminal, _ORDINARY, 0)  # whatever was there may have left it private: then that would be no sign
+    ended_well, held = _lock(locker, terminal, int(tells), stopped)
+    while held and not ended_well and _alive(stopped):
+        _set_modes(terminal, 0, _PRIVATE)  # no key may send a signal to what is stopped
+        select.select([], [], [], _AGAIN_S)
+        ended_well = _run(locker, terminal)
+    with contextlib.suppress(termios.error):
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+    continue_all(stopped)
+    return 0 if ended_well else 1
+
+
+def _lock(locker: list[str], terminal: int, tells: int, stopped: list[int]) -> tuple[bool, bool]:
+    """Run the locker for the first time, and tell when it holds the terminal: whether it ended with 0, and ever held."""
+    child, held = _started(locker, terminal), False
+    deadline = time.monotonic() + _SIGN_S
+    while child is not None and child.poll() is None and not held and time.monotonic() < deadline:
+        held = _is_private(terminal) and all(_state(pid) in _STOPPED for pid in stopped)
+        if not held:
+            select.select([], [], [], _LOOK_S)
+    with contextlib.suppress(OSError):
+        os.write(tells, HELD if held else b"not held\n")
+    os.close(tells)
+    return child is not None and child.wait() == 0, held
+
+
+def _run(locker: list[str], terminal: int) -> bool:
+    child = _started(locker, terminal)
+    return child is not None and child.wait() == 0
+
+
+def _started(locker: list[str], terminal: int) -> subprocess.Popen[bytes] | None:
+    try:
+        return subprocess.Popen(locker, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
+    except OSError as error:
+        print(os.strerror(error.errno or 0), flush=True)  # noqa: T201 - the monitor reads it
+        return None
+
+
+def stop_all(device: int) -> list[int] | None:
+    """Stop all that has this terminal; what was stopped, its sessions' leaders first, or None if something cannot be."""
+    stopped: list[int] = []
+    deadline = time.monotonic() + _STOP_S
+    while time.monotonic() < deadline:
+        ours = _on_terminal(device)
+        running = [pid for pid in ours if _state(pid) not in _STOPPED]
+        if not running:
+            return stopped
+        for pid in sorted(running, key=lambda each: (_session(each) != each, each)):
+            try:
+                os.kill(pid, signal.SIGSTOP)
+            except PermissionError:
+                continue_all(stopped)
+                return None
+            except ProcessLookupError:
+                continue
+            if pid not in stopped:
+                stopped.append(pid)
+        select.select([], [], [], _LOOK_S)
+    continue_all(stopped)
+    return None
+
+
+def continue_all(stopped: list[int]) -> None:
+    """Let everything go on, the leaders last: a shell sees its jobs as if nothing had been."""
+    for pid in reversed(stopped):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def _session(pid: int) -> int:
+    """The session of a process; 0 where there is none."""
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0
+
+
+def _alive(stopped: list[int]) -> bool:
+    return any(_state(pid) not in "ZX" for pid in stopped)
+
+
+def _on_terminal(device: int) -> list[int]:
+    """All processes with this controlling terminal."""
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _stat(pid)[4:5] == [_tty_nr(device)]]
+
+
+def _tty_nr(device: int) -> str:
+    """The number as /proc/PID/stat has it (proc(5)): minor in bits 31 to 20 and 7 to 0, major in 15 to 8."""
+    major, minor = os.major(device), os.minor(device)
+    return str((minor & 0xFF) | (major << 8) | ((minor >> 8) << 20))
+
+
+def _state(pid: int) -> str:
+    return (_stat(pid) or ["X"])[0]
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on; none where there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _is_private(terminal: int) -> bool:
+    """Whether the locker has turned off signals by key, and echo."""
+    with contextlib.suppress(termios.error):
+        return not termios.tcgetattr(terminal)[3] & _PRIVATE
+    return False
+
+
+def _set_modes(terminal: int, on: int, off: int) -> None:
+    with contextlib.suppress(termios.error):
+        modes = termios.tcgetattr(terminal)
+        modes[3] = modes[3] & ~off | on
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, modes)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
