@@ -249,3 +249,42 @@ def test_it_ends_in_order_when_it_is_told_to(at: Desk) -> None:
         assert monitor.notifications.count("STOPPING=1") == 1
         assert not at.world.path(SOCKET).exists()
         assert monitor.errors == ""
+
+
+def test_where_both_units_run_the_system_unit_locks_and_the_user_unit_reports_what_it_saw(at: Desk) -> None:
+    alice, before = at.log_in("alice"), at.locks()
+    with _monitor(at, user="pam_sc_monitor") as system, _monitor(at, user="alice") as own:
+        own.events.find(lambda one: "a system unit runs" in one.get("detail", ""))
+        assert [one["user_unit"] for one in _status(at)["sessions"]] == [True]
+        at.remove("alice")
+        _answer_lock(at, alice, before)
+        system.events.find(_is("session-locked", alice))
+        own.events.find(_is("session-locked", alice))
+        asked = at.login1.calls("LockSession")
+        assert _locks_since(at, before) == [alice.id]
+        assert asked.count(("LockSession", alice.id)) == 1, "once, by the system unit"
+
+
+def test_a_user_unit_whose_system_unit_was_killed_locks_through_logind_itself(at: Desk) -> None:
+    alice, before = at.log_in("alice"), at.locks()
+    with _monitor(at, user="pam_sc_monitor") as system, _monitor(at, user="alice") as own:
+        own.events.find(lambda one: "a system unit runs" in one.get("detail", ""))
+        system.kill()
+        own.events.find(lambda one: "no system unit runs" in one.get("detail", ""))
+        at.remove("alice")
+        _answer_lock(at, alice, before)
+        own.events.find(_is("session-locked", alice))
+        assert _status(at, user="alice")["unit"] == "user"
+
+
+def test_a_user_unit_beside_a_system_unit_that_hangs_does_everything(at: Desk) -> None:
+    alice, before = at.log_in("alice"), at.locks()
+    with _monitor(at, user="pam_sc_monitor") as system, _monitor(at, user="alice") as own:
+        own.events.find(lambda one: "a system unit runs" in one.get("detail", ""))
+        system.process.send_signal(signal.SIGSTOP)
+        try:
+            at.remove("alice")
+            _answer_lock(at, alice, before)
+            own.events.find(_is("session-locked", alice))
+        finally:
+            system.process.send_signal(signal.SIGCONT)
