@@ -164,7 +164,11 @@ def _card(site: HostSite, account: str, slot: int) -> VirtualCard:
 
 
 def _make_run(world: World, accounts: Sequence[str]) -> None:
-    """What systemd-tmpfiles and user-runtime-dir@.service make."""
+    """What systemd-tmpfiles, the monitor's unit and user-runtime-dir@.service make."""
+    sessions = world.path("/run/pam_sc/sessions")
+    sessions.mkdir(parents=True)
+    os.chown(sessions, 0, world.account(MONITOR).gid)
+    sessions.chmod(0o2755)
     _make_folder(world, f"/run/{MONITOR}", MONITOR, 0o755)
     for name in ("systemd", "user"):
         world.path(f"/run/{name}").mkdir()
