@@ -49,7 +49,8 @@ class Checked:
 def check_file(path: str, trusted_uids: frozenset[int], pam_folder: str, own_path: str = DEFAULT_PATH) -> Checked:
     """Check the configuration at `path` (absolute), what it names and the stacks that use it.
 
-    `own_path` is the configuration beside which the monitor reads a file of the peer's event managers. PamScError if it cannot be read at all, or is one of ours that cannot be used.
+    `own_path` is the configuration beside which the monitor reads a file of the peer's event managers.
+    PamScError if it cannot be read at all, or is one of ours that cannot be used.
     """
     if path.endswith(".conf"):
         return _check_peer(path, trusted_uids, pam_folder, own_path)

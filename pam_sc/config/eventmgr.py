@@ -74,10 +74,11 @@ def _root(blocks: Sequence[Block], notes: Notes) -> Block | None:
     ours = [block for block in blocks if block.name in _EVENTS]
     for block in blocks:
         if block not in ours:
-            notes.add(NoteKind.DEAD, block.line, block.name, f"is no block {PKCS11} or {PCSC}: {_extent(block)} change nothing")
+            said = f"is no block {PKCS11} or {PCSC}: {_extent(block)} change nothing"
+            notes.add(NoteKind.DEAD, block.line, block.name, said)
     if len({block.name for block in ours}) != 1:
         found = "both of the blocks" if ours else "none of the blocks"
-        notes.add(NoteKind.ERROR, ours[-1].line if ours else 1, PKCS11, f"found {found} {PKCS11} and {PCSC}, expected one of them")
+        notes.add(NoteKind.ERROR, ours[-1].line if ours else 1, PKCS11, f"found {found} {PKCS11} and {PCSC}, expected one")
         return None
     for again in ours[1:]:
         notes.add(NoteKind.DEAD, again.line, again.name, f"stands twice, and the first counts, that of line {ours[0].line}:"
@@ -115,7 +116,7 @@ def _given(tool: str, arguments: Sequence[str], notes: Notes) -> dict[str, Item]
         elif equals and name == "config_file":
             notes.add(NoteKind.DEAD, 0, name, "named the file")
         elif argument == "kill" and tool == PCSC:
-            notes.add(NoteKind.ERROR, 0, name, "nothing is ended in this way: systemctl stop ends what systemctl start has started")
+            notes.add(NoteKind.ERROR, 0, name, "nothing is ended in this way: systemctl stop ends what systemctl start began")
         else:
             notes.add(NoteKind.ERROR, 0, name, f"{shown(argument)} is no argument of {tool}")
     return given
@@ -229,5 +230,5 @@ def _finish(block: Block, notes: Notes) -> None:
         if item.key not in ("action", "on_error"):
             notes.add(NoteKind.UNKNOWN, item.line, item.key, "is no key of an event: action and on_error are")
     for inner in block.blocks:
-        notes.add(NoteKind.ERROR, inner.line, inner.name, f"stands inside of the event of line {block.line}, where nobody reads it;"
-                  " is there a } missing before it?")
+        notes.add(NoteKind.ERROR, inner.line, inner.name, f"stands inside of the event of line {block.line}, where nobody reads"
+                  " it; is there a } missing before it?")

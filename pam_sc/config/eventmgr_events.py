@@ -53,8 +53,8 @@ def _command(section: Section, text: str) -> Command | None:
         assignments, arguments = split_command(text)
         assignments, arguments = _as_session(section, *_without_env(assignments, arguments))
     except NeedsShellError as why:
-        section.note(NoteKind.ERROR, "action", f"{shown(text)} cannot be carried over, because no shell runs it here: {why}; put it"
-                     " into a script that only root can change, and name that")
+        section.note(NoteKind.ERROR, "action", f"{shown(text)} cannot be carried over, because no shell runs it here: {why}; put"
+                     " it into a script that only root can change, and name that")
         return None
     if not arguments:
         section.note(NoteKind.DEAD, "action", f"{shown(text)} runs no program")
@@ -126,8 +126,8 @@ def put_removal(section: Section) -> None:
         section.put(("monitor", "action"), "terminate", "action")
     elif others:
         section.put(("monitor", "action"), "command", "action")
-        section.note(NoteKind.UNSAFE, "action", "no program that is known to lock is among these, so that nobody looks whether the"
-                     ' session is locked; put the locker into locker, with action = "lock"')
+        section.note(NoteKind.UNSAFE, "action", "no program that is known to lock is among these, so that nobody looks whether"
+                     ' the session is locked; put the locker into locker, with action = "lock"')
     else:
         section.put(("monitor", "action"), "nothing", "action")
         section.note(NoteKind.UNSAFE, "card_remove", "nothing is done when a card is removed; to lock the session: action ="
@@ -202,7 +202,7 @@ def _allowed(section: Section, commands: Sequence[Command]) -> tuple[Command, ..
 def _without_unlocking(section: Section, commands: Sequence[Command]) -> Iterator[Command]:
     for command in commands:
         if command.meaning.purpose is Purpose.UNLOCK:
-            section.note(NoteKind.UNSAFE, "action", f"{shown(' '.join(command.arguments))} is left out: it unlocks the session, or"
-                         " ends its locker, for any card; only the PIN unlocks")
+            section.note(NoteKind.UNSAFE, "action", f"{shown(' '.join(command.arguments))} is left out: it unlocks the session,"
+                         " or ends its locker, for any card; only the PIN unlocks")
         else:
             yield command

@@ -17,10 +17,12 @@ _MEANING = {
     "[": "[ (a pattern of file names)", "{": "{ (a list of words)", "}": "} (a list of words)", "\n": "a line break",
 }  # fmt: skip
 _IN_QUOTES = "$`"
-_WORDS_OF_SHELL = frozenset("""
-. : [ ! { } alias bg break case cd command continue do done elif else esac eval exec exit export fg fi for function getopts
-hash if in jobs read readonly return select set shift source then times trap type ulimit umask unalias unset until wait while
-""".split())  # fmt: skip
+_WORDS_OF_SHELL = frozenset({
+    ".", ":", "[", "!", "{", "}", "alias", "bg", "break", "case", "cd", "command", "continue", "do", "done", "elif", "else",
+    "esac", "eval", "exec", "exit", "export", "fg", "fi", "for", "function", "getopts", "hash", "if", "in", "jobs", "read",
+    "readonly", "return", "select", "set", "shift", "source", "then", "times", "trap", "type", "ulimit", "umask", "unalias",
+    "unset", "until", "wait", "while",
+})  # fmt: skip
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
@@ -53,6 +55,9 @@ def _require_plain(text: str) -> None:
     while at < len(text):
         one = text[at]
         if one == "\\" and quote != "'":
+            following = text[at + 1 : at + 2]
+            if following == "\n" or (quote and following and following in _IN_QUOTES):
+                raise NeedsShellError(f"there is a backslash before {following!a} in it")
             at += 2
             before = "\\"
             continue

@@ -11,11 +11,16 @@ from pathlib import Path
 import pytest
 
 from pam_sc.session import SessionCard, session_card_text
-from tests.support.installation import PREFIX
-from tests.support.pam_world import World
+from tests.support.installation import PREFIX, module_in
+from tests.support.login1 import Login1
+from tests.support.login_setup import LoginSetup
+from tests.support.pam_host import Login
+from tests.support.pam_world import HARNESS, World
+from tests.support.softhsm import PIN, Entry
 
 pytestmark = pytest.mark.root
 
+HOST = f"{HARNESS}/tests/support/pam_host.py"
 FOLDER = "/run/pam_sc/sessions"
 READ = """
 from pam_sc.monitor.sessions import SessionWatch
@@ -68,3 +73,39 @@ def test_a_file_that_a_login_wrote_before_the_monitor_had_its_group_is_not_passe
 def test_a_file_that_the_group_could_write_is_not_believed(desk: World) -> None:
     desk.path(f"{FOLDER}/c1.json").chmod(0o660)
     assert read(desk, "pam_sc_monitor").stdout == "\nunread: \n"
+
+
+def test_a_login_through_pam_systemd_is_a_session_that_the_monitor_watches(world: World, login1: Login1) -> None:
+    """All of it is real: the card's login, pam_systemd, logind, the shim's file, and the eyes of the monitor's account."""
+    folder = world.path(FOLDER)
+    folder.mkdir(parents=True)
+    os.chown(folder, 0, FILE_READERS)
+    folder.chmod(0o2755)
+    card = world.account("pam_sc_card")
+    setup = LoginSetup(world.path("/srv/login"), "/srv/login", (card.uid, card.gid))
+    configuration = setup.card("alice", [Entry(setup.authority.issue(common_name="alice"))])
+    line = f"{module_in()} config={configuration}"
+    world.pam_service("login", [
+        f"auth required {line}", "account required pam_permit.so", "session required pam_systemd.so type=wayland class=user",
+        f"session required {line}", "session required pam_exec.so stdout /srv/seen",
+    ])  # fmt: skip
+    world.put("/srv/watch.py", WATCHED)
+    world.put("/srv/seen", f"#!/bin/sh\nexec setpriv --reuid pam_sc_monitor --regid pam_sc_monitor --clear-groups"
+                           f" {PREFIX}/bin/python3 -I /srv/watch.py >/srv/said 2>&1\n", mode=0o755)
+    login = Login(service="login", user="alice", answers=[PIN], functions=["authenticate", "open_session"])
+    outcome = login.run(lambda argv, text: world.run(argv, input=text), program=HOST)
+    assert outcome.codes == {"authenticate": 0, "open_session": 0}, (outcome.log, login1.log())
+    assert world.path("/srv/said").read_text() == "card of alice, session of 4001, service login, watched\n"
+
+
+WATCHED = """
+import asyncio
+from pam_sc.monitor.logind import opened
+from pam_sc.monitor.sessions import find_watched
+from pam_sc.session import read_session_cards
+async def main():
+    async with opened() as logind:
+        for card, facts in await find_watched(read_session_cards(), logind):
+            print(f"card of {card.account}, session of {facts.uid}, service {card.service}, watched")
+asyncio.run(main())
+"""

@@ -20,7 +20,16 @@ from pam_sc.events import pseudonym
 from pam_sc.journal import Journal
 from pam_sc.monitor.facts import CardBack, CardGone, Cause, Outcome, Side, Step, Way
 from pam_sc.monitor.stream import EventStream
-from pam_sc.monitor.telling import AUTHPRIV, MESSAGE_IDS, USER, MonitorEvent, Outlets, Teller, facility_of, syslog_writer
+from pam_sc.monitor.telling import (
+    AUTHPRIV,
+    MESSAGE_IDS,
+    USER,
+    MonitorEvent,
+    Outlets,
+    Teller,
+    facility_of,
+    syslog_writer,
+)
 from pam_sc.record import replace
 from tests.unit.monitor.sightings import ALICE, HASH
 from tests.unit.test_journal import taken_apart
