@@ -68,7 +68,7 @@ def test_a_saver_that_says_yes_and_does_nothing_is_not_seen(bus: OwnBus) -> None
 
 @pytest.mark.parametrize("active", ["true", "yes", ""])
 def test_an_answer_that_is_no_boolean_is_not_seen(bus: OwnBus, active: str) -> None:
-    assert lock(bus, FakeSaver(active=active))[0] is Outcome.NOT_SEEN
+    assert lock(bus, FakeSaver(active=active, locks=False))[0] is Outcome.NOT_SEEN
 
 
 def test_a_saver_that_refuses_has_failed(bus: OwnBus) -> None:
