@@ -70,7 +70,7 @@ class Output:
     def text(self) -> str:
         """Return what was written so far."""
         written = os.pread(self.descriptor, OUTPUT_MAX, 0).rstrip(b"\0").decode("utf-8", "replace")
-        return "\n".join(cleaned(line, OUTPUT_MAX) for line in written.splitlines())
+        return "\n".join(cleaned(line.expandtabs(), OUTPUT_MAX) for line in written.splitlines())
 
 
 class Programs:
