@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -88,7 +87,8 @@ class _Monitor:
         self.tell: Callable[[Snapshot | Trouble], None] = lambda _: None
         self.met: Callable[[Iterable[SessionCard]], None] = lambda _: None
         acquaintance = Acquaintance(lambda _: frozenset())
-        parts = Parts(read=self._read, seeing=self._seeing, identify=self._identify, logind=self._connect, sessions=self._sessions)
+        parts = Parts(read=self._read, seeing=self._seeing, identify=self._identify, logind=self._connect,
+                      sessions=self._sessions)
         self.service = Service(parts, self._settings(), acquaintance, self)
         self.doing = Doing(
             acquaintance, self, self, policy=lambda: self.service.settings.policy, logind=lambda: self.service.bus,
