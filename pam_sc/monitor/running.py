@@ -111,6 +111,7 @@ class Monitor:
         self._bus = SessionBus() if self.unit is Unit.USER else None
         self._meeting = Meeting()
         self._link = Link(self._met_system) if self.unit is Unit.USER else None
+        self._watching: Seeing | None = None
         self._quit = False
         self.last_status: dict[str, object] = {}
         """What was known at the end of `run`."""
@@ -137,10 +138,14 @@ class Monitor:
         )
 
     def _seeing(self, settings: Settings, tell: Callable[[Snapshot | Trouble], None]) -> Runs:
-        return Seeing(settings.configuration, settings.policy, self._worker, tell)
+        self._watching = Seeing(settings.configuration, settings.policy, self._worker, tell)
+        return self._watching
 
-    def _identify(self, settings: Settings, snapshot: Snapshot) -> Awaitable[Identified]:
-        return identify(settings.configuration, self._worker, snapshot, times_of(settings.policy).identify_s)
+    async def _identify(self, settings: Settings, snapshot: Snapshot) -> Identified:
+        found = await identify(settings.configuration, self._worker, snapshot, times_of(settings.policy).identify_s)
+        if self._watching is not None:
+            self._watching.know(found)
+        return found
 
     async def _connect(self) -> Connection:
         return await Logind.connect(self._options.bus_address)
