@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -22,6 +22,8 @@ from tests.support.talking_host import BINARY, ECHO_OFF, ECHO_ON, ERROR, INFORMA
 AUTHINFO_UNAVAIL, MAXTRIES, NEW_AUTHTOK_REQD, SUCCESS = 9, 11, 12, 0
 ESTABLISH_CRED, REINITIALIZE_CRED = 2, 8
 SMARTCARD, PASSWORD = "gdm-smartcard", "gdm-password"
+_ITEMS: Mapping[str, str] = {"tty": "/dev/tty1"}
+_ENVIRONMENT = ("XDG_SEAT=seat0", "XDG_VTNR=1")
 _HOST = f"{HARNESS}/tests/support/talking_host.py"
 _SAID_S = 30
 _STYLES = {ECHO_OFF: "secret", ECHO_ON: "question", ERROR: "problem", INFORMATION: "info", BINARY: "choice"}
@@ -48,7 +50,10 @@ class Worker:
     last: Heard = field(default_factory=lambda: Heard("nothing"))
 
     @classmethod
-    def start(cls, world: World, service: str, user: str | None = None, *, session: Iterable[str] = ()) -> Self:
+    def start(
+        cls, world: World, service: str, user: str | None = None, *, session: Iterable[str] = (),
+        items: Mapping[str, str] = _ITEMS, environment: Iterable[str] = _ENVIRONMENT,
+    ) -> Self:  # fmt: skip
         """Start one. `session`: the PAM environment of the session that is to be unlocked."""
         process = world.namespace.popen(
             ["/usr/bin/python3", "-I", _HOST], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -56,8 +61,8 @@ class Worker:
         )  # fmt: skip
         assert process.stdout is not None
         worker = cls(process, Lines(process.stdout))
-        worker.send({"service": service, "user": user, "items": {"tty": "/dev/tty1"}, "extensions": True,
-                     "environment": ["XDG_SEAT=seat0", "XDG_VTNR=1"]})  # fmt: skip
+        worker.send({"service": service, "user": user, "items": dict(items), "extensions": True,
+                     "environment": list(environment)})  # fmt: skip
         return worker
 
     def send(self, what: dict[str, Any]) -> None:

@@ -281,7 +281,7 @@ class Login1:
 
 def _covers(run: Path, folder: Path) -> list[Cover]:
     """/run, the accounts, our polkit rule alone, a logind without terminals and keys, and a kernel that can sleep."""
-    for name in ("etc", "power", "rules.d"):
+    for name in ("etc", "power", "rules.d", "no-terminal"):
         (folder / name).mkdir()
     write_accounts(folder / "etc")
     (folder / "power" / "state").write_text("freeze mem disk\n")
@@ -291,7 +291,7 @@ def _covers(run: Path, folder: Path) -> list[Cover]:
     (folder / "etc" / "logind.conf").write_text(_LOGIND_CONFIGURATION)
     files.append(Cover(folder / "etc" / "logind.conf", "/etc/systemd/logind.conf"))
     return [*files, Cover(folder / "rules.d", "/etc/polkit-1/rules.d"), Cover(folder / "power", "/sys/power"),
-            Cover(run, "/run")]
+            Cover(folder / "no-terminal", "/sys/class/tty/tty0"), Cover(run, "/run")]
 
 
 def _create(connection: DBusConnection, spec: SessionSpec, leader: int) -> tuple[Any, ...]:

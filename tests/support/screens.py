@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from typing import Protocol
 from tests.support.pam_world import World
 
 _READY_S = 20
+_XWD_FIELDS, _XWD_COLOURS, _XWD_COLOUR_SIZE = 25, 19, 12  # XWDFile.h; the pixels are little-endian here
 _SWAY = {"WLR_BACKENDS": "headless", "WLR_RENDERER": "pixman", "WLR_LIBINPUT_NO_DEVICES": "1"}
 
 
@@ -34,6 +36,9 @@ class Screen(Protocol):
 
     def picture(self, to: Path) -> None:
         """Keep what is shown; `to` gets the suffix of its format."""
+
+    def corner(self) -> str:
+        """The colour of the upper left corner, as six hexadecimal digits: that of a locker, or of what it covers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,12 @@ class XScreen:
 
     def picture(self, to: Path) -> None:
         shutil.copy(self.frame, to.with_suffix(".xwd"))
+
+    def corner(self) -> str:
+        frame = self.frame.read_bytes()
+        header = struct.unpack_from(f">{_XWD_FIELDS}I", frame)
+        blue, green, red = frame[(at := header[0] + header[_XWD_COLOURS] * _XWD_COLOUR_SIZE) : at + 3]
+        return f"{red:02x}{green:02x}{blue:02x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +100,12 @@ class WaylandScreen:
         if self.world.path(inside).exists():
             shutil.copy(self.world.path(inside), to.with_suffix(".png"))
 
+    def corner(self) -> str:
+        inside = f"{self.runtime}/corner.ppm"
+        self.world.run(["grim", "-t", "ppm", "-g", "0,0 1x1", inside], user=self.user,
+                       env=self.environment).check_returncode()
+        return self.world.path(inside).read_bytes()[-3:].hex()
+
 
 def _share_settings(world: World) -> None:
     for name in ("X11", "fonts"):
@@ -103,7 +120,7 @@ def x_screen(world: World, folder: Path, user: str = "alice") -> Iterator[XScree
     folder.mkdir(exist_ok=True)
     reader, writer = os.pipe()
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writer), "-nolisten", "tcp", "-ac", "-screen", "0", "800x600x24", "-fbdir",
+        ["Xvfb", "-displayfd", str(writer), "-nolisten", "tcp", "-ac", "-noreset", "-screen", "0", "800x600x24", "-fbdir",
          str(folder)], pass_fds=[writer], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.close(writer)
     try:
@@ -123,7 +140,7 @@ def wayland_screen(world: World, user: str = "alice") -> Iterator[WaylandScreen]
     _share_settings(world)
     account = world.account(user)
     runtime = world.path(f"/run/user/{account.uid}")
-    runtime.mkdir(parents=True)
+    runtime.mkdir(parents=True, exist_ok=True)
     os.chown(runtime, account.uid, account.gid)
     runtime.chmod(0o700)
     world.put("/srv/sway.conf", f"exec touch /run/user/{account.uid}/ready\n")
