@@ -45,9 +45,10 @@ def of_this(world: World, user: str, name: str = "") -> list[int]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             mine = process.stat().st_uid == world.account(user).uid
-            if mine and (process / "root/etc").samefile(world.folder / "etc"):
-                if (not name or (process / "comm").read_text().strip() == name) and "Z" not in state(int(process.name)):
-                    found.append(int(process.name))
+            if not mine or not (process / "root/etc").samefile(world.folder / "etc"):
+                continue
+            if name in ("", (process / "comm").read_text().strip()) and state(int(process.name)) != "Z":
+                found.append(int(process.name))
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
     return found
