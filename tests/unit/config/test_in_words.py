@@ -223,8 +223,8 @@ def test_the_sentences_of_a_plain_configuration() -> None:
                     " stays open and the log has an error."),
         ("monitor", "Nothing locks a text console: it is ended."),
         ("monitor", "Removals are seen by PC/SC, else by the events of PKCS#11, else by looking again after 1 second."),
-        ("monitor", "A card that is back within 0.1 seconds was not removed; with its reader, within 2 seconds; with a reader that"
-                    " is not there after the machine slept, within 10 seconds."),
+        ("monitor", "A card that is back within 0.1 seconds was not removed; with its reader, within 2 seconds; with a reader"
+                    " that is not there after the machine slept, within 10 seconds."),
         ("monitor", "A card that could not be watched for 1 minute counts as removed."),
         ("monitor", "Each way of locking has 2 seconds until the lock must be seen."),
         ("monitor", "When the card is back, the screen wakes and asks for the PIN; it is never unlocked without."),
