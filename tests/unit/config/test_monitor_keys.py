@@ -324,8 +324,10 @@ print(*sorted(name for name in sys.modules if name.startswith("pam_sc") and "mon
 """
 
 
-@pytest.mark.parametrize(("table", "modules"), [("", ""), ("[monitor]\nwake = true\n", "pam_sc.config.monitor_keys")])
-def test_a_login_imports_the_schema_alone_and_only_where_there_is_a_table(
+@pytest.mark.parametrize(("table", "modules"), [
+    ("", ""), ("[monitor]\n", ""), ("[monitor]\nwake = true\n", "pam_sc.config.monitor_keys")
+])  # fmt: skip
+def test_a_login_imports_the_schema_alone_and_only_where_a_table_says_something(
     file: Path, module: Path, table: str, modules: str
 ) -> None:
     load_text(file, MINIMAL.format(module=module) + table)
