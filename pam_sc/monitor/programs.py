@@ -77,7 +77,7 @@ class Programs:
     """Starts programs for sessions."""
 
     def __init__(self, surroundings: Surroundings | None = None, note: Callable[[str], None] | None = None) -> None:
-        """`surroundings`: the user manager's environment now (default: ours); `note`: gets what programs wrote."""
+        """`surroundings`: the user manager's environment now, which goes before ours; `note`: gets what programs wrote."""
         self._surroundings = surroundings
         self._note = note or (lambda _text: None)
 
@@ -104,11 +104,19 @@ class Programs:
         """Return what starts a command line as whom the program is for, in its environment."""
         person = await person_of(occasion.facts.uid)
         become = identity(program, person)
-        shown = dict(os.environ) if self._surroundings is None else await self._surroundings()
-        if os.geteuid() != person.uid and self._surroundings is None:
-            shown = {}
+        shown = await self._shown(person.uid)
         environment = environment_for(occasion, person, shown, language=os.environ.get("LANG", "C.UTF-8"))
         return Start(environment=environment, become=become)
+
+    async def _shown(self, uid: int) -> Mapping[str, str]:
+        """Return where the display may be found: by the user manager as it is now, else by what this process was given."""
+        own = dict(os.environ) if os.geteuid() == uid else {}
+        if self._surroundings is None:
+            return own
+        try:
+            return {**own, **await self._surroundings()}
+        except MonitorError:
+            return own  # not every session has a bus, and each can be locked
 
 
 @record(kw_only=True)
