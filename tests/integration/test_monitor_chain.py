@@ -17,6 +17,7 @@ from tests.support.desk import MONITOR, Desk, desk
 from tests.support.hinting_desktop import HintingDesktop
 from tests.support.host_site import PIN, WRONG_PIN
 from tests.support.namespace import is_available
+from tests.support.pcscd import READERS
 from tests.support.running_monitor import RunningMonitor, running_monitor
 from tests.support.screens import Screen, WaylandScreen, XScreen, wayland_screen, x_screen
 from tests.support.session_lockers import LOCKERS, LockerKind, SessionScreen, prepare, session_screen
@@ -53,6 +54,7 @@ def here(whole: Desk) -> Iterator[Desk]:
     whole.world.syslog.clear()
     yield whole
     whole.log_out_all()
+    whole.take_others_away()
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +110,7 @@ def test_the_card_locks_its_session_and_only_the_pin_opens_it(
     bobs = here.sessions[0]
     with running_monitor(here.world, f"user-{kind.name}", ["--json"], user="alice", environment=alices.environment) as own:
         before, system_mark, own_mark = len(here.locks()), system.events.mark(), own.events.mark()
+        system.await_known(alices.session.id)
         assert not alices.covered
 
         here.remove("alice")
@@ -115,9 +118,8 @@ def test_the_card_locks_its_session_and_only_the_pin_opens_it(
         alices.await_covered()
         seen = system.await_event("session-locked", alices.session.id, system_mark)
         assert (seen["cause"], seen["outcome"]) == ("removed", "locked")
-        way = "logind" if kind.hint else "locker"
-        own_or_system = system if kind.hint else own
-        assert own_or_system.await_event("lock-step", alices.session.id, since=0, way=way, outcome="locked")
+        unit, mark, way = (system, system_mark, "logind") if kind.hint else (own, own_mark, "locker")
+        unit.await_event("lock-step", alices.session.id, mark, way=way, outcome="locked")
 
         here.cards["alice"].insert()
         system.await_back(alices.session.id, system_mark)
@@ -138,6 +140,7 @@ def test_the_card_locks_its_session_and_only_the_pin_opens_it(
 
 def test_each_card_locks_its_own_session(here: Desk, system: RunningMonitor, hinting: HintingDesktop) -> None:
     bobs, alices = here.log_in("bob"), here.log_in("alice")
+    system.await_known(bobs.id, alices.id)
     before, mark = len(here.locks()), system.events.mark()
     here.remove("bob")
     assert system.await_event("session-locked", bobs.id, mark)["cause"] == "removed"
@@ -150,6 +153,7 @@ def test_each_card_locks_its_own_session(here: Desk, system: RunningMonitor, hin
 
 def test_a_card_that_opened_no_session_comes_and_goes(here: Desk, system: RunningMonitor, hinting: HintingDesktop) -> None:
     alices = here.log_in("alice")
+    system.await_known(alices.id)
     before, mark = len(here.locks()), system.events.mark()
     here.remove("bob")
     assert here.login1.await_lock_signals(before + 1, QUIET_S)[before:] == []
@@ -166,15 +170,15 @@ def test_a_card_that_says_the_same_of_itself_is_another_card(
     here.remove("bob")
     twin = here.another_card("alice", slot=1)
     twin.insert()
+    system.await_known(alices.id)
     before, mark = len(here.locks()), system.events.mark()
     twin.remove()
-    here.pcscd.await_removal(1)
+    here.pcscd.await_removal(READERS[1])
     assert here.login1.await_lock_signals(before + 1, QUIET_S)[before:] == []
     twin.insert()
     here.remove("alice")
     system.await_event("session-locked", alices.id, mark)
     assert here.locks()[before:] == [alices.id]
-    twin.remove()
 
 
 def test_another_card_in_the_place_of_the_own_one_locks(
@@ -182,12 +186,11 @@ def test_another_card_in_the_place_of_the_own_one_locks(
 ) -> None:
     alices = here.log_in("alice")
     twin = here.another_card("alice", slot=0)
+    system.await_known(alices.id)
     mark = system.events.mark()
     here.remove("alice")
     twin.insert()
     assert system.await_event("session-locked", alices.id, mark)["cause"] in ("removed", "replaced")
-    twin.remove()
-    here.pcscd.await_removal()
     assert system.count("card-returned", alices.id, mark) == 0
 
 
@@ -197,6 +200,7 @@ def test_login_screens_and_remote_sessions_are_left_alone(
     greeter = here.log_in("alice", session_class="greeter")
     remote = here.log_in("alice", rhost="192.0.2.7")
     alices = here.log_in("alice")
+    system.await_known(alices.id)
     before, mark = len(here.locks()), system.events.mark()
     here.remove("alice")
     system.await_event("session-locked", alices.id, mark)
@@ -219,6 +223,7 @@ def test_a_token_that_cannot_be_taken_away_never_locks(here: Desk, hinting: Hint
     bobs = here.log_in("bob")
     before = len(here.locks())
     with running_monitor(here.world, "fixed", ["--json"], user=MONITOR) as own:
+        own.await_known(fixed.id, bobs.id)
         here.remove("bob")
         own.await_event("session-locked", bobs.id)
         assert here.login1.await_lock_signals(before + 2, QUIET_S)[before:] == [("Lock", bobs.id)]

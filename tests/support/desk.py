@@ -54,6 +54,8 @@ class Desk:
     login1: Login1
     cards: dict[str, VirtualCard]
     sessions: list[CardSession] = field(default_factory=list)
+    others: dict[int, VirtualCard] = field(default_factory=dict)
+    """Other cards, by their slot."""
 
     @property
     def world(self) -> World:
@@ -68,7 +70,15 @@ class Desk:
     def another_card(self, account: str, slot: int) -> VirtualCard:
         """A card that says the same of itself as the account's own, with another certificate."""
         issued = self.site.setup.authority.issue(common_name=account, key="p256")
-        return self.pcscd.card(PivApplet({_SIGNATURE_KEY: issued}, pin=PIN), READERS[slot])
+        self.others[slot] = self.pcscd.card(PivApplet({_SIGNATURE_KEY: issued}, pin=PIN), READERS[slot])
+        return self.others[slot]
+
+    def take_others_away(self) -> None:
+        """Take out what `another_card` made."""
+        for slot, card in self.others.items():
+            card.remove()
+            self.pcscd.await_removal(READERS[slot])
+        self.others.clear()
 
     def service(self, name: str, arguments: str = "") -> None:
         """A PAM service that opens sessions with cards."""
