@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pam_sc.decision.card_report import CardReport, CertificateRef, TokenReport
+from pam_sc.decision.card_report import CardReport, CertificateRef, SessionCard, TokenReport
 from pam_sc.decision.evidence import CertificateFacts, Evidence, Situation
 from pam_sc.decision.policy import RevocationMode
 from pam_sc.decision.reasons import REASONS, Reason, Severity, Step
@@ -105,7 +105,7 @@ class EventLog:
         shown = [*pairs, *(detail if open_to_all else []), *hint, *self._duration()]
         self._line(REASONS[denied.reason].severity, Event.REFUSED, shown)
         if detail and not open_to_all:
-            self._write(Severity.DEBUG, _text("detail", [("reason", denied.reason.value), *detail]))
+            self._write(Severity.DEBUG, line_of("detail", [("reason", denied.reason.value), *detail]))
 
     def granted(self, request: Request, granted: Granted, evidence: Evidence | None = None) -> None:
         """Log a grant; one with a certificate on its path that is not known to be good says so, and is louder."""
@@ -129,9 +129,8 @@ class EventLog:
         self._write(Severity.NOTICE, clean(f"note: {text}"))
 
     def _line(self, severity: Severity, event: Event, pairs: Pairs) -> None:
-        line = _text(event.value, pairs)
-        fields = [(key, clean(value, _most(key))) for key, value in pairs]
-        if self._journal is None or not self._journal.send(severity, event, line, fields):
+        line = line_of(event.value, pairs)
+        if self._journal is None or not self._journal.send(severity, event, line, cleaned(pairs)):
             self._write(severity, line)
 
     def _about(self, request: Request) -> Pairs:
@@ -154,18 +153,22 @@ class EventLog:
     def _token(self, token: TokenReport) -> Pairs:
         if not self._machine_id:
             return []
-        parts = (token.manufacturer, token.model, token.serial, token.label)
-        pairs = [("token", pseudonym("\0".join(parts).encode(), self._machine_id))]
+        pairs = [("token", token_pseudonym(token, self._machine_id))]
         return pairs + ([("label", token.label)] if self.personal else [])
 
     def _duration(self) -> Pairs:
         return [] if self._elapsed_ms is None else [("ms", str(self._elapsed_ms()))]
 
 
-def _text(word: str, pairs: Pairs) -> str:
-    """One line: the word, and the pairs as key=value that cannot be forged by a value."""
+def line_of(word: str, pairs: Pairs) -> str:
+    """Return one line: the word, and the pairs as key=value that cannot be forged by a value."""
     shown = [f"{key}={quoted(value, _most(key))}" for key, value in pairs]
     return " ".join([word, *shown])[:LINE_MAX]
+
+
+def cleaned(pairs: Pairs) -> Pairs:
+    """Return the pairs with values that are safe wherever they are shown, none of them without end."""
+    return [(key, clean(value, _most(key))) for key, value in pairs]
 
 
 def _most(key: str) -> int:
@@ -191,6 +194,12 @@ def pseudonym(what: bytes, machine_id: str) -> str:
     code = hmac.HMAC(b"pam_sc-log-v1\0" + machine_id.encode(), hashes.SHA256())
     code.update(what)
     return code.finalize().hex()[:16]
+
+
+def token_pseudonym(token: TokenReport | SessionCard, machine_id: str) -> str:
+    """Return what stands for a token in this machine's log."""
+    parts = (token.manufacturer, token.model, token.serial, token.label)
+    return pseudonym("\0".join(parts).encode(), machine_id)
 
 
 def _revocation_doubts(ref: CertificateRef, evidence: Evidence) -> Pairs:

@@ -55,20 +55,35 @@ class Journal:
 
     def send(self, severity: Severity, event: Event, line: str, pairs: Pairs) -> bool:
         """Send one entry; False if there is no journal, or it does not take it at once."""
+        return self.put(entry(severity, event, line, pairs))
+
+    def put(self, datagram: bytes) -> bool:
+        """Send an entry that is made already, in the same way."""
         if self._socket is None:
             return False
         try:
-            self._socket.send(entry(severity, event, line, pairs), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            self._socket.send(datagram, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         except OSError:
             return False
         return True
 
 
 def entry(severity: Severity, event: Event, line: str, pairs: Pairs) -> bytes:
-    """Return the datagram of one entry. A value with a line feed is sent with its length, so that it forges no field."""
+    """Return the datagram of one entry of a login."""
+    return datagram_of(severity, (event.value, MESSAGE_IDS[event]), line, pairs)
+
+
+def datagram_of(
+    severity: Severity, event: tuple[str, str], line: str, pairs: Pairs, facility: int = AUTHPRIV
+) -> bytes:
+    """Return the datagram of an event, given by its word and its MESSAGE_ID.
+
+    A value with a line feed is sent with its length, so that it forges no field.
+    """
+    word, message_id = event
     fields = [
-        ("MESSAGE", f"pam_sc: {line}"), ("PRIORITY", str(int(severity))), ("SYSLOG_FACILITY", str(AUTHPRIV)),
-        ("SYSLOG_IDENTIFIER", "pam_sc"), ("MESSAGE_ID", MESSAGE_IDS[event]), ("PAM_SC_RESULT", event.value),
+        ("MESSAGE", f"pam_sc: {line}"), ("PRIORITY", str(int(severity))), ("SYSLOG_FACILITY", str(facility)),
+        ("SYSLOG_IDENTIFIER", "pam_sc"), ("MESSAGE_ID", message_id), ("PAM_SC_RESULT", word),
     ]  # fmt: skip
     fields += [(f"PAM_SC_{_FIELDS.get(name, name.upper())}", value) for name, value in pairs]
     return b"".join(_field(name.encode(), value.encode("utf-8", "backslashreplace")) for name, value in fields)

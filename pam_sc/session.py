@@ -79,7 +79,7 @@ def read_session_files(
         sessions = sorted(name.removesuffix(SUFFIX) for name in os.listdir(folder) if name.endswith(SUFFIX))
     except OSError:
         return ()
-    running = ((session, _beginning(f"{logind}/{session}")) for session in sessions)
+    running = ((session, session_beginning(session, logind)) for session in sessions)
     files = (
         (session, _read(f"{folder}/{session}{SUFFIX}", owner, began)) for session, began in running if began is not None
     )
@@ -92,10 +92,10 @@ def parse_session_cards(files: Iterable[tuple[str, bytes]], uid: int | None = No
     return tuple(card for card in cards if card is not None and uid in (None, card.uid))
 
 
-def _beginning(path: str) -> float | None:
-    """When a session began, by logind's file, in seconds of the epoch; 0 where it does not say, None without a session."""
+def session_beginning(session: str, logind: str = LOGIND_SESSIONS) -> float | None:
+    """Return when a session began, by logind's file, in seconds of the epoch; 0 where it does not say, None without one."""
     try:
-        with open(path, "rb") as file:
+        with open(f"{logind}/{session}", "rb") as file:
             lines = file.read(_LOGIND_FILE_MAX).split(b"\n")
     except OSError:
         return None

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* /run/pam_sc/sessions/<XDG_SESSION_ID>.json: which card opened a session, for the monitor that watches for its removal.
  * Written only by root, and only where logind says that the session is this very process's and this very account's: su and
- * sudo inside a session run with its id too, but somebody else leads it. Root and the account read it, nobody else.
+ * sudo inside a session run with its id too, but somebody else leads it. Root and the account read it, and the group of the
+ * folder where root has made that one setgid (the monitor's account, by tmpfiles.d); nobody else.
  *
  * The folders are opened one below the other without following a link, and each must be root's alone to write; the file is
  * made whole under another name and then takes its own, unless this session has one already. What goes wrong is logged. No session
@@ -154,8 +155,19 @@ static bool is_own_session(const char *id, uid_t uid, unsigned long *began)
            leader == (unsigned long)getpid();
 }
 
-/* Root writes and reads, the account reads. Where the file system knows no ACLs root alone reads. */
-static bool let_account_read(const pam_handle_t *pamh, int file, uid_t uid)
+/* The group that is to read files of this folder, 0 for none: root's own choice, as only root can have made the folder
+ * setgid. Whose group a new file has is not looked at: that may be the host's. */
+static bool find_readers(int folder, gid_t *readers)
+{
+    struct stat status;
+    if (fstat(folder, &status) != 0)
+        return false;
+    *readers = (status.st_mode & S_ISGID) != 0 ? status.st_gid : 0;
+    return true;
+}
+
+/* Root writes and reads, the account and the folder's readers read. Where the file system knows no ACLs root alone reads. */
+static bool let_them_read(const pam_handle_t *pamh, int file, uid_t uid, gid_t readers)
 {
     const struct {
         struct posix_acl_xattr_header header;
@@ -165,12 +177,12 @@ static bool let_account_read(const pam_handle_t *pamh, int file, uid_t uid)
         {
             {htole16(ACL_USER_OBJ), htole16(ACL_READ | ACL_WRITE), htole32(ACL_UNDEFINED_ID)},
             {htole16(ACL_USER), htole16(ACL_READ), htole32(uid)},
-            {htole16(ACL_GROUP_OBJ), 0, htole32(ACL_UNDEFINED_ID)},
+            {htole16(ACL_GROUP_OBJ), htole16(readers != 0 ? ACL_READ : 0), htole32(ACL_UNDEFINED_ID)},
             {htole16(ACL_MASK), htole16(ACL_READ), htole32(ACL_UNDEFINED_ID)},
             {htole16(ACL_OTHER), 0, htole32(ACL_UNDEFINED_ID)},
         },
     };
-    if (fchown(file, 0, 0) != 0 || fchmod(file, 0600) != 0)
+    if (fchown(file, 0, readers) != 0 || fchmod(file, 0600) != 0)
         return false;
     if (fsetxattr(file, "system.posix_acl_access", &acl, sizeof acl, 0) == 0)
         return true;
@@ -246,13 +258,15 @@ static bool write_file(const pam_handle_t *pamh, int folder, const struct sessio
 {
     char draft[NAME_SIZE];
     struct stat status;
+    gid_t readers;
     const char *const id = session->id;
     if (!name_draft(id, draft))
         return false;
     const int file = openat(folder, draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (file < 0)
         return false;
-    const bool whole = let_account_read(pamh, file, session->uid) && write_all(file, text) && fstat(file, &status) == 0;
+    const bool whole = find_readers(folder, &readers) && let_them_read(pamh, file, session->uid, readers) &&
+                       write_all(file, text) && fstat(file, &status) == 0;
     close_quietly(file);
     if (!whole) {
         const int error = errno;

@@ -17,7 +17,6 @@ def drop_and_confine_card(uid: int, gid: int, groups: list[int], allow: list[str
 def drop_and_confine_watcher(uid: int, gid: int, groups: list[int], allow: list[str]) -> None:
     """The same for a watcher, which has no limit of CPU time."""
 
-
 def drop_and_confine_programs(uid: int, gid: int, groups: list[int]) -> None:
     """The same for the program runner and what it runs: programs, signals and sockets, nothing of the machine's."""
 

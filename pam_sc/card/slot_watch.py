@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Looking at the slots of one PKCS#11 module: by its slot events, or again and again where it has none.
 
-By events only flags are asked for (what a module then does with its card is its own affair). Where nothing tells of
-events, the texts of tokens are compared as well, so that a token that was swapped between two looks shows itself. A
-module that has lost all its slots is initialized anew: some do not find the reader service again when it comes back.
-Never logs in, opens no session.
+By events only flags are asked for (what a module then does with its card is its own affair), and a token that was swapped
+faster than the module tells is not seen to be another one. Where nothing tells of events, the texts of tokens are compared
+as well, so that a token that was swapped between two looks shows itself; not with OpenSC, whose own record of events
+shows that, and which may wait for ever where a card that has just been pulled is asked. A module that has lost all its slots
+is initialized anew: some do not find the reader service again when it comes back. Never logs in, opens no session.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 
 from pam_sc.card.ckr import CKR_FUNCTION_NOT_SUPPORTED, TokenError
 from pam_sc.card.constants import CKF_REMOVABLE_DEVICE, CKF_TOKEN_PRESENT
+from pam_sc.card.ending import is_opensc
 from pam_sc.card.module import Module, SlotInfo
 from pam_sc.card.presence import LostError, Occupancy, Way
 from pam_sc.card.text import clean
@@ -33,6 +35,7 @@ class SlotSight:
         self._has_events = events
         self._events = events
         self._poll_s = poll_s
+        self._reads_texts = not is_opensc(module)
         self._pause_s = AFTER_EVENT_S
         self._errors = 0
         self._changes: dict[int, int] = {}
@@ -98,7 +101,8 @@ class SlotSight:
 
     def _texts(self, slot: int, info: SlotInfo) -> tuple[bytes, ...]:
         """What the token says about itself, where nothing else would tell that it is another one."""
-        if self._events or not info.flags & CKF_TOKEN_PRESENT or not info.flags & CKF_REMOVABLE_DEVICE:
+        wanted = CKF_TOKEN_PRESENT | CKF_REMOVABLE_DEVICE
+        if self._events or not self._reads_texts or info.flags & wanted != wanted:
             return ()
         try:
             token = self._module.token_info(slot)

@@ -27,7 +27,7 @@ _MET = {True: "met", False: "not met"}
 def check_config(machine: Machine, file: str | None, config_path: str | None, as_json: bool) -> int:
     """Say what the configuration FILE decides, and check it, what it names and every PAM stack that names pam_sc.so.
 
-    FILE is ours (*.toml) or pam_pkcs11's (*.conf).
+    FILE is ours (*.toml), pam_pkcs11's or that of one of its event managers (*.conf).
     """
     if file and config_path and file != config_path:
         raise click.UsageError("two configuration files are named: FILE and --config")
@@ -68,6 +68,8 @@ def _rows(checked: Checked) -> Iterator[Row]:
 
 
 def _sentences(checked: Checked) -> tuple[Sentence, ...]:
+    if checked.sentences is not None:
+        return checked.sentences
     if checked.configuration is None:
         return (Sentence("login", "It cannot be used: every login with a card fails."),)
     return in_words(checked.configuration)

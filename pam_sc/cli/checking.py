@@ -12,11 +12,12 @@ from functools import partial
 
 from pam_sc.cli.authorities import check_authorities
 from pam_sc.config.finding import Finding, Weight
+from pam_sc.config.in_words import Sentence
 from pam_sc.config.lint import lint
 from pam_sc.config.lint_person import lint_service
 from pam_sc.config.lint_stacks import check_stack
 from pam_sc.config.loading import load, load_all
-from pam_sc.config.model import Configuration
+from pam_sc.config.model import DEFAULT_PATH, Configuration
 from pam_sc.config.schema import KeyPath
 from pam_sc.config.stig import StigAnswer, stig_of
 from pam_sc.config.toml import Read, read_text
@@ -41,15 +42,18 @@ class Checked:
     """What holds for each service that has a table."""
     findings: tuple[Finding, ...] = ()
     stig: tuple[StigAnswer, ...] = ()
+    sentences: tuple[Sentence, ...] | None = None
+    """What a file decides that is no whole configuration."""
 
 
-def check_file(path: str, trusted_uids: frozenset[int], pam_folder: str) -> Checked:
+def check_file(path: str, trusted_uids: frozenset[int], pam_folder: str, own_path: str = DEFAULT_PATH) -> Checked:
     """Check the configuration at `path` (absolute), what it names and the stacks that use it.
 
+    `own_path` is the configuration beside which the monitor reads a file of the peer's event managers.
     PamScError if it cannot be read at all, or is one of ours that cannot be used.
     """
     if path.endswith(".conf"):
-        return _check_peer(path, trusted_uids, pam_folder)
+        return _check_peer(path, trusted_uids, pam_folder, own_path)
     read = load_all(path, trusted_uids)
     text = _text_of(path)
     findings = check_configuration(read, trusted_uids, pam_folder)
@@ -63,13 +67,18 @@ def check_file(path: str, trusted_uids: frozenset[int], pam_folder: str) -> Chec
     )
 
 
-def _check_peer(path: str, trusted_uids: frozenset[int], pam_folder: str) -> Checked:
+def _check_peer(path: str, trusted_uids: frozenset[int], pam_folder: str, own_path: str) -> Checked:
     """The same for a file in pam_pkcs11's format; all that is wrong with it is told, not only the first."""
+    from pam_sc.config.eventmgr import is_eventmgr
     from pam_sc.config.pam_pkcs11 import translate
     from pam_sc.config.pam_pkcs11_file import configuration_of
     from pam_sc.config.pam_pkcs11_findings import findings_of, nearest_line_of, stig_of_text
 
     text = read_text(path, trusted_uids)
+    if is_eventmgr(text, path):
+        from pam_sc.cli.checking_eventmgr import check_eventmgr
+
+        return check_eventmgr(text, path, trusted_uids, own_path)
     translation = translate(text, path)
     said = findings_of(translation.notes)
     stig = stig_of_text(text, path)

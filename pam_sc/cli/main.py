@@ -30,6 +30,7 @@ COMMANDS = {
     "inspect": "pam_sc.cli.inspect:inspect",
     "mappers": "pam_sc.cli.mappers:mappers",
     "migrate": "pam_sc.cli.migrate:migrate",
+    "monitor": "pam_sc.cli.monitor:monitor",
     "paths": "pam_sc.cli.paths:paths",
     "pin": "pam_sc.cli.pin:pin",
     "refresh": "pam_sc.cli.refresh:refresh",

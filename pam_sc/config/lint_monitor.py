@@ -131,7 +131,7 @@ def _lint_action(where: str, action: Action) -> Iterator[Finding]:
 
 def _lint_graphical(table: _Said) -> Iterator[Finding]:
     policy = table.policy
-    if table.types == {_CONSOLE} or not table.says("action", "otherwise", "locker"):
+    if table.types == frozenset({_CONSOLE}) or not table.says("action", "otherwise", "locker"):
         return
     if policy.otherwise is Otherwise.REPORT:
         missing = "" if policy.locker is not None else "give it a locker, or "
@@ -229,7 +229,7 @@ def _lint_program(where: str, program: Program, owners: frozenset[int], folders:
     name = program.arguments[0]
     path = name if name.startswith("/") else find_program(name, folders)
     if path is None:
-        yield Finding(Weight.WARNING, where, f"there is no program {name!a} in {', '.join(folders)}; install it, or name its path")
+        yield Finding(Weight.WARNING, where, f"{name!a} is in none of {', '.join(folders)}; install it, or name its path")
     elif not os.path.isfile(path) or not os.access(path, os.X_OK):
         yield Finding(Weight.WARNING, where, f"{path} is no program that can be started; install it, or name another")
     else:

@@ -38,7 +38,7 @@ def migrated(translation: Translation, source: str, *, nowhere: str = "PAM line"
             beside.setdefault(at, []).append(said(note, nowhere))
     if above:
         beside[()] = ["What of the old file has no place of its own here, and why:", *(said(note, nowhere) for note in above)]
-    text = write_toml(translation.tree, header=_header(source), comments=beside)
+    text = write_toml(translation.tree, header=_header(source, translation.tree), comments=beside)
     if tomllib.loads(text) != _plain(translation.tree):
         raise ConfigError(f"cannot write what {source} means: TOML gives another tree back")
     return text
@@ -57,9 +57,12 @@ def _plain(value: object) -> object:
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _header(source: str) -> tuple[str, ...]:
+def _header(source: str, tree: Mapping[str, object]) -> tuple[str, ...]:
+    origin = f"From {source}, by pam-sc migrate. Lines are those of that file."
+    if tree.keys() <= {"monitor"}:
+        return (origin, "What pam-sc monitor does when a card is removed: a table of /etc/pam_sc/pam_sc.toml.")
     return (
-        f"From {source}, by pam-sc migrate. Lines are those of that file.",
+        origin,
         "Check it with: pam-sc check-config FILE. Every option is explained in /opt/pam_sc/share/pam_sc/pam_sc.toml.",
     )
 

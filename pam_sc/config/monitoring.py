@@ -95,9 +95,9 @@ def _require_sense(policy: SessionPolicy, read: Mapping[str, Any], at: KeyPath) 
 
 
 def _program(read: Mapping[str, Any]) -> Program:
-    limit = {"limit_s": read["limit"]} if "limit" in read else {}
-    run_as = {"run_as": RunAs(read["run_as"])} if "run_as" in read else {}
-    return Program(arguments=tuple(read["run"]), **limit, **run_as)
+    named: Mapping[str, tuple[str, Callable[[Any], Any]]] = {"limit": ("limit_s", float), "run_as": ("run_as", RunAs)}
+    others = {field: make(read[name]) for name, (field, make) in named.items() if name in read}
+    return Program(arguments=tuple(read["run"]), **others)
 
 
 def _commands(read: Mapping[str, Any]) -> Commands:

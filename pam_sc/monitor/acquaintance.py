@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from pam_sc.decision.monitoring import MonitorPolicy, SessionPolicy
+from pam_sc.decision.monitoring import Action, MonitorPolicy, SessionPolicy
 from pam_sc.errors import MonitorError
 from pam_sc.monitor.facts import SessionFacts
 from pam_sc.record import replace
@@ -107,6 +107,14 @@ class Acquaintance:
         return policy.for_session(
             service=card.service, account=card.account, groups=groups, session_type=facts.type
         )
+
+    def action_of(self, policy: MonitorPolicy, card: SessionCard) -> Action | None:
+        """Return what a removal would mean, by what is known already; None where the type of the session is not."""
+        facts = self.facts.get(card.session)
+        groups = self._groups.get(card.account, frozenset())
+        return None if facts is None else policy.for_session(
+            service=card.service, account=card.account, groups=groups, session_type=facts.type
+        ).action
 
 
 def _asks_for_groups(policy: MonitorPolicy) -> bool:

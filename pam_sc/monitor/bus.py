@@ -59,6 +59,8 @@ class Bus:
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._heard = {_BUS_NAME}
         self._over = ""
+        self.name = ""
+        """What the bus calls this connection."""
         self._task = asyncio.create_task(self._receive())
 
     @classmethod
@@ -80,7 +82,7 @@ class Bus:
             raise MonitorError(f"cannot connect to the bus: {_cleaned(str(error) or type(error).__name__)}") from error
         bus = cls(reader, writer, signalled, lost)
         try:
-            await bus.call(_BUS, "Hello", limit_s=limit_s)
+            bus.name = str((*await bus.call(_BUS, "Hello", limit_s=limit_s), "")[0])
         except BaseException:
             await bus.close()
             raise

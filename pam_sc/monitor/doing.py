@@ -42,13 +42,13 @@ class Deed:
 class Actor(Protocol):
     """acting.py with its hands, or what only says what it would do."""
 
-    async def gone(self, deed: Deed, /) -> Outcome:
-        """Act on a card that is gone."""
+    async def gone(self, deed: Deed, known: Callable[[Outcome], None], /) -> Outcome:
+        """Act on a card that is gone; `known` is called as soon as it is known whether the screen is locked."""
 
     async def back(self, deed: Deed, /) -> None:
         """Wake the dialog, run what the policy says."""
 
-    async def absent(self, deed: Deed, commands: Commands, /) -> None:
+    async def absent(self, deed: Deed, /) -> None:
         """Run what the policy says of a card that stays away."""
 
 
@@ -72,14 +72,15 @@ class _EndedError(PamScError):
 class Doing:
     """Orders, one after the other for each session (errands.py)."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it asks, by name
         self, acquaintance: Acquaintance, actor: Actor, told: Told, *, policy: Callable[[], MonitorPolicy],
         logind: Callable[[], Asked | None], side: Callable[[SessionCard], Awaitable[Side]],
         losses: Callable[[], int], is_here: Callable[[str], bool], changed: Callable[[], None],
     ) -> None:  # fmt: skip
         self._acquaintance, self._actor, self._told = acquaintance, actor, told
         self._policy, self._logind, self._side, self._losses = policy, logind, side, losses
-        self._is_here = is_here
+        self._is_here, self._changed = is_here, changed
+        self._acting: set[asyncio.Task[Outcome]] = set()
         self._gone_at: dict[str, float] = {}
         self.errands = Errands(self._do, self._died, changed)
 
@@ -104,8 +105,7 @@ class Doing:
             case Later(what=What.TERMINATE, cause=cause):
                 await self._terminate(card, cause)
             case Later(what=What.ABSENT, cause=cause):
-                deed = await self._deed(card, cause)
-                await self._actor.absent(deed, deed.policy.on_absent)
+                await self._actor.absent(await self._deed(card, cause))
 
     async def _lock(self, card: SessionCard, cause: Cause, attempt: int) -> None:
         """Act, and say what follows; also where nothing worked as it should."""
@@ -132,10 +132,47 @@ class Doing:
     async def _act(self, deed: Deed) -> Outcome:
         """Act; where the system unit was lost in the middle of it, do its part as well."""
         losses = self._losses()
-        outcome = await self._actor.gone(deed)
+        outcome = await self._until_known(deed)
         if deed.side is Side.USER and outcome not in SEEN and self._losses() != losses:
-            return await self._actor.gone(_without_commands(replace(deed, side=Side.ALONE)))
+            return await self._until_known(_without_commands(replace(deed, side=Side.ALONE)))
         return outcome
+
+    async def _until_known(self, deed: Deed) -> Outcome:
+        """Return what became of the lock; commands go on after that, and hold up no later order for the session."""
+        known: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def tell(outcome: Outcome) -> None:
+            if not known.done():
+                known.set_result(outcome)
+
+        deed = replace(deed, policy=lock_alone(deed.policy))
+        acting = asyncio.ensure_future(self._actor.gone(deed, tell))
+        self._acting.add(acting)
+        acting.add_done_callback(lambda task: self._acted(deed.card.session, task, was_known=known.done()))
+        await asyncio.wait({acting, known}, return_when=asyncio.FIRST_COMPLETED)
+        return known.result() if known.done() else acting.result()
+
+    def _acted(self, session: str, acting: asyncio.Task[Outcome], *, was_known: bool) -> None:
+        self._acting.discard(acting)
+        if not acting.cancelled() and (error := acting.exception()) is not None and was_known:
+            self._died(session, error)
+        self._changed()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being done, commands included."""
+        return self.errands.idle and not self._acting
+
+    async def end(self, within_s: float) -> None:
+        """Let what is being done be finished, as far as it is in time."""
+        began = asyncio.get_running_loop().time()
+        await self.errands.end(within_s)
+        if self._acting:
+            left = within_s - (asyncio.get_running_loop().time() - began)
+            _, late = await asyncio.wait(set(self._acting), timeout=max(0.0, left))
+            for acting in late:
+                acting.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def _later(self, card: SessionCard, cause: Cause, attempt: int, why: str) -> None:
         delay = AGAIN_S[min(attempt, len(AGAIN_S) - 1)]
@@ -161,7 +198,7 @@ class Doing:
             return  # whatever was missed: a session whose card is seen is not ended
         deed = await self._deed(card, cause)
         ending = replace(deed, policy=replace(deed.policy, action=Action.TERMINATE, on_remove=Commands()))
-        outcome = await self._actor.gone(ending)
+        outcome = await self._until_known(ending)
         self._told.done(ending, outcome)
         if outcome in {Outcome.FAILED, Outcome.NOT_SEEN}:
             self.errands.after(AGAIN_S[-1], Later(session=card.session, what=What.TERMINATE, cause=cause))

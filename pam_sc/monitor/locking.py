@@ -30,7 +30,7 @@ from pam_sc.errors import MonitorError
 from pam_sc.monitor.facts import Outcome
 from pam_sc.monitor.lockers import with_sign
 from pam_sc.monitor.occasion import Occasion
-from pam_sc.monitor.programs import Output, Programs, end_of, find_program
+from pam_sc.monitor.programs import Output, Programs, Ran, end_of, find_program, settle
 from pam_sc.monitor.tty_lock import HELD
 from pam_sc.record import record
 
@@ -65,6 +65,10 @@ class Lockers:
         self._programs = programs
         self._locked: dict[str, tuple[Process, ...]] = {}
         self._running: dict[str, _Started] = {}
+
+    async def run(self, program: Program, occasion: Occasion) -> Ran:
+        """Run a program that is no locker (programs.py)."""
+        return await self._programs.run(program, occasion)
 
     async def lock(self, locker: Locker, occasion: Occasion, within_s: float) -> Attempt:
         """Start the locker of a graphical session, and watch it so long; MonitorError if it cannot be started."""
@@ -188,12 +192,12 @@ class _Started:
         """Whether tty_lock.py says in time that the terminal is the locker's."""
         loop = asyncio.get_running_loop()
         told: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(self._said, lambda: told.done() or told.set_result(None))
+        loop.add_reader(self._said, lambda: settle(told))
         try:
             async with asyncio.timeout_at(loop.time() + max(0.0, deadline - time.monotonic())):
                 await told
             return os.read(self._said, 16) == HELD
-        except TimeoutError:
+        except (TimeoutError, OSError):
             return False
         finally:
             loop.remove_reader(self._said)

@@ -123,7 +123,7 @@ class Logind:
         answer = await self._call(_MANAGER, "ListSessions")
         listed = answer[0] if answer else None
         if not isinstance(listed, list) or not all(isinstance(each, tuple) and each for each in listed):
-            raise MonitorError(f"logind does not list sessions: expected a list, got {type(listed).__name__}")
+            raise MonitorError("logind does not list sessions: its answer is not a list of them")
         names = [text_of(each[0], "the name of a session") for each in listed[:SESSIONS_MAX]]
         found = [await self.session(name) for name in names]
         return tuple(facts for facts in found if facts is not None)

@@ -19,7 +19,14 @@ from collections.abc import Callable
 from pam_sc.errors import MonitorError, ProtocolError
 from pam_sc.monitor.facts import Outcome
 from pam_sc.monitor.partner_messages import (
-    LINE_MAX, AreYouThere, Hello, Report, Request, TellStatus, line_of, parse_request,
+    LINE_MAX,
+    AreYouThere,
+    Hello,
+    Report,
+    Request,
+    TellStatus,
+    line_of,
+    parse_request,
 )  # fmt: skip
 
 FOLDER = "/run/pam_sc_monitor"

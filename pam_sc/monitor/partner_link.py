@@ -19,7 +19,14 @@ from pam_sc.errors import MonitorError, ProtocolError
 from pam_sc.monitor.facts import Side
 from pam_sc.monitor.partner import SOCKET, peer_uid
 from pam_sc.monitor.partner_messages import (
-    ANSWER_MAX, AreYouThere, Hello, Report, Request, TellStatus, parse_line, request_line,
+    ANSWER_MAX,
+    AreYouThere,
+    Hello,
+    Report,
+    Request,
+    TellStatus,
+    parse_line,
+    request_line,
 )  # fmt: skip
 
 ACCOUNT = "pam_sc_monitor"
@@ -54,7 +61,7 @@ class Connection:
                 await self._writer.drain()
                 kind, value = await answer
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-            raise MonitorError(f"cannot reach the system's monitor: {error or 'no answer in time'}") from error
+            raise MonitorError(f"cannot reach the system's monitor: {_cause(error)}") from error
         if kind == "error":
             raise MonitorError(f"the system's monitor refuses: {str(value)[:200]}")
         return value
@@ -90,7 +97,7 @@ async def connect(path: str, believed: frozenset[int]) -> Connection:
         async with asyncio.timeout(_CONNECT_S):
             reader, writer = await asyncio.open_unix_connection(path, limit=ANSWER_MAX)
     except (OSError, TimeoutError) as error:
-        raise MonitorError(f"cannot reach the system's monitor at {path}: {error or 'no answer in time'}") from error
+        raise MonitorError(f"cannot reach the system's monitor at {path}: {_cause(error)}") from error
     listener = peer_uid(writer.get_extra_info("socket"))
     if listener not in believed:
         writer.transport.abort()
@@ -192,3 +199,7 @@ async def ask_status(path: str = SOCKET, believed: frozenset[int] | None = None,
     finally:
         following.cancel()
         connection.close()
+
+
+def _cause(error: BaseException) -> str:
+    return str(error) or "no answer in time"

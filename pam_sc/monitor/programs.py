@@ -177,13 +177,19 @@ async def end_of(child: subprocess.Popen[bytes]) -> int:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
     descriptor = os.pidfd_open(child.pid)
-    loop.add_reader(descriptor, lambda: ended.done() or ended.set_result(None))
+    loop.add_reader(descriptor, lambda: settle(ended))
     try:
         await ended
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
     return child.wait()
+
+
+def settle(happened: asyncio.Future[None]) -> None:
+    """Note that it has happened, once."""
+    if not happened.done():
+        happened.set_result(None)
 
 
 async def _end_or_kill(keeper: subprocess.Popen[bytes], lifeline: int, limit_s: float) -> int | None:

@@ -10,22 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
 
-from pam_sc.config.model import Configuration
 from pam_sc.decision.monitoring import MonitorPolicy
 from pam_sc.errors import PamScError
 from pam_sc.monitor.acquaintance import Acquaintance
 from pam_sc.monitor.doing import Doing
-from pam_sc.monitor.facts import CardBack, CardGone, SessionFacts
 from pam_sc.monitor.judging import Judge, Times, Whereabouts
-from pam_sc.monitor.logind import Asleep, Awake, LogindLost, SessionCame, SessionWent, Unlocked
-from pam_sc.monitor.sight import Identified, Snapshot, Trouble
-from pam_sc.monitor.upkeep import keep, reason_of
-from pam_sc.record import record
+from pam_sc.monitor.logind import Asleep, Awake, Event, LogindLost, SessionCame, SessionWent, Unlocked
+from pam_sc.monitor.parts import Connection, Hears, Looks, Parts, Settings
+from pam_sc.monitor.sight import Snapshot, Trouble
+from pam_sc.monitor.upkeep import keep
 from pam_sc.session import SessionCard
 
 END_S = 5.0
@@ -33,88 +29,25 @@ END_S = 5.0
 _SAME_AGAIN_S = 1.0
 
 
-class Runs(Protocol):
-    """A part that runs until it is cancelled."""
-
-    async def run(self) -> None:
-        """Run."""
-
-
-class Bus(Protocol):
-    """A connection to logind (logind.py)."""
-
-    events: asyncio.Queue[object]
-
-    async def session(self, session: str, /) -> SessionFacts | None:
-        """Return what logind knows of a session."""
-
-    async def close(self) -> None:
-        """End the connection."""
-
-
-@record(kw_only=True)
-class Settings:
-    """What was read from the configuration."""
-
-    configuration: Configuration
-    policy: MonitorPolicy
-
-
-@record(kw_only=True)
-class Parts:
-    """What the loop joins; tests put their own in."""
-
-    read: Callable[[], Settings]
-    """Blocks. PamScError where the configuration is wrong."""
-    seeing: Callable[[Settings, Callable[[Snapshot | Trouble], None]], Runs]
-    identify: Callable[[Settings, Snapshot], Awaitable[Identified]]
-    logind: Callable[[], Awaitable[Bus]]
-    sessions: Callable[[Callable[[Iterable[SessionCard]], None]], Runs]
-    """Tells of all session cards there are, at once and on each change."""
-
-
-class Hears(Protocol):
-    """Who is told of what happens beside the orders (reporting.py)."""
-
-    def view(self, view: Snapshot | Trouble, /) -> None:
-        """The view of the cards has changed."""
-
-    def part_died(self, name: str, why: str, delay_s: float, /) -> None:
-        """A part ended, and begins again."""
-
-    def problem(self, text: str, /) -> None:
-        """Something is wrong, and does not end the monitor."""
-
-    def logind(self, *, connected: bool, why: str = "") -> None:
-        """The connection to logind came or went."""
-
-    def reloaded(self) -> None:
-        """The configuration was read again."""
-
-    def unlocked(self, session: str, /) -> None:
-        """A session was unlocked: what was seen of its lock before says nothing any more."""
-
-    def sessions_ended(self, sessions: set[str], /) -> None:
-        """Sessions are no more."""
-
-
 class Service:
     """One run of the monitor. `doing` carries out what the judge orders."""
 
     def __init__(
         self, parts: Parts, settings: Settings, acquaintance: Acquaintance, hears: Hears,
-        acted: Callable[[], Iterable[tuple[str, float]]] = lambda: (),
+        acted: Callable[[Iterable[SessionCard]], frozenset[str]] = lambda _: frozenset(),
     ) -> None:  # fmt: skip
         self._parts, self.settings, self.acquaintance, self._hears, self._acted = parts, settings, acquaintance, hears, acted
         self.judge = Judge(times_of(settings.policy))
-        self.bus: Bus | None = None
+        self.bus: Connection | None = None
         self.view: Snapshot | Trouble | None = None
         self.identifying = False
         self._doing: Doing | None = None
+        self._sessions: Looks | None = None
         self._kept: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._stop, self._wanted, self._reloaded, self._learn = (asyncio.Event() for _ in range(4))
         self._asleep = self._began = False
+        self._resumed: set[str] = set()
         self.changed = asyncio.Event()
         """Something has happened: whoever waits for the service to settle looks again."""
 
@@ -131,7 +64,7 @@ class Service:
         try:
             await self._stop.wait()
         finally:
-            await doing.errands.end(END_S)
+            await doing.end(END_S)
             for task in self._kept:
                 task.cancel()
             await asyncio.gather(*self._kept, return_exceptions=True)
@@ -161,7 +94,7 @@ class Service:
     @property
     def able(self) -> bool:
         """Whether a removal would be seen and logind could be asked: a user unit may leave the lock to this one."""
-        return self.bus is not None and isinstance(self.view, Snapshot)
+        return self.bus is not None and self._began and isinstance(self.view, Snapshot)
 
     async def reload(self) -> None:
         """Read the configuration again; a bad one is told, and the old one stays."""
@@ -209,9 +142,9 @@ class Service:
     def settled(self) -> bool:
         """Whether all that can be seen was seen, and what was due is done."""
         return (
-            isinstance(self.view, Snapshot) and self._began and not self.identifying
+            self.able and not self.identifying
             and self.judge.to_identify() is None and self.judge.next_look(self._now()) is None
-            and (self._doing is None or self._doing.errands.idle)
+            and (self._doing is None or self._doing.idle)
         )  # fmt: skip
 
     def _seen(self, view: Snapshot | Trouble) -> None:
@@ -224,9 +157,10 @@ class Service:
         """Take the cards of all sessions there are."""
         found = tuple(cards)
         ended = self.acquaintance.meet(found)
-        acted = () if self._began else tuple(self._acted())
+        acted = frozenset() if self._began else self._acted(found)
         self._began = True
-        self.judge.watch(found, self._now(), frozenset(session for session, _ in acted))
+        self._resumed |= acted
+        self.judge.watch(found, self._now(), acted)
         if self._doing is not None:
             self._doing.errands.forget(ended)
         self._look()
@@ -270,7 +204,11 @@ class Service:
             await self._wanted.wait()
 
     async def _follow_sessions(self) -> None:
-        await self._parts.sessions(self._met).run()
+        self._sessions = self._parts.sessions(self._met)
+        try:
+            await self._sessions.run()
+        finally:
+            self._sessions = None
 
     async def _get_acquainted(self) -> None:
         """Ask ahead of time what a removal should not wait for."""
@@ -278,6 +216,12 @@ class Service:
             await self._learn.wait()
             self._learn.clear()
             await self.acquaintance.learn(self.bus)
+            while self._resumed and self.bus is not None:
+                session = self._resumed.pop()
+                unfinished = self._hears.unfinished(session)
+                card = self.acquaintance.cards.get(session)
+                if self._doing is not None and unfinished is not None and card is not None:
+                    await self._doing.resume(card, *unfinished)
 
     async def _follow_logind(self) -> None:
         """Stay connected to logind, and take its events."""
@@ -285,16 +229,14 @@ class Service:
         try:
             self.bus = bus
             self._hears.logind(connected=True)
+            self.changed.set()
             if self._asleep:  # it woke while nobody told
                 self._hear(Awake())
             if self._doing is not None:
                 self._doing.errands.hurry()
             self._learn.set()
             while True:
-                event = await bus.events.get()
-                if isinstance(event, LogindLost):
-                    raise PamScError(event.why)
-                self._hear(event)
+                self._hear(await bus.events.get())
         except PamScError as error:
             self._hears.logind(connected=False, why=str(error))
             raise
@@ -303,7 +245,7 @@ class Service:
             with contextlib.suppress(Exception):
                 await bus.close()
 
-    def _hear(self, event: object) -> None:
+    def _hear(self, event: Event) -> None:
         now = self._now()
         match event:
             case Asleep():
@@ -316,9 +258,10 @@ class Service:
                 self._hears.unlocked(session)
                 self.judge.unlocked(session, now)
             case SessionCame() | SessionWent():
-                self._learn.set()
-            case _:
-                self._hears.problem(f"logind: an event that is not known: {type(event).__name__}")
+                if self._sessions is not None:
+                    self._sessions.look()
+            case LogindLost(why=why):
+                raise PamScError(why)
         self._look()
 
 

@@ -26,20 +26,20 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
-from jeepney import DBusAddress, Message, MessageFlag, MessageType, new_method_call
-from jeepney.io.asyncio import DBusConnection, DBusRouter, open_dbus_connection
-from jeepney.io.common import RouterClosed
+from jeepney import DBusAddress
 
 from pam_sc.errors import MonitorError
+from pam_sc.monitor.bus import Bus, CallRefused
 from pam_sc.monitor.facts import Outcome
 from pam_sc.record import record
 
 CALL_S = 2.0
+_FIRST_LOOK_S = 0.3
+"""For questions before the lock is asked for: a saver that hangs must not use up the time of the lock."""
 _LOOK_S = 0.05
 _TEXTS_MAX = 1000
-_BUS = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
 _MANAGER = "org.freedesktop.systemd1"
 _IDLE_MONITOR = "org.gnome.Mutter.IdleMonitor"
 
@@ -66,49 +66,37 @@ SAVERS = (
 
 
 class SessionBus:
-    """A connection to a session bus. Its loss is a MonitorError at the next call; a new one is the caller's."""
+    """The session bus, connected to when it is needed and again after it was lost: it may come after the monitor."""
 
-    def __init__(self, connection: DBusConnection, router: DBusRouter) -> None:
-        self._connection = connection
-        self._router = router
-
-    @classmethod
-    async def connect(cls, address: str | None = None, limit_s: float = CALL_S) -> Self:
-        """Return a connection; MonitorError where there is no session bus, or none that answers in time."""
-        where = address or bus_address(os.environ)
-        if where is None:
-            raise MonitorError("cannot reach the session bus: neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR is set")
-        try:
-            async with asyncio.timeout(limit_s):
-                connection = await open_dbus_connection(where)
-        except (OSError, EOFError, ValueError, RuntimeError, KeyError, TimeoutError) as error:
-            raise MonitorError(f"cannot reach the session bus at {where!r:.200}: {_cause(error)}") from error
-        return cls(connection, DBusRouter(connection))
+    def __init__(self, address: str | None = None) -> None:
+        """`address`: as in DBUS_SESSION_BUS_ADDRESS; by default what the environment says when it is connected to."""
+        self._address = address
+        self._bus: Bus | None = None
+        self._connecting = asyncio.Lock()
 
     async def close(self) -> None:
-        """Close it; never raises."""
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(CALL_S):
-                await self._router.__aexit__(None, None, None)
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(CALL_S):
-                await self._connection.close()
+        """Close the connection, if there is one."""
+        bus, self._bus = self._bus, None
+        if bus is not None:
+            await bus.close()
 
     async def owner(self, name: str, limit_s: float = CALL_S) -> str | None:
         """Return the unique name of a name's owner; None where nobody has it. Nothing is activated."""
+        bus = await self._there(limit_s)
         try:
-            (owner,) = await self._call(_BUS, "GetNameOwner", "s", (name,), limit_s)
-        except _Refused:
-            return None
-        return owner if isinstance(owner, str) and owner.startswith(":") else None
+            match await bus.ask_bus("GetNameOwner", "s", (name,)):
+                case (str() as owner,) if owner.startswith(":"):
+                    return owner
+        except CallRefused:
+            pass  # nobody
+        return None
 
     async def savers(self) -> tuple[Saver, ...]:
         """Return the screen savers that somebody on this bus owns now, in the order in which they are asked."""
-        try:
-            (names,) = await self._call(_BUS, "ListNames", None, (), CALL_S)
-        except _Refused as error:
-            raise MonitorError(f"cannot list the names on the session bus: {error}") from error
-        return tuple(saver for saver in SAVERS if isinstance(names, list) and saver.name in names)
+        match await (await self._there(CALL_S)).ask_bus("ListNames"):
+            case ([*names],):
+                return tuple(saver for saver in SAVERS if saver.name in names)
+        raise MonitorError("cannot list the names on the session bus: its answer is malformed")
 
     async def lock(self, saver: Saver, within_s: float) -> tuple[Outcome, str]:
         """Ask a screen saver to lock and watch it so long: LOCKED, NOT_SEEN or FAILED, and why. Raises nothing else."""
@@ -124,23 +112,13 @@ class SessionBus:
     async def is_active(self, saver: Saver, limit_s: float = CALL_S) -> bool:
         """Say whether a screen saver that is there says it is active; by itself this is no sign of a lock."""
         owner = await self.owner(saver.name, limit_s)
-        return owner is not None and await self._active(owner, saver, await self._path(owner, saver), limit_s) is True
+        return owner is not None and (await self._first_look(owner, saver))[1] is True
 
     async def wake(self) -> str:
         """Have dark screens lit, and dialogs shown; the names that took it, "" for none. Opens nothing."""
-        woken = []
-        for saver in await self.savers():
-            owner = await self.owner(saver.name) if saver.simulates else None
-            for path in saver.paths if owner else ():
-                with contextlib.suppress(_Refused):
-                    await self._call(DBusAddress(path, owner, saver.name), "SimulateUserActivity", None, (), CALL_S)
-                    woken.append(saver.name)
-                    break
-        if owner := await self.owner(_IDLE_MONITOR):
-            with contextlib.suppress(_Refused):
-                core = DBusAddress("/org/gnome/Mutter/IdleMonitor/Core", owner, _IDLE_MONITOR)
-                await self._call(core, "ResetIdletime", None, (), CALL_S)
-                woken.append(_IDLE_MONITOR)
+        calls = [(saver.name, saver.paths, "SimulateUserActivity") for saver in await self.savers() if saver.simulates]
+        calls.append((_IDLE_MONITOR, ("/org/gnome/Mutter/IdleMonitor/Core",), "ResetIdletime"))
+        woken = [name for name, paths, method in calls if await self._takes(name, paths, method)]
         return ", ".join(woken)
 
     async def environment(self) -> Mapping[str, str]:
@@ -151,7 +129,7 @@ class SessionBus:
         properties = DBusAddress("/org/freedesktop/systemd1", owner, "org.freedesktop.DBus.Properties")
         try:
             body = await self._call(properties, "Get", "ss", (f"{_MANAGER}.Manager", "Environment"), CALL_S)
-        except _Refused:
+        except CallRefused:
             return {}
         return _environment(body)
 
@@ -159,11 +137,10 @@ class SessionBus:
         owner = await self.owner(saver.name)
         if owner is None:
             return Outcome.FAILED, f"{saver.name}: nobody owns it any more"
-        path = await self._path(owner, saver)
-        before = await self._active(owner, saver, path, CALL_S / 4)
+        path, before = await self._first_look(owner, saver)
         body = ("",) if saver.signature else ()
         address = DBusAddress(path, owner, saver.name)
-        asked = asyncio.create_task(self._call(address, "Lock", saver.signature, body, CALL_S * 10))
+        asked = asyncio.create_task(self._call(address, "Lock", saver.signature or "", body, CALL_S * 10))
         try:
             return await self._watch(saver, owner, path, asked, before is False, deadline)
         finally:
@@ -188,45 +165,48 @@ class SessionBus:
         said = "Lock was answered" if asked.done() else "Lock was not answered"
         return Outcome.NOT_SEEN, f"{saver.name}: {said}, and GetActive told of no lock"
 
-    async def _path(self, owner: str, saver: Saver) -> str:
-        """Return the first of a saver's paths that answers GetActive at all, else the first."""
-        for path in saver.paths if len(saver.paths) > 1 else ():
-            if await self._active(owner, saver, path, CALL_S / 4) is not None:
-                return path
-        return saver.paths[0]
+    async def _first_look(self, owner: str, saver: Saver) -> tuple[str, bool | None]:
+        """Return the first of a saver's paths that answers GetActive, and what it says; else the first, and None."""
+        for path in saver.paths:
+            active = await self._active(owner, saver, path, _FIRST_LOOK_S)
+            if active is not None:
+                return path, active
+        return saver.paths[0], None
 
     async def _active(self, owner: str, saver: Saver, path: str, limit_s: float) -> bool | None:
         """Return Active; None for no answer and for one that is not a boolean."""
         try:
-            body = await self._call(DBusAddress(path, owner, saver.name), "GetActive", None, (), limit_s)
-        except (_Refused, _NoAnswer):
+            body = await self._call(DBusAddress(path, owner, saver.name), "GetActive", "", (), limit_s)
+        except MonitorError:
             return None
         return body[0] if len(body) == 1 and isinstance(body[0], bool) else None
 
+    async def _takes(self, name: str, paths: tuple[str, ...], method: str) -> bool:
+        """Call a method without arguments where its name is owned; whether it was taken."""
+        owner = await self.owner(name)
+        for path in paths if owner is not None else ():
+            with contextlib.suppress(MonitorError):
+                await self._call(DBusAddress(path, owner, name), method, "", (), _FIRST_LOOK_S)
+                return True
+        return False
+
     async def _call(
-        self, address: DBusAddress, method: str, signature: str | None, body: tuple[Any, ...], limit_s: float
+        self, address: DBusAddress, method: str, signature: str, body: tuple[Any, ...], limit_s: float
     ) -> tuple[Any, ...]:
-        """Return the body of the reply; _Refused for an error reply, MonitorError for none."""
-        message: Message = new_method_call(address, method, signature, body)
-        message.header.flags |= MessageFlag.no_auto_start
-        try:
-            async with asyncio.timeout(limit_s):
-                reply = await self._router.send_and_get_reply(message)
-        except TimeoutError as error:
-            raise _NoAnswer(f"cannot call {address.interface}.{method}: no answer in {limit_s:g} s") from error
-        except (OSError, EOFError, ValueError, RouterClosed) as error:
-            raise MonitorError(f"cannot call {address.interface}.{method}: {_cause(error)}") from error
-        if reply.header.message_type is MessageType.error:
-            raise _Refused(_error_name(reply))
-        return tuple(reply.body)
+        return await (await self._there(limit_s)).call(address, method, signature, body, limit_s)
 
+    async def _there(self, limit_s: float) -> Bus:
+        """Return the connection, made anew where there is none; MonitorError where there is no bus."""
+        async with self._connecting:
+            if self._bus is None:
+                where = self._address or bus_address(os.environ)
+                if where is None:
+                    raise MonitorError("cannot reach the session bus: the environment does not say where it is")
+                self._bus = await Bus.open(where, lambda _signal: None, self._lose, limit_s)
+            return self._bus
 
-class _Refused(MonitorError):
-    """The other side answered with an error."""
-
-
-class _NoAnswer(MonitorError):
-    """The other side did not answer in time."""
+    def _lose(self, _why: str) -> None:
+        self._bus = None
 
 
 def bus_address(environment: Mapping[str, str]) -> str | None:
@@ -241,20 +221,3 @@ def _environment(body: tuple[Any, ...]) -> dict[str, str]:
             pairs = (text.partition("=") for text in texts[:_TEXTS_MAX] if isinstance(text, str))
             return {name: value for name, equals, value in pairs if equals}
     return {}
-
-
-def _error_name(reply: Message) -> str:
-    from jeepney import HeaderFields
-
-    return str(reply.header.fields.get(HeaderFields.error_name, "an error"))[:200]
-
-
-def _cause(error: Exception) -> str:
-    match error:
-        case TimeoutError():
-            return "no answer in time"
-        case OSError():
-            return error.strerror or type(error).__name__
-        case RouterClosed() | EOFError():
-            return "the connection was lost"
-    return f"{error!s:.200}" or type(error).__name__

@@ -4,6 +4,7 @@
 The kernel tells of changes in /run/pam_sc/sessions (F_NOTIFY, fcntl(2)) by SIGIO, and of the folders above it as long as
 it is missing or when it is replaced. A file whose session logind has no more counts as none, so that the caller has to
 `look` when a session comes or goes. Where the kernel cannot tell, `untold` says why, and the folder is looked at on a timer.
+What cannot be read is said, too: a monitor that sees no session must not look like one that has none to see.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from typing import Protocol
 from pam_sc.host import SESSIONS as LOGIND_SESSIONS
 from pam_sc.monitor.facts import SessionFacts
 from pam_sc.record import record
-from pam_sc.session import FOLDER, SessionCard, read_session_cards
+from pam_sc.session import FOLDER, SUFFIX, SessionCard, read_session_cards
 
 UNTOLD_S = 10.0
 """Between two looks where the kernel does not tell."""
 _CHANGES = fcntl.DN_CREATE | fcntl.DN_RENAME | fcntl.DN_DELETE | fcntl.DN_MULTISHOT
 _LEVELS = 3
 """The folder and the two above it: /run/pam_sc and /run."""
+
+_NAMED = 5
+"""Files that a message names at most."""
 
 Cards = tuple[SessionCard, ...]
 
@@ -55,19 +59,29 @@ class Where:
     owner: int = 0
 
 
+def _ask_kernel(descriptor: int) -> None:
+    fcntl.fcntl(descriptor, fcntl.F_NOTIFY, _CHANGES)
+
+
 class SessionWatch:
     """Tells the cards of all sessions, or of those of one account, at the start and after each change.
 
     One in a process, in its main thread: SIGIO has one handler.
     """
 
-    def __init__(self, tell: Callable[[Cards], None], uid: int | None = None, where: Where | None = None) -> None:
-        self._tell, self._uid, self._where = tell, uid, where or Where()
+    def __init__(
+        self, tell: Callable[[Cards], None], uid: int | None = None, where: Where | None = None,
+        *, ask: Callable[[int], None] = _ask_kernel, untold_s: float = UNTOLD_S,
+    ) -> None:  # fmt: skip
+        self._tell, self._uid, self._where, self._ask = tell, uid, where or Where(), ask
+        self._untold_s = untold_s
         self._told: Cards | None = None
         self._folders: dict[str, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.untold = ""
         """Why the kernel does not tell of changes; "" where it does."""
+        self.unread = ""
+        """Which files this process may not read, although all sessions are its business; "" where it reads all."""
 
     def start(self) -> None:
         """Begin: tells at once."""
@@ -79,6 +93,7 @@ class SessionWatch:
         """Read the files, and tell if anything is different from what was told."""
         self._watch()  # first: what changes after this is told of
         cards = read_session_cards(self._uid, self._where.folder, self._where.logind, self._where.owner)
+        self.unread = "" if self._uid is not None else _unreadable(self._where)
         if cards != self._told:
             self._told = cards
             self._tell(cards)
@@ -111,7 +126,7 @@ class SessionWatch:
             self._watch_folder(path)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(UNTOLD_S, self.look) if self.untold else None
+        self._timer = self._loop.call_later(self._untold_s, self.look) if self.untold else None
 
     def _watch_folder(self, path: str) -> None:
         watched = self._folders.pop(path, None)
@@ -123,14 +138,25 @@ class SessionWatch:
         with contextlib.suppress(OSError):  # not there, or not to be read: the one above tells when that changes
             self._folders[path] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         if path in self._folders:
-            self._ask(path, self._folders[path])
+            self._ask_for(path, self._folders[path])
 
-    def _ask(self, path: str, descriptor: int) -> None:
+    def _ask_for(self, path: str, descriptor: int) -> None:
         try:
-            fcntl.fcntl(descriptor, fcntl.F_NOTIFY, _CHANGES)
+            self._ask(descriptor)
         except OSError as error:
             os.close(self._folders.pop(path))
             self.untold = f"the kernel does not tell of changes in {path}: {error.strerror}"
+
+
+def _unreadable(where: Where) -> str:
+    try:
+        names = sorted(name for name in os.listdir(where.folder) if name.endswith(SUFFIX))
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"cannot read {where.folder}: {error.strerror}"
+    closed = [name for name in names if os.path.lexists(path := f"{where.folder}/{name}") and not os.access(path, os.R_OK)]
+    return f"cannot read {where.folder}: {', '.join(closed[:_NAMED])}: permission denied" if closed else ""
 
 
 def _is_still(descriptor: int, path: str) -> bool:

@@ -43,6 +43,9 @@ _ORDER = (
 )
 """Of several attempts to lock, the first of these is what became of all."""
 
+SEEN = frozenset({Outcome.LOCKED, Outcome.TERMINATED})
+"""What need not be followed by anything else."""
+
 SAVERS_MAX = 5
 """How many screen savers may be asked one after the other (session_bus.py)."""
 _STARTED_S = 5.0
@@ -69,7 +72,6 @@ class Plan:
     """Why the session is left alone; "" where it is not."""
 
 
-
 def plan(policy: SessionPolicy, facts: SessionFacts, side: Side, *, partner: bool = False) -> Plan:
     """Return what this side does when the card of the session is gone. `partner`: a user unit of the account is there."""
     why = reason_to_leave(policy, facts)
@@ -78,10 +80,8 @@ def plan(policy: SessionPolicy, facts: SessionFacts, side: Side, *, partner: boo
     starts = side is not Side.SYSTEM
     ends = side is not Side.USER
     if policy.action not in _LOCKS:
-        return Plan(
-            terminate=policy.action is Action.TERMINATE and ends,
-            commands=policy.on_remove if starts else None,
-        )
+        ending = policy.action is Action.TERMINATE
+        return Plan(terminate=ending and ends, commands=policy.on_remove if starts and not ending else None)
     otherwise = policy.console_otherwise if facts.is_console else policy.otherwise
     return Plan(
         locks=True,

@@ -113,6 +113,33 @@ def test_the_account_cannot_write_it(plain_world: World) -> None:
     assert replace(plain_world, after=attempt).files() == ["file closed"]
 
 
+READERS = 2
+"""A group that is neither the account's nor root's."""
+FOLDERS = {
+    "setgid, as tmpfiles.d makes it for the monitor": (f"chown 0:{READERS} {FOLDER}; chmod 2755 {FOLDER}", True),
+    "setgid, closed to others": (f"chown 0:{READERS} {FOLDER}; chmod 2750 {FOLDER}", True),
+    "of that group, but not setgid": (f"chown 0:{READERS} {FOLDER}", False),
+    "setgid, but root's": (f"chmod 2755 {FOLDER}", False),
+    "without that group, as where the monitor has no account": (":", False),
+}
+
+
+@pytest.mark.parametrize(("folder", "read"), FOLDERS.values(), ids=FOLDERS)
+@pytest.mark.parametrize("gid", [READERS, 1])
+def test_the_group_of_a_setgid_folder_reads_it_too(plain_world: World, folder: str, read: bool, gid: int) -> None:
+    before = f"{LED}; mkdir -p {FOLDER}; {folder}"
+    said = "readable" if read and gid == READERS else "closed"
+    assert replace(plain_world, before=before, after=reader(1, gid)).files() == [f"file {said}"]
+
+
+def test_the_group_of_a_setgid_folder_cannot_write_it(plain_world: World) -> None:
+    before = f"{LED}; mkdir -p {FOLDER}; {next(iter(FOLDERS.values()))[0]}"
+    attempt = f"setpriv --reuid 1 --regid {READERS} --clear-groups sh -c 'echo x >{FILE}' 2>/dev/null || echo file closed"
+    assert replace(plain_world, before=before, after=attempt).files() == ["file closed"]
+    shown = replace(plain_world, before=before, after=f"stat -c 'file %a %u:%g' {FILE}")
+    assert shown.files() == [f"file 640 0:{READERS}"]
+
+
 def test_where_the_file_system_knows_no_acl_root_alone_reads_it(plain_world: World) -> None:
     outcome = replace(plain_world, filesystem="ramfs").play("authenticate,open_session")
     assert "file 7.json mode 600 owner root:root" in outcome.lines

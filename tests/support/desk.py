@@ -70,6 +70,12 @@ class Desk:
         issued = self.site.setup.authority.issue(common_name=account, key="p256")
         return self.pcscd.card(PivApplet({_SIGNATURE_KEY: issued}, pin=PIN), READERS[slot])
 
+    def service(self, name: str, arguments: str = "") -> None:
+        """A PAM service that opens sessions with cards."""
+        module = f"{module_in()} {arguments}"
+        lines = [line.format(module=module) for line in _SESSION]
+        self.world.pam_service(name, [f"auth required {module}", *lines, "account required pam_permit.so"])
+
     def configure(self, monitor: str) -> None:
         """Write the configuration anew: what logins need, and what the monitor is told."""
         self.world.write_config(f"{self._logins}\n{monitor}")
@@ -79,7 +85,7 @@ class Desk:
         return self.world.path(REMOTE_CONFIG).read_text().partition("[account]")[0]
 
     def log_in(self, account: str, *, session_type: str = "wayland", session_class: str = "user",
-               rhost: str = "") -> CardSession:
+               rhost: str = "", service: str = "desk") -> CardSession:
         """Open a session with the account's card, which is put into its reader where it is not.
 
         At the only seat, which has no terminals to switch between: the session that came last is its active one.
@@ -89,7 +95,7 @@ class Desk:
         items = {"rhost": rhost} if rhost else {}
         seat = [] if rhost else ["XDG_SEAT=seat0"]
         environment = [*seat, f"XDG_SESSION_TYPE={session_type}", f"XDG_SESSION_CLASS={session_class}"]
-        leader = Worker.start(self.world, "remote-desk" if rhost else "desk", account, items=items, environment=environment)
+        leader = Worker.start(self.world, "remote-desk" if rhost else service, account, items=items, environment=environment)
         try:
             session = CardSession("", account, _opened(leader))
         except BaseException:
@@ -137,16 +143,14 @@ def _opened(leader: Worker) -> Worker:
 
 
 @contextmanager
-def desk(folder: Path, accounts: Sequence[str] = ("alice", "bob")) -> Iterator[Desk]:
+def desk(folder: Path, accounts: Sequence[str] = ("alice", "bob"), *, quick: bool = True) -> Iterator[Desk]:
     """Set the machine up in an empty folder; the readers are empty and nobody is logged in."""
-    with host_site(folder) as site:
+    with host_site(folder, quick=quick) as site:
         _make_run(site.world, accounts)
         with Login1(site.world.folder / "run", folder / "login1") as login1:
             made = Desk(site, login1, {account: _card(site, account, slot) for slot, account in enumerate(accounts)})
-            for service, argument in (("desk", ""), ("remote-desk", f" config={REMOTE_CONFIG}")):
-                module = module_in() + argument
-                lines = [line.format(module=module) for line in _SESSION]
-                site.world.pam_service(service, [f"auth required {module}", *lines, "account required pam_permit.so"])
+            made.service("desk")
+            made.service("remote-desk", f"config={REMOTE_CONFIG}")
             yield made
             for session in made.sessions:
                 session.leader.kill()

@@ -112,9 +112,9 @@ class HostSite:
 
 
 @contextmanager
-def host_site(folder: Path) -> Iterator[HostSite]:
-    """Set the machine up in an empty folder; its reader is empty."""
-    with World.create(folder / "world") as world, Pcscd(world.folder / "run", folder / "pcscd") as pcscd:
+def host_site(folder: Path, *, quick: bool = False) -> Iterator[HostSite]:
+    """Set the machine up in an empty folder; its reader is empty. `quick`: the reader daemon looks at it often."""
+    with World.create(folder / "world") as world, Pcscd(world.folder / "run", folder / "pcscd", quick=quick) as pcscd:
         setup = LoginSetup(world.path("/srv/login"), "/srv/login")
         local = configuration(module=opensc_module(), folder=setup.inside)
         world.write_config(local)

@@ -39,6 +39,7 @@ CHANNELID {_PORT:#06X}
 _SETUP = """set -e
 mount --bind "$1" /run
 case $(pcscd --help 2>&1) in *--disable-polkit*) no_polkit=--disable-polkit ;; esac
+[ -z "$3" ] || export LD_PRELOAD="$3"
 exec pcscd --foreground --info --config "$2" ${no_polkit:-}
 """
 _LOG_SHOWN = 8000
@@ -55,35 +56,32 @@ def opensc_module() -> str:
 class Pcscd:
     """The daemon. `run` is the folder that it, and a world that shares it, sees as /run."""
 
-    def __init__(self, run: Path, folder: Path) -> None:
+    def __init__(self, run: Path, folder: Path, *, quick: bool = False) -> None:
+        """`quick`: it looks at its readers every 40 ms, and not every 400."""
         (run / "pcscd").mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True)  # holds the log too: not in reader.d, all of which is read as configuration
         (folder / "reader.d").mkdir()
-        (folder / "reader.d" / "vpcd").write_text(_READER_FILE)
+        self._run, self._folder, self._preloaded = run, folder, _build_quick_reader(folder) if quick else ""
         self.socket = run / "pcscd" / "pcscd.comm"
-        self._run, self._folder = run, folder
+        self._log = (folder / "pcscd.log").open("wb")
         self._cards: list[VirtualCard] = []
         self.start()
 
-    def start(self) -> None:
-        """Start the daemon; once more, after `kill` or `stop`."""
-        self._log = (self._folder / "pcscd.log").open("wb")
+    def start(self, *, readers: bool = True) -> None:
+        """Start the daemon, after `kill` or `stop_daemon` as well, with its readers or without any."""
+        reader_file = self._folder / "reader.d" / "vpcd"
+        reader_file.write_text(_READER_FILE if readers else "")
+        self.socket.unlink(missing_ok=True)
+        self._said_before = len(self.log(None))
         self._process = subprocess.Popen(
             ["unshare", "--net", "--mount", "--propagation", "private", "--", "/bin/sh", "-c", _SETUP, "pcscd",
-             str(self._run), str(self._folder / "reader.d")],
+             str(self._run), str(reader_file.parent), self._preloaded],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=dict(CLEAN_ENVIRONMENT))
         try:
-            self._await_reader()
+            self._await_start(readers=readers)
         except BaseException:
             self.stop()
             raise
-
-    def kill(self) -> None:
-        """End the daemon as a crash would, its socket left behind; the cards are out of their readers then."""
-        self._process.kill()
-        self._process.wait()
-        for card in self._cards:
-            card.remove()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -119,7 +117,14 @@ class Pcscd:
     def _seen(self, what: str, reader: str) -> int:
         return Path(self._log.name).read_text(errors="replace").count(f"{what} {reader}")
 
-    def stop(self) -> None:
+    def kill(self) -> None:
+        """End the daemon as a crash does; the cards lose their power."""
+        self._process.kill()
+        self._process.wait()
+        for card in self._cards:
+            card.remove()
+
+    def stop_daemon(self) -> None:
         """Take the cards out and end the daemon."""
         for card in self._cards:
             card.remove()
@@ -129,13 +134,17 @@ class Pcscd:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def stop(self) -> None:
+        """The same, for good."""
+        self.stop_daemon()
         self._log.close()
 
-    def _await_reader(self) -> None:
+    def _await_start(self, *, readers: bool) -> None:
         deadline = time.monotonic() + 20
         exited = os.pidfd_open(self._process.pid)
         try:
-            while not self.socket.exists() or not self._listens():
+            while not self.socket.exists() or (readers and not self._listens()):
                 # there is no event for "the daemon listens": look, and end at once if it died
                 if select.select([exited], [], [], 0.02)[0] or time.monotonic() > deadline:
                     raise RuntimeError(f"cannot start pcscd: {self.log()}")
@@ -161,6 +170,13 @@ class Pcscd:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.stop()
+
+
+def _build_quick_reader(folder: Path) -> str:
+    source, built = Path(__file__).with_name("quick_reader.c"), folder / "quick_reader.so"
+    subprocess.run(["cc", "-std=gnu17", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-o", str(built),
+                    str(source), "-ldl"], check=True)
+    return str(built)
 
 
 def _connect_in_namespace(pid: int, port: int) -> socket.socket | OSError:

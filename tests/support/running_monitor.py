@@ -30,7 +30,7 @@ class Notifications:
 
     def __init__(self, world: World, name: str) -> None:
         self.inside = f"/run/{name}.notify"
-        self._folder = os.open(world.path("/run"), os.O_PATH | os.O_DIRECTORY)
+        self._folder = os.open(world.path("/run/"), os.O_PATH | os.O_DIRECTORY)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         address = f"/proc/self/fd/{self._folder}/{name}.notify"  # a socket's address has only 108 bytes
         world.path(self.inside).unlink(missing_ok=True)
@@ -121,6 +121,19 @@ class RunningMonitor:
     def errors(self) -> str:
         """What it complained of."""
         return self._errors.read_text()
+
+    def await_event(self, name: str, session: str = "", since: int = 0, **fields: str) -> Event:
+        """The first event of this name, about this session and with these fields, awaited."""
+        wanted = {"event": name, **({"session": session} if session else {}), **fields}
+        return self.events.find(lambda event: wanted.items() <= event.items(), since)
+
+    def await_back(self, session: str, since: int = 0) -> None:
+        """Return when it has told that a card is back."""
+        self.await_event("card-returned", session, since)
+
+    def count(self, name: str, session: str, since: int = 0) -> int:
+        """How many events of this name about this session there were."""
+        return sum((event["event"], event.get("session")) == (name, session) for event in self.events.all()[since:])
 
     def await_ready(self) -> None:
         """Return when it watches."""

@@ -96,10 +96,14 @@ class SystemBus:
             while _ask(connection, "NameHasOwner", "s", (name,))[0] != int(there):
                 connection.recv_until_filtered(changes, timeout=max(0.0, deadline - time.monotonic()))
 
-    def stop(self) -> None:
-        """End the daemon; every connection is lost."""
-        self._daemon.terminate()
+    def kill(self) -> None:
+        """Kill the daemon: every connection is lost at once."""
+        self._daemon.kill()
         self._daemon.wait(timeout=LIMIT_S)
+
+    def stop(self) -> None:
+        """End all of it."""
+        self.kill()
         assert self._daemon.stdout is not None
         self._daemon.stdout.close()
         self.heard.close()
@@ -154,3 +158,9 @@ class Ear:
 def run_as(namespace: Namespace, uid: int, argv: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
     """Run a command in the namespace as an account that /etc/passwd there has."""
     return namespace.run(argv, user=None if uid == os.geteuid() else str(uid), **more)
+
+
+def request_name(connection: DBusConnection, name: str) -> None:
+    """Take a name that nobody has."""
+    if _ask(connection, "RequestName", "su", (name, 4)) != (1,):
+        raise RuntimeError(f"somebody has the name {name} already")

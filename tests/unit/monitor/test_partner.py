@@ -56,8 +56,8 @@ async def _open(folder: Path) -> AsyncIterator[_Site]:
     try:
         yield site
     finally:
+        await asyncio.sleep(0.02)  # asyncio loses what it accepts while it closes (and says so): let that be over
         await site.reception.close()
-        await asyncio.sleep(0.02)  # a connection that came in that moment is closed by its own task
 
 
 @asynccontextmanager

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Finds out for `pam-sc monitor status` what the running monitors know; where none runs, by one look of its own.
+
+What a monitor says is passed on as it is: a user's own unit can say anything about that user's sessions, and only to that
+user and to root.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+from pam_sc.config.model import Configuration
+from pam_sc.errors import MonitorError, PamScError
+from pam_sc.monitor.notify import Notifier
+from pam_sc.monitor.partner import SOCKET
+from pam_sc.monitor.partner_link import ask_status
+from pam_sc.monitor.running import USER_SOCKET, Monitor, Options, runtime_folder
+from pam_sc.monitor.status import as_mapping
+from pam_sc.monitor.telling import Outlets, Teller
+from pam_sc.session import read_session_cards
+
+
+async def find_status(read: Callable[[], Configuration], worker: str) -> dict[str, object]:
+    """Return the status (status.py); of no monitor: unit "none", and what one look finds."""
+    try:
+        return as_mapping(await ask_status(SOCKET))
+    except MonitorError:
+        pass
+    uid = os.geteuid()
+    found = await _of_user_units({card.uid for card in read_session_cards()} if uid == 0 else {uid})
+    return found or await _looked(read, worker, everything=uid == 0)
+
+
+async def _of_user_units(uids: Iterable[int]) -> dict[str, object]:
+    """Return what user units say, together; empty where none runs."""
+    answers = []
+    for uid in sorted(uids):
+        try:
+            path = f"{runtime_folder(uid)}/{USER_SOCKET}"
+            answers.append(as_mapping(await ask_status(path, frozenset({uid}), 1.0)))
+        except MonitorError:
+            continue
+    if not answers:
+        return {}
+    sessions = [session for answer in answers for session in _list(answer.get("sessions"))]
+    return {**answers[0], "sessions": sessions}
+
+
+async def _looked(read: Callable[[], Configuration], worker: str, *, everything: bool) -> dict[str, object]:
+    """Look once, and do nothing."""
+    teller = Teller(Outlets(write=lambda _severity, _line: None))
+    options = Options(everything=everything, once=True, dry_run=True)
+    monitor = Monitor(read, worker, options, teller, Notifier())
+    try:
+        await monitor.run()
+        trouble = ""
+    except PamScError as error:
+        trouble = str(error)
+    said = {**monitor.last_status, "unit": "none"}
+    return {**said, "trouble": trouble} if trouble else said
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
