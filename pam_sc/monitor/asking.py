@@ -15,9 +15,10 @@ from pam_sc.errors import MonitorError, PamScError
 from pam_sc.monitor.notify import Notifier
 from pam_sc.monitor.partner import SOCKET
 from pam_sc.monitor.partner_link import ask_status
-from pam_sc.monitor.running import USER_SOCKET, Monitor, Options, runtime_folder
+from pam_sc.monitor.running import Monitor
 from pam_sc.monitor.status import as_mapping
 from pam_sc.monitor.telling import Outlets, Teller
+from pam_sc.monitor.units import USER_SOCKET, Options, runtime_folder
 from pam_sc.session import read_session_cards
 
 
