@@ -153,8 +153,8 @@ class Monitor:
         self._reporter.note("a system unit runs: the lock through logind is its part" if met else "no system unit runs any more")
 
     def _report(self, deed: Deed, outcome: Outcome) -> None:
-        """Tell the system unit what this user unit saw."""
-        if self._link is not None and deed.side is Side.USER:
+        """Tell the system unit what this user unit saw, also where it did everything: the other may wait for it."""
+        if self._link is not None and self._link.up:
             report = Report(session=deed.card.session, outcome=outcome)
             self._reports.add(task := asyncio.ensure_future(self._link.report(report)))
             task.add_done_callback(self._reports.discard)

@@ -54,6 +54,7 @@ def test_without_a_monitor_the_first_line_says_that_nothing_is_locked() -> None:
     found = {**STATUS.values(None), "unit": "none"}
     assert _lines(found)[0] == "no monitor runs: nothing is locked when a card is removed"
     assert "logind is not connected" not in "".join(_lines({**found, "logind": False}))
+    assert "it does not answer" in _lines({**found, "problem": "it does not answer"})
 
 
 @pytest.mark.parametrize("said", [None, [], {}, {"unit": 1, "sessions": []}, {"unit": "system", "sessions": {}}])
