@@ -70,8 +70,8 @@ def _lock(locker: list[str], terminal: int, tells: int, stopped: list[int]) -> t
 
 def _ended_well(child: subprocess.Popen[bytes] | None, stopped: list[int]) -> bool:
     """Wait for the locker, or for the end of the session: then nothing is left to lock. Whether it ended with 0."""
-    if child is None:
-        return False
+    if child is None or child.poll() is not None:  # buried already: its number may be another's
+        return child is not None and child.returncode == 0
     with contextlib.ExitStack() as opened:
         poller = select.poll()
         for pid in (child.pid, *stopped[:1]):
