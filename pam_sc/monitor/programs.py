@@ -79,7 +79,7 @@ class Programs:
     """Starts programs for sessions."""
 
     def __init__(self, surroundings: Surroundings | None = None, note: Callable[[str], None] | None = None) -> None:
-        """`surroundings`: the user manager's environment now (default: ours); `note`: gets what programs wrote."""
+        """`surroundings`: the user manager's environment now, which goes before ours; `note`: gets what programs wrote."""
         self._surroundings = surroundings
         self._note = note or (lambda _text: None)
 
@@ -108,7 +108,6 @@ class Programs:
         become = identity(program, person)
         environment = environment_for(occasion, person, await self._shown(person), language=os.environ.get("LANG", "C.UTF-8"))
         return Start(environment=environment, become=become)
-
 
     async def _shown(self, person: Person) -> dict[str, str]:
         """Return where the display may be: what the user manager says now, over our own, if we are this account."""
