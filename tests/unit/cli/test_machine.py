@@ -59,7 +59,7 @@ def test_the_monitor_reads_the_same_files_and_those_of_event_managers(machine: R
     assert machine.load_for_monitor(str(file)) == machine.load_configuration(str(file))
     events = file.with_name("events.conf")
     events.write_text("card_eventmgr { event card_remove { action = xlock | cat; } }")
-    with pytest.raises(ConfigError, match="events.conf:1: found a word"):
+    with pytest.raises(ConfigError, match=r"events\.conf:1: found a word"):
         machine.load_for_monitor(str(events))
 
 
