@@ -98,8 +98,8 @@ class Lockers:
 
     def _earlier(self, session: str, uid: int, name: str) -> Attempt | None:
         """Say what a locker that was started before is now; None where none runs any more."""
-        known = [each for each in self._locked.get(session, ()) if _began(each.pid) == each.began]
-        if known:
+        known = self._locked.get(session, ())
+        if known and all(_began(each.pid) == each.began for each in known):  # a helper that is left alone locks nothing
             return Attempt(Outcome.LOCKED, f"{name}: what locked before still runs")
         self._locked.pop(session, None)
         if _marked(session, uid):

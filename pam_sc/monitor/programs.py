@@ -12,6 +12,7 @@ runs programs as nobody but themself. No shell, no PATH of anybody's, and never 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import pwd
@@ -30,6 +31,7 @@ OUTPUT_MAX = 16384
 _LOGGED_MAX = 1000
 _BURY_S = 2.0
 _LOOK_UP_S = 5.0
+_ASK_S = 1.0
 _KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "keeper.py")
 _F_ADD_SEALS, _SEAL_SEAL, _SEAL_SHRINK, _SEAL_GROW = 1033, 0x1, 0x2, 0x4
 
@@ -70,14 +72,14 @@ class Output:
     def text(self) -> str:
         """Return what was written so far."""
         written = os.pread(self.descriptor, OUTPUT_MAX, 0).rstrip(b"\0").decode("utf-8", "replace")
-        return "\n".join(cleaned(line, OUTPUT_MAX) for line in written.splitlines())
+        return "\n".join(cleaned(line.expandtabs(), OUTPUT_MAX) for line in written.splitlines())
 
 
 class Programs:
     """Starts programs for sessions."""
 
     def __init__(self, surroundings: Surroundings | None = None, note: Callable[[str], None] | None = None) -> None:
-        """`surroundings`: the user manager's environment now (default: ours); `note`: gets what programs wrote."""
+        """`surroundings`: the user manager's environment now, which goes before ours; `note`: gets what programs wrote."""
         self._surroundings = surroundings
         self._note = note or (lambda _text: None)
 
@@ -104,11 +106,17 @@ class Programs:
         """Return what starts a command line as whom the program is for, in its environment."""
         person = await person_of(occasion.facts.uid)
         become = identity(program, person)
-        shown = dict(os.environ) if self._surroundings is None else await self._surroundings()
-        if os.geteuid() != person.uid and self._surroundings is None:
-            shown = {}
-        environment = environment_for(occasion, person, shown, language=os.environ.get("LANG", "C.UTF-8"))
+        environment = environment_for(occasion, person, await self._shown(person), language=os.environ.get("LANG", "C.UTF-8"))
         return Start(environment=environment, become=become)
+
+    async def _shown(self, person: Person) -> dict[str, str]:
+        """Return where the display may be: what the user manager says now, over our own, if we are this account."""
+        shown = dict(os.environ) if os.geteuid() == person.uid else {}
+        if self._surroundings is not None:
+            with contextlib.suppress(MonitorError, TimeoutError):  # then ours has to do: a locker is not to fail for it
+                async with asyncio.timeout(_ASK_S):
+                    shown.update(await self._surroundings())
+        return shown
 
 
 @record(kw_only=True)

@@ -111,13 +111,14 @@ class Monitor:
         self._bus = SessionBus() if self.unit is Unit.USER else None
         self._meeting = Meeting()
         self._link = Link(self._met_system) if self.unit is Unit.USER else None
+        self._watching: Seeing | None = None
         self._quit = False
         self.last_status: dict[str, object] = {}
         """What was known at the end of `run`."""
         self._reports: set[asyncio.Task[None]] = set()
         settings = self._read()
         self._acquaintance = Acquaintance(_groups_of)
-        self._memory = Memory(self._state_file(), boot_id(), teller.problem)
+        self._memory = None if self._passes else Memory(self._state_file(), boot_id(), teller.problem)
         self._reporter = Reporter(
             teller, self._memory, self._acquaintance, unit=self.unit.value,
             unlocked=self._meeting.forget, ended=self._meeting.close,
@@ -137,10 +138,14 @@ class Monitor:
         )
 
     def _seeing(self, settings: Settings, tell: Callable[[Snapshot | Trouble], None]) -> Runs:
-        return Seeing(settings.configuration, settings.policy, self._worker, tell)
+        self._watching = Seeing(settings.configuration, settings.policy, self._worker, tell)
+        return self._watching
 
-    def _identify(self, settings: Settings, snapshot: Snapshot) -> Awaitable[Identified]:
-        return identify(settings.configuration, self._worker, snapshot, times_of(settings.policy).identify_s)
+    async def _identify(self, settings: Settings, snapshot: Snapshot) -> Identified:
+        found = await identify(settings.configuration, self._worker, snapshot, times_of(settings.policy).identify_s)
+        if self._watching is not None:
+            self._watching.know(found)
+        return found
 
     async def _connect(self) -> Connection:
         return await Logind.connect(self._options.bus_address)
@@ -150,12 +155,15 @@ class Monitor:
 
     def _acted(self, cards: Iterable[SessionCard]) -> frozenset[str]:
         """What an earlier run acted on; --once acts on everything that is gone now, and remembers nothing."""
-        return frozenset() if self._options.once or self._options.dry_run else self._memory.acted(cards)
+        return frozenset() if self._memory is None else self._memory.acted(cards)
+
+    @property
+    def _passes(self) -> bool:
+        """Whether this looks once or does nothing: then nothing is remembered, and nobody is spoken to."""
+        return self._options.once or self._options.dry_run
 
     def _state_file(self) -> str:
-        """Return where it is remembered what was done; nowhere, where nothing is done or once only."""
-        if self._options.once or self._options.dry_run:
-            return ""
+        """Return where it is remembered what was done."""
         by_unit = {Unit.SYSTEM: SYSTEM_FILE, Unit.BY_HAND: BY_HAND_FILE}
         return by_unit.get(self.unit) or f"{runtime_folder(os.geteuid())}/{USER_FILE}"
 
@@ -165,7 +173,7 @@ class Monitor:
             partner=None if self.unit is Unit.USER else self._meeting, quit=self._stop_for_error,
         )  # fmt: skip
         tell = self._reporter.step
-        actor = HandsOff(tell) if self._options.dry_run else HandsOn(
+        actor = HandsOff(hands, tell) if self._options.dry_run else HandsOn(
             hands, tell, lambda: self._service.settings.policy, self._report
         )
         return Doing(
@@ -201,7 +209,7 @@ class Monitor:
 
     def _reception(self) -> Reception | None:
         """Return the socket: of all units that stay, and do something."""
-        if self._options.once or self._options.dry_run:
+        if self._passes:
             return None
         if self.unit is Unit.USER:
             path = f"{runtime_folder(os.geteuid())}/{USER_SOCKET}"
@@ -228,7 +236,7 @@ class Monitor:
     async def run(self) -> int:
         """Run until told to end: 0; with --once until all is done: 0 where every lock was seen, else 1 or 2."""
         asyncio.get_running_loop().set_exception_handler(self._unexpected)
-        if self._state_file():
+        if self._memory is not None:
             self._memory.load()
         reception = self._reception()
         if reception is not None:
@@ -257,7 +265,7 @@ class Monitor:
         """Say that it watches when it does, or after READY_S: what is missing is on the log, and is tried again."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_S):
-                await self._until(lambda: self._service.able, running)
+                await self._until(lambda: self._service.knows, running)
         view = self._service.view
         self._teller.started(side_of(self._options), view.source.value if isinstance(view, Snapshot) else "nothing yet")
         self._notifier.ready()

@@ -139,11 +139,15 @@ class Service:
         self.changed.set()
 
     @property
+    def knows(self) -> bool:
+        """Whether what is there now is known: a card that goes from now on is known to be gone."""
+        return self.able and not self.identifying and self.judge.to_identify() is None
+
+    @property
     def settled(self) -> bool:
         """Whether all that can be seen was seen, and what was due is done."""
         return (
-            self.able and not self.identifying
-            and self.judge.to_identify() is None and self.judge.next_look(self._now()) is None
+            self.knows and self.judge.next_look(self._now()) is None
             and (self._doing is None or self._doing.idle)
         )  # fmt: skip
 

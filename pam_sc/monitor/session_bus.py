@@ -39,7 +39,9 @@ CALL_S = 2.0
 _FIRST_LOOK_S = 0.3
 """For questions before the lock is asked for: a saver that hangs must not use up the time of the lock."""
 _LOOK_S = 0.05
+_LATE_S = 0.3
 _TEXTS_MAX = 1000
+_BUS = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
 _MANAGER = "org.freedesktop.systemd1"
 _IDLE_MONITOR = "org.gnome.Mutter.IdleMonitor"
 
@@ -82,9 +84,8 @@ class SessionBus:
 
     async def owner(self, name: str, limit_s: float = CALL_S) -> str | None:
         """Return the unique name of a name's owner; None where nobody has it. Nothing is activated."""
-        bus = await self._there(limit_s)
         try:
-            match await bus.ask_bus("GetNameOwner", "s", (name,)):
+            match await self._call(_BUS, "GetNameOwner", "s", (name,), limit_s):
                 case (str() as owner,) if owner.startswith(":"):
                     return owner
         except CallRefused:
@@ -93,7 +94,7 @@ class SessionBus:
 
     async def savers(self) -> tuple[Saver, ...]:
         """Return the screen savers that somebody on this bus owns now, in the order in which they are asked."""
-        match await (await self._there(CALL_S)).ask_bus("ListNames"):
+        match await self._call(_BUS, "ListNames", "", (), CALL_S):
             case ([*names],):
                 return tuple(saver for saver in SAVERS if saver.name in names)
         raise MonitorError("cannot list the names on the session bus: its answer is malformed")
@@ -102,7 +103,7 @@ class SessionBus:
         """Ask a screen saver to lock and watch it so long: LOCKED, NOT_SEEN or FAILED, and why. Raises nothing else."""
         deadline = time.monotonic() + within_s
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(within_s + _LATE_S):
                 return await self._lock(saver, deadline)
         except TimeoutError:
             return Outcome.NOT_SEEN, f"{saver.name}: no answer"
@@ -157,7 +158,7 @@ class SessionBus:
             await asyncio.wait({asked}, timeout=_LOOK_S)
             if asked.done() and (error := asked.exception()) is not None:
                 return Outcome.FAILED, f"{saver.name}: Lock was refused: {error}"
-            active = await self._active(owner, saver, path, CALL_S)
+            active = await self._active(owner, saver, path, max(_LOOK_S, deadline - time.monotonic()))
             if active is True and (rising or asked.done()):
                 return Outcome.LOCKED, saver.name
             if asked.done():
@@ -193,6 +194,15 @@ class SessionBus:
     async def _call(
         self, address: DBusAddress, method: str, signature: str, body: tuple[Any, ...], limit_s: float
     ) -> tuple[Any, ...]:
+        """Call, and once more where only now it shows that the connection was lost."""
+        bus = await self._there(limit_s)
+        try:
+            return await bus.call(address, method, signature, body, limit_s)
+        except MonitorError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+        if self._bus is bus:
+            await self.close()
         return await (await self._there(limit_s)).call(address, method, signature, body, limit_s)
 
     async def _there(self, limit_s: float) -> Bus:

@@ -6,7 +6,8 @@ is started beside it would get half of the keys. So everything that has the term
 first (SIGSTOP), the locker is started on it, and when the locker has ended with status 0 all is continued, the shell
 last. Once the locker has turned off signals by key and echo (vlock does both before it asks), HELD goes to FD. A locker
 that ends in another way is started again: the terminal stays held. What cannot be stopped (a program of another account,
-such as sudo's) could read on: then everything is continued, nothing is locked, and the status is 1.
+such as sudo's) could read on: then everything is continued, nothing is locked, and the status is 1. A program that reads
+the terminal without having it as its controlling one is not found; the account itself must have started it like that.
 """
 
 from __future__ import annotations

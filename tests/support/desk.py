@@ -54,6 +54,8 @@ class Desk:
     login1: Login1
     cards: dict[str, VirtualCard]
     sessions: list[CardSession] = field(default_factory=list)
+    others: dict[int, VirtualCard] = field(default_factory=dict)
+    """Other cards, by their slot."""
 
     @property
     def world(self) -> World:
@@ -68,7 +70,15 @@ class Desk:
     def another_card(self, account: str, slot: int) -> VirtualCard:
         """A card that says the same of itself as the account's own, with another certificate."""
         issued = self.site.setup.authority.issue(common_name=account, key="p256")
-        return self.pcscd.card(PivApplet({_SIGNATURE_KEY: issued}, pin=PIN), READERS[slot])
+        self.others[slot] = self.pcscd.card(PivApplet({_SIGNATURE_KEY: issued}, pin=PIN), READERS[slot])
+        return self.others[slot]
+
+    def take_others_away(self) -> None:
+        """Take out what `another_card` made."""
+        for slot, card in self.others.items():
+            card.remove()
+            self.pcscd.await_removal(READERS[slot])
+        self.others.clear()
 
     def service(self, name: str, arguments: str = "") -> None:
         """A PAM service that opens sessions with cards."""
@@ -85,19 +95,21 @@ class Desk:
         return self.world.path(REMOTE_CONFIG).read_text().partition("[account]")[0]
 
     def log_in(self, account: str, *, session_type: str = "wayland", session_class: str = "user",
-               rhost: str = "", service: str = "desk") -> CardSession:
+               rhost: str = "", service: str = "desk", pin: str = "") -> CardSession:
         """Open a session with the account's card, which is put into its reader where it is not.
+
+        With `pin` it is that of another token, which the service's configuration names, and no card is put in.
 
         At the only seat, which has no terminals to switch between: the session that came last is its active one.
         """
-        if not self.cards[account].is_inserted:
+        if not pin and not self.cards[account].is_inserted:
             self.cards[account].insert()
         items = {"rhost": rhost} if rhost else {}
         seat = [] if rhost else ["XDG_SEAT=seat0"]
         environment = [*seat, f"XDG_SESSION_TYPE={session_type}", f"XDG_SESSION_CLASS={session_class}"]
         leader = Worker.start(self.world, "remote-desk" if rhost else service, account, items=items, environment=environment)
         try:
-            session = CardSession("", account, _opened(leader))
+            session = CardSession("", account, _opened(leader, pin or PIN))
         except BaseException:
             leader.kill()
             raise
@@ -131,11 +143,11 @@ class Desk:
         return [session for what, session in self.login1.await_lock_signals(count) if what == "Lock"]
 
 
-def _opened(leader: Worker) -> Worker:
+def _opened(leader: Worker, pin: str) -> Worker:
     leader.begin()
     heard = leader.heard_until("secret")[-1]
     assert heard.kind == "secret", heard
-    leader.answer(PIN)
+    leader.answer(pin)
     assert leader.heard_until("code")[-1].code == SUCCESS, leader.last
     leader.call("open_session")
     assert leader.heard_until("code")[-1].code == SUCCESS, leader.last
@@ -164,7 +176,11 @@ def _card(site: HostSite, account: str, slot: int) -> VirtualCard:
 
 
 def _make_run(world: World, accounts: Sequence[str]) -> None:
-    """What systemd-tmpfiles and user-runtime-dir@.service make."""
+    """What systemd-tmpfiles, the monitor's unit and user-runtime-dir@.service make."""
+    sessions = world.path("/run/pam_sc/sessions")
+    sessions.mkdir(parents=True)
+    os.chown(sessions, 0, world.account(MONITOR).gid)
+    sessions.chmod(0o2755)
     _make_folder(world, f"/run/{MONITOR}", MONITOR, 0o755)
     for name in ("systemd", "user"):
         world.path(f"/run/{name}").mkdir()

@@ -115,7 +115,7 @@ class Pcscd:
             time.sleep(0.02)  # the log of another process has no event
 
     def _seen(self, what: str, reader: str) -> int:
-        return Path(self._log.name).read_text(errors="replace").count(f"{what} {reader}")
+        return self.log(None)[self._said_before :].count(f"{what} {reader}")
 
     def kill(self) -> None:
         """End the daemon as a crash does; the cards lose their power."""

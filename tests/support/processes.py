@@ -11,7 +11,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """Sums over processes. `wakeups` counts each time that a thread gave the processor back, of itself or not."""
+    """Sums over processes. Each wake-up of a thread ends with its giving the processor back of itself, which is counted."""
 
     by_process: tuple[tuple[str, int], ...]
     cpu_ms: float
@@ -47,12 +47,12 @@ def use_of(processes: Iterable[int]) -> Use:
 
 
 def _name(folder: Path) -> str:
-    words = (folder / "cmdline").read_bytes().split(b"\0")
-    return f"{Path(words[0].decode()).name} {words[-2].decode()}" if len(words) > 2 else Path(words[0].decode()).name
+    words = (folder / "cmdline").read_text().rstrip("\0").split("\0")
+    return Path(words[0]).name if words[0].endswith("python3") else f"{Path(words[0]).name} {words[-1]}"
 
 
 def _switches(task: Path) -> int:
-    lines = (line.split() for line in (task / "status").read_text().splitlines() if "ctxt_switches" in line)
+    lines = (line.split() for line in (task / "status").read_text().splitlines() if line.startswith("voluntary_ctxt"))
     return sum(int(count) for _, count in lines)
 
 

@@ -22,6 +22,7 @@ from tests.support.namespace import CLEAN_ENVIRONMENT
 from tests.support.pam_world import World
 
 LIMIT_S = 20.0
+_KNOWN = ("here", "fixed")
 Event = dict[str, Any]
 
 
@@ -106,6 +107,7 @@ class RunningMonitor:
 
     def __init__(self, world: World, name: str, arguments: Sequence[str] = (), *, user: str | None = None,
                  environment: Mapping[str, str] | None = None) -> None:
+        self._world = world
         self.notifications = Notifications(world, name)
         self._errors = world.folder / f"{name}.err"
         variables = {"NOTIFY_SOCKET": self.notifications.inside, **(environment or {})}
@@ -126,6 +128,17 @@ class RunningMonitor:
         """The first event of this name, about this session and with these fields, awaited."""
         wanted = {"event": name, **({"session": session} if session else {}), **fields}
         return self.events.find(lambda event: wanted.items() <= event.items(), since)
+
+    def whereabouts(self) -> dict[str, str]:
+        """Where the cards of the sessions are, as root is told: by the system unit."""
+        asked = self._world.run([*PAM_SC, "monitor", "status", "--json"])
+        return {each["session"]: each["card"] for each in json.loads(asked.stdout)["sessions"]}
+
+    def await_known(self, *sessions: str) -> None:
+        """Return when it knows where the cards of these sessions are: a removal before that is one before the start."""
+        deadline = time.monotonic() + LIMIT_S
+        while not all(self.whereabouts().get(session) in _KNOWN for session in sessions):
+            assert time.monotonic() < deadline, f"the monitor never sees the cards: {self.whereabouts()}"
 
     def await_back(self, session: str, since: int = 0) -> None:
         """Return when it has told that a card is back."""

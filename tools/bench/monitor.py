@@ -33,7 +33,7 @@ from tests.support.timed_calls import TimedCalls
 REMOVALS = 15
 IDLE_S = 60
 BUDGET_MS = 200
-WATCHDOG_S = 60
+WATCHDOG_S = 30
 LIMIT_S = 30
 _PEER = "pkcs11_eventmgr"
 _FIFO = "/run/peer"
