@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.desk import Desk, desk
-from tests.support.desktop_questions import ANSWERS, PAGE, ask_logind, ask_saver, compare, page
+from tests.support.desktop_questions import ANSWERS, PAGE, ask_logind, ask_monitor, ask_saver, compare, page
 from tests.support.desktops import DESKTOPS, Desktop, running
 
 pytestmark = pytest.mark.root
@@ -29,6 +29,8 @@ def test_a_desktop_does_what_the_page_says(desktop: Desktop, machine: Desk, tmp_
         answers, took_s = ask_logind(desktop, session)
     with running(desktop, machine, tmp_path) as session:
         answers |= ask_saver(desktop, session)
+    with running(desktop, machine, tmp_path) as session:
+        answers |= ask_monitor(session)
     compare(desktop.name, desktop.package, answers, took_s)
 
 

@@ -17,6 +17,7 @@ from tests.support.desktop_session import DesktopSession, NoAnswer, Refused, awa
 from tests.support.desktops import CINNAMON, DESKTOPS, FREEDESKTOP, GNOME, MATE, SHIELD, Desktop
 from tests.support.module_questions import version_of
 from tests.support.pam_world import REPOSITORY
+from tests.support.running_monitor import running_monitor
 
 ANSWERS = REPOSITORY / "tests/desktops/answers.json"
 PAGE = REPOSITORY / "docs/monitor.md"
@@ -60,19 +61,38 @@ def _ask_locked(desktop: Desktop, session: DesktopSession) -> Answers:
 
 
 def ask_saver(desktop: Desktop, session: DesktopSession) -> Answers:
-    """What the screen saver's own methods bring about."""
+    """What the screen saver's own methods bring about, on a screen that is open and on one that is covered already."""
     if desktop.saver is None:
-        return {"SetActive(true)": "no screen saver", "Lock of the screen saver": "no screen saver"}
-    answers = {"SetActive(true)": _said(desktop, session, "SetActive", "b", (True,))}
-    if answers["SetActive(true)"] == "taken":
-        covered = await_that(lambda: _active(desktop, session) == "true", WITHIN_S)
-        answers["SetActive(true)"] = f"GetActive {'true' if covered else 'false'}, LockedHint {str(session.hint).lower()}"
-    body = ("",) if desktop.saver.lock else ()
-    said = _said(desktop, session, "Lock", desktop.saver.lock, body)
-    if said in ("taken", "never answered"):
-        said += ", and locks" if _locked(desktop, session) else ", and does not lock"
-    answers["Lock of the screen saver"] = said
+        return dict.fromkeys(("Lock of the screen saver", "SetActive(true)", "Lock after that"), "no screen saver")
+    answers = {"Lock of the screen saver": _lock(desktop, session, lambda: _locked(desktop, session))}
+    session.unlock()
+    if _stays(desktop, session):
+        return answers | dict.fromkeys(("SetActive(true)", "Lock after that"), "not asked: it cannot be opened again")
+    answers["SetActive(true)"] = _said(desktop, session, "SetActive", "b", (True,))
+    if answers["SetActive(true)"] != "taken":
+        return answers | {"Lock after that": "-"}
+    covered = await_that(lambda: _active(desktop, session) == "true", WITHIN_S)
+    answers["SetActive(true)"] = f"GetActive {str(covered).lower()}, LockedHint {str(session.hint).lower()}"
+    answers["Lock after that"] = _lock(desktop, session, lambda: session.await_hint(True, WITHIN_S))
     return answers
+
+
+def _lock(desktop: Desktop, session: DesktopSession, seen: Callable[[], bool]) -> str:
+    assert desktop.saver is not None
+    said = _said(desktop, session, "Lock", desktop.saver.lock, ("",) if desktop.saver.lock else ())
+    return f"{said}, and {'locks' if seen() else 'no lock is seen'}" if said in ("taken", "never answered") else said
+
+
+def ask_monitor(session: DesktopSession) -> Answers:
+    """What the monitor of the account says, and by which way, when the card is removed; nobody else watches."""
+    desk = session.desk
+    desk.configure("[monitor]\n")
+    with running_monitor(desk.world, f"monitor{time.monotonic_ns()}", ["--own", "--json"], user=session.session.account,
+                         environment=session.variables) as monitor:
+        desk.remove(session.session.account)
+        said = monitor.events.find(lambda one: one["event"] in ("session-locked", "session-not-locked"))
+        ways = [one["way"] for one in monitor.events.all() if one["event"] == "lock-step" and one["outcome"] == said["outcome"]]
+    return {"the monitor says": f"{said['outcome']}, by {ways[-1]}" if said["outcome"] == "locked" else said["outcome"]}
 
 
 def _locked(desktop: Desktop, session: DesktopSession) -> bool:
@@ -82,7 +102,7 @@ def _locked(desktop: Desktop, session: DesktopSession) -> bool:
 
 def _stays(desktop: Desktop, session: DesktopSession) -> bool:
     """Whether it shows for a while that it is still locked."""
-    return not await_that(lambda: not _shows(desktop, session), WITHIN_S)
+    return not await_that(lambda: not _shows(desktop, session), _SLOW_S)
 
 
 def _shows(desktop: Desktop, session: DesktopSession) -> bool:
@@ -138,24 +158,19 @@ def page(text: str, recorded: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _rows(recorded: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    columns = ["seen by the monitor", "seen after", *COLUMNS]
-    rows = [["", "version", *columns], ["---"] * (len(columns) + 2)]
-    for name, one in recorded.items():
-        answers = one["answers"]
-        seen = _seen(answers)
-        after = f"{one['took_s']} s" if seen == "LockedHint" else "-"
-        rows.append([name, one["version"], seen, after, *(answers.get(column, "-") for column in COLUMNS)])
+    """A column for each desktop, a row for each question."""
+    rows = [["", *recorded], ["---"] * (len(recorded) + 1)]
+    rows += [["version", *(one["version"] for one in recorded.values())]]
+    rows += [["recorded", *(one["date"] for one in recorded.values())]]
+    for question in QUESTIONS:
+        rows.append([question, *(one["answers"].get(question, "-") for one in recorded.values())])
+        if question == "LockedHint":
+            set_ones = (one["answers"]["LockedHint"].startswith("set") for one in recorded.values())
+            rows.append(["it took then", *(f"{one['took_s']} s" if each else "-"
+                                           for one, each in zip(recorded.values(), set_ones, strict=True))])
     return rows
 
 
-def _seen(answers: Answers) -> str:
-    """What the monitor can see of a lock, at best."""
-    if answers["LockedHint"].startswith("set"):
-        return "LockedHint"
-    if answers["Lock of the screen saver"].endswith("and locks"):
-        return "GetActive, after Lock"
-    return "nothing"
-
-
-COLUMNS = ("locks on LockSession", "LockedHint", "screen savers on the session bus", "GetActive then",
-           "Lock of the screen saver", "SetActive(true)", "SetActive(false)", "SimulateUserActivity", "UnlockSession")
+QUESTIONS = ("the monitor says", "locks on LockSession", "LockedHint", "screen savers on the session bus", "GetActive then",
+           "Lock of the screen saver", "SetActive(true)", "Lock after that",
+             "SetActive(false)", "SimulateUserActivity", "UnlockSession")

@@ -137,8 +137,15 @@ class DesktopSession:
         inside = f"{self.variables['XDG_RUNTIME_DIR']}/bus"
         self.desk.world.put("/srv/session_bus.conf", _SESSION_BUS.format(socket=inside))
         self.start(["dbus-daemon", "--config-file=/srv/session_bus.conf", "--nofork", "--nopidfile"])
-        assert await_that(self.desk.world.path(inside).exists), "there is no session bus"
-        self.bus = open_dbus_connection(f"unix:path=/proc/{self.desk.world.namespace.pid}/root{inside}", auth_timeout=LIMIT_S)
+        address = f"unix:path=/proc/{self.desk.world.namespace.pid}/root{inside}"
+
+        def connected() -> bool:
+            with suppress(FileNotFoundError, ConnectionRefusedError):
+                self.bus = open_dbus_connection(address, auth_timeout=LIMIT_S)
+                return True
+            return False
+
+        assert await_that(connected), "there is no session bus"
 
     def names(self) -> list[str]:
         """The names that are owned on the session bus."""
@@ -198,6 +205,7 @@ def desktop_session(desk: Desk, session_type: str, desktop: str, account: str = 
             shutil.copytree(Path("/etc") / name, desk.world.path(f"/etc/{name}"), symlinks=True)
     uid = desk.world.account(account).uid
     _empty(desk.world.path(f"/run/user/{uid}"))
+    desk.world.path("/run/systemd/system").mkdir(exist_ok=True)  # by this loginctl and busctl know that systemd runs
     session = desk.log_in(account, session_type=session_type)
     scope = cgroup_root() / f"pam{os.getpid()}.slice" / f"user-{uid}.slice" / f"session-{session.id}.scope"
     scope.mkdir(parents=True)
