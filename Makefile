@@ -10,7 +10,7 @@ LOCKS := requirements/runtime.txt requirements/build.txt requirements/pcsc.txt r
 # Before make looks at any file of it.
 $(shell tools/drop_stale_venv $(VENV))
 
-.PHONY: build demo check check-modules lint bench fuzz texts install uninstall lock clean ready
+.PHONY: build demo check check-modules check-desktops lint bench fuzz texts install uninstall lock clean ready
 
 build: $(VENV)/.built
 
@@ -38,6 +38,10 @@ check: build
 check-modules: build  # NSS and opencryptoki; docs/modules.md has what they answered
 	@tools/prepare_machine requirements/apt-modules.txt
 	@cd tests && PAM_SC_TEST_INSTALLED=1 ../$(VENV)/bin/python -P -m pytest modules
+
+check-desktops: build  # GNOME, Plasma and others; docs/monitor.md has what they answered
+	@tools/prepare_machine requirements/apt-desktops.txt
+	@cd tests && PAM_SC_TEST_INSTALLED=1 ../$(VENV)/bin/python -P -m pytest desktops
 
 bench: build
 	@$(VENV)/bin/python -P tools/bench.py $(BENCH)

@@ -2,9 +2,9 @@
 """The card of a session: what a granted login leaves for `open_session` to write, and how it is read again.
 
 /run/pam_sc/sessions/<XDG_SESSION_ID>.json is written by the shim, as root, and belongs to root; the account of the session
-may read it. The monitor watches for that card, and unlocking can demand it. A file that anybody else could have written,
-or whose session logind no longer has, counts as none. What a card says about itself is in it as it was, bounded and
-cleaned, and only the hash of the certificate is identity.
+and the monitor's may read it. The monitor watches for that card, and unlocking can demand it. A file that anybody else could
+have written, or whose session logind no longer has, counts as none. What a card says about itself is in it as it was, bounded
+and cleaned, and only the hash of the certificate is identity.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import getpass
 import os
 import resource
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from pam_sc.cli.inspection import Inspection
@@ -41,6 +41,9 @@ class Machine(Protocol):
 
     def load_configuration(self, path: str | None, service: str | None = None) -> Configuration:
         """Return the configuration, for a service where one is named; PamScError if it is wrong."""
+
+    def load_for_monitor(self, path: str | None, arguments: Sequence[str] = ()) -> Configuration:
+        """The same for the monitor, which reads the files of the peer's event managers too, with their arguments."""
 
     def check(self, path: str | None) -> Checked:
         """Return everything there is to say about a configuration, what it names, and the PAM stacks."""
@@ -107,6 +110,12 @@ class RealMachine:
         from pam_sc.config.loading import load
 
         return load(os.path.abspath(path) if path else DEFAULT_PATH, trusted_uids(), service=service)
+
+    def load_for_monitor(self, path: str | None, arguments: Sequence[str] = ()) -> Configuration:
+        """The same for the monitor, which reads the files of the peer's event managers too, with their arguments."""
+        from pam_sc.config.eventmgr_file import load_for_monitor
+
+        return load_for_monitor(os.path.abspath(path) if path else DEFAULT_PATH, trusted_uids(), arguments)
 
     def check(self, path: str | None) -> Checked:
         """Return everything there is to say about a configuration, what it names, and the PAM stacks."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -19,8 +21,8 @@ from pam_sc.cli.output import print_json, print_rows, reporting
 from pam_sc.config.model import Configuration
 
 if TYPE_CHECKING:
-    from pam_sc.monitor.running import Options
     from pam_sc.monitor.telling import Teller
+    from pam_sc.monitor.units import Options
 
 _EXIT_CODES = (
     "Exit codes: 0 ended when it was told to; with --once, no card is gone, or every lock was seen; 1 with --once, a session "
@@ -34,10 +36,13 @@ _STATUS_EXIT_CODES = "Exit codes: 0 a monitor runs; 1 none runs, or it sees no c
 @click.option("--own", is_flag=True, help="Only the sessions of this account (the default for everybody else).")
 @click.option("--once", is_flag=True, help="Look once, act on sessions whose card is gone, and end.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--argument", "arguments", multiple=True, metavar="WORD",
+              help="With a pkcs11_eventmgr.conf or card_eventmgr.conf: an argument of that program; may be repeated.")
 @reporting
 @click.pass_context
-def monitor(  # noqa: PLR0913 - one for each option
-    ctx: click.Context, everything: bool, own: bool, once: bool, dry_run: bool, config_path: str | None, as_json: bool
+def monitor(  # noqa: PLR0913, PLR0917 - one for each option
+    ctx: click.Context, everything: bool, own: bool, once: bool, dry_run: bool, arguments: Sequence[str],
+    config_path: str | None, as_json: bool,
 ) -> int:
     """Watch the cards that opened sessions, and lock a session when its card is removed.
 
@@ -49,21 +54,20 @@ def monitor(  # noqa: PLR0913 - one for each option
         return 0
     if everything and own:
         raise click.UsageError("name one of --all and --own")
-    from pam_sc.monitor.running import Options, default_everything
+    from pam_sc.monitor.units import Options, default_everything
 
     options = Options(
         everything=everything or (not own and default_everything()), once=once, dry_run=dry_run,
         bus_address=os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or None,
     )  # fmt: skip
-    return asyncio.run(_watch(ctx.obj, options, config_path, as_json=as_json))
+    machine: Machine = ctx.obj
+    read = partial(machine.load_for_monitor, config_path, arguments)
+    return asyncio.run(_watch(machine, options, read, as_json=as_json))
 
 
-async def _watch(machine: Machine, options: Options, config_path: str | None, *, as_json: bool) -> int:
+async def _watch(machine: Machine, options: Options, read: Callable[[], Configuration], *, as_json: bool) -> int:
     from pam_sc.monitor.notify import own_notifier
     from pam_sc.monitor.running import Monitor
-
-    def read() -> Configuration:
-        return machine.load_configuration(config_path)
 
     teller = _teller(read(), options, as_json=as_json)
     return await Monitor(read, machine.install_paths()["worker"], options, teller, own_notifier()).run()
@@ -73,9 +77,9 @@ def _teller(configuration: Configuration, options: Options, *, as_json: bool) ->
     """Return the log; what is started by hand says the same on standard output."""
     from pam_sc.host import machine_id
     from pam_sc.journal import Journal
-    from pam_sc.monitor.running import side_of
     from pam_sc.monitor.stream import EventStream, plain_line
     from pam_sc.monitor.telling import Outlets, Teller, facility_of, syslog_writer
+    from pam_sc.monitor.units import side_of
 
     by_hand = options.once or options.dry_run or sys.stdout.isatty()
     stream = EventStream(1) if as_json else EventStream(1, plain_line) if by_hand else None
@@ -96,7 +100,7 @@ def status(machine: Machine, config_path: str | None, as_json: bool) -> int:
     from pam_sc.monitor.asking import find_status
 
     def read() -> Configuration:
-        return machine.load_configuration(config_path)
+        return machine.load_for_monitor(config_path)
 
     found = asyncio.run(find_status(read, machine.install_paths()["worker"]))
     if as_json:

@@ -18,7 +18,7 @@ from pam_sc.config.scconf import Block, Item, parse_scconf
 from pam_sc.record import record, replace
 
 PKCS11, PCSC = "pkcs11_eventmgr", "card_eventmgr"
-_EVENTS: Mapping[str, tuple[str, ...]] = {
+EVENTS: Mapping[str, tuple[str, ...]] = {
     PKCS11: ("card_insert", "card_remove", "expire_time"),
     PCSC: ("card_insert", "card_remove", "timeout"),
 }
@@ -43,7 +43,7 @@ class EventManager:
 
 def is_eventmgr(text: str, path: str) -> bool:
     """Say whether a file is one of these; ConfigError if it is no scconf."""
-    return any(block.name in _EVENTS for block in parse_scconf(text, path).root.blocks)
+    return any(block.name in EVENTS for block in parse_scconf(text, path).root.blocks)
 
 
 def config_file_of(arguments: Sequence[str]) -> str | None:
@@ -71,7 +71,7 @@ def translate_eventmgr(text: str, path: str, arguments: Sequence[str] = ()) -> E
 
 
 def _root(blocks: Sequence[Block], notes: Notes) -> Block | None:
-    ours = [block for block in blocks if block.name in _EVENTS]
+    ours = [block for block in blocks if block.name in EVENTS]
     for block in blocks:
         if block not in ours:
             said = f"is no block {PKCS11} or {PCSC}: {_extent(block)} change nothing"
@@ -208,8 +208,8 @@ def _events(root: Block, notes: Notes) -> dict[str, Block]:
     found: dict[str, Block] = {}
     for block in root.blocks:
         label = (block.label or "").lower()
-        if block.name != "event" or label not in _EVENTS[root.name]:
-            known = ", ".join(_EVENTS[root.name])
+        if block.name != "event" or label not in EVENTS[root.name]:
+            known = ", ".join(EVENTS[root.name])
             notes.add(NoteKind.UNKNOWN, block.line, f"{block.name} {block.label or ''}".rstrip(), f"is no event of {root.name},"
                       f" which are {known}: nobody reads {_extent(block)}")
         elif label in found:

@@ -258,8 +258,7 @@ class Configuration:
     """`wait` in the file."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """[texts]: what the person reads instead of our own text, by the name of the text (texts.py)."""
-    monitor: Mapping[str, Any] = field(default_factory=dict)
-    """[monitor], as its schema has read it. No login uses it; monitoring.py makes the monitor's policy of it."""
+    monitor: Mapping[str, Any] = field(default_factory=dict)  # as read; monitoring.py makes the monitor's policy of it
     services: tuple[str, ...] = ()
     """The services that have a table [service.NAME]; what that says is in this configuration already."""
     mappers: tuple[MapperSettings, ...]

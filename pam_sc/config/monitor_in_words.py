@@ -106,7 +106,7 @@ def _locker(locker: Locker) -> str:
         case Sign.QUERY if locker.query is not None:
             return f"{named}, which has locked when {command(locker.query)} prints {locker.locked_text!a}"
         case _:
-            return f"{named}, of which only its start can be seen"
+            return f"{named}, which counts as locked where it is known how it says so, else as started"
 
 
 def _commands(when: str, commands: Commands) -> Iterator[str]:
@@ -171,8 +171,7 @@ def rule_in_words(rule: Rule) -> str:
 
 
 def _watching(policy: MonitorPolicy) -> Iterator[str]:
-    every = f"every {seconds(policy.poll_s)}"
-    yield _WATCH[policy.watch].format(every=every)
+    yield _WATCH[policy.watch].format(time=seconds(policy.poll_s))
     yield f"A card that is back within {seconds(policy.grace_s)} was not removed; {_readers(policy)}."
     if policy.unwatched_s:
         yield f"A card that could not be watched for {seconds(policy.unwatched_s)} counts as removed."
@@ -191,10 +190,10 @@ def _readers(policy: MonitorPolicy) -> str:
 
 
 _WATCH: Mapping[WatchBy, str] = {
-    WatchBy.AUTO: "Removals are seen by PC/SC, else by the events of PKCS#11, else by a look {every}.",
+    WatchBy.AUTO: "Removals are seen by PC/SC, else by the events of PKCS#11, else by looking again after {time}.",
     WatchBy.PCSC: "Removals are seen by PC/SC alone.",
     WatchBy.SLOTS: "Removals are seen by the events of PKCS#11 alone.",
-    WatchBy.POLL: "Removals are seen by a look {every}.",
+    WatchBy.POLL: "Removals are seen by looking again after {time}.",
 }
 
 

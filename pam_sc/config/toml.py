@@ -93,8 +93,8 @@ def read_tree(
 
 def _read(path: str, tree: Mapping[str, Any], place_of: PlaceOf) -> Read:
     checked = FILE.read(tree, ())
-    if MONITOR in checked:
-        from pam_sc.config.monitor_keys import read_monitor  # only where there is such a table
+    if checked.get(MONITOR):
+        from pam_sc.config.monitor_keys import read_monitor  # only where there is anything in such a table
 
         checked[MONITOR] = read_monitor(tree[MONITOR])
     own: Mapping[str, Any] = checked.get(SERVICE, {})

@@ -20,7 +20,7 @@ card in its place: `grace_s` from the removal; its place empty: `grace_s`, but t
 since the machine woke). RETURNED: `identify_s` to be read. Neither is longer, from
 the removal on and however often the card comes and goes, than the longest grace and `identify_s` together. START and
 UNSEEN: `unwatched_s`, or `identify_s` where a card that could not be read is in another place than its own, and that one
-is empty. Resume after sleep: what was not GONE or FIXED is UNSEEN (START stays), with all times begun anew. An unlock
+is empty. Resume after sleep: what was not GONE is UNSEEN (START stays), with all times begun anew. An unlock
 within `relock_s` after CardGone: CardGone(UNLOCKED_MEANWHILE), once.
 """
 
@@ -117,7 +117,7 @@ class Absence:
         return after
 
     def _arm(self, before: State) -> Order | None:
-        self._acted, self._slept, self._reason, self._how, self._gone = False, False, None, Cause.REMOVED, None
+        self._acted, self._slept, self._reason, self._how = False, False, None, Cause.REMOVED
         return CardBack(self._session) if before is State.GONE else None
 
     def settle(self, at: float) -> Order | None:
@@ -134,7 +134,7 @@ class Absence:
 
     def resume(self, at: float) -> None:
         """Begin anew: the machine slept, and what it saw before says nothing about now."""
-        if self.state in (State.GONE, State.FIXED):
+        if self.state is State.GONE:
             return
         if self.state is not State.START:
             self.state, self._reason = State.UNSEEN, self._reason or Cause.GONE_AFTER_SLEEP

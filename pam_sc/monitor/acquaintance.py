@@ -81,25 +81,23 @@ class Acquaintance:
                 self._asking.pop(account, None)
         return self._groups[account]
 
-    async def current(self, session: str, logind: Asked | None) -> SessionFacts | None:
-        """Return what logind says now; what it said before, as not locked, where it does not answer; None if it is gone.
+    async def current(self, session: str, logind: Asked | None) -> tuple[SessionFacts | None, bool]:
+        """Return what logind says now (None: the session is gone) and True; False with what it said before, as not locked.
 
-        MonitorError where nothing was ever known of it.
+        MonitorError where it does not answer and nothing was ever known of the session.
         """
         before = self.facts.get(session)
-        if logind is not None:
-            try:
-                found = await logind.session(session)
-            except MonitorError:
-                if before is None:
-                    raise
-            else:
-                if found is not None:
-                    self.facts[session] = found
-                return found
-        if before is None:
-            raise MonitorError(f"cannot act on session {session}: logind has not said what it is")
-        return replace(before, locked=False)
+        try:
+            if logind is None:
+                raise MonitorError(f"cannot act on session {session}: logind is not connected, and has not said what it is")
+            found = await logind.session(session)
+        except MonitorError:
+            if before is None:
+                raise
+            return replace(before, locked=False), False
+        if found is not None:
+            self.facts[session] = found
+        return found, True
 
     async def policy(self, policy: MonitorPolicy, card: SessionCard, facts: SessionFacts) -> SessionPolicy:
         """Return what holds for a session."""

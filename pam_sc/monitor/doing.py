@@ -24,8 +24,6 @@ from pam_sc.session import SessionCard
 
 AGAIN_S = (2.0, 5.0, 15.0, 30.0, 60.0)
 SEEN = frozenset({Outcome.LOCKED, Outcome.TERMINATED, Outcome.LEFT_ALONE})
-_LOCKS = frozenset({Action.LOCK, Action.LOCK_THEN_TERMINATE})
-_MISSING = frozenset({Outcome.FAILED})
 
 
 @record(kw_only=True)
@@ -37,6 +35,8 @@ class Deed:
     policy: SessionPolicy
     side: Side
     cause: Cause
+    answered: bool = True
+    """Whether logind answered just now; else `facts` is what it said before."""
 
 
 class Actor(Protocol):
@@ -126,8 +126,15 @@ class Doing:
         except Exception as error:  # noqa: BLE001 - a defect in acting must not leave the screen open
             outcome, why = Outcome.FAILED, reason_of(error)
         self._told.done(deed, outcome)
-        if outcome in _MISSING and deed.policy.action is not Action.COMMAND:
+        if self._is_to_be_tried_again(deed, outcome):
             self._later(card, cause, attempt, why)
+
+    @staticmethod
+    def _is_to_be_tried_again(deed: Deed, outcome: Outcome) -> bool:
+        """Whether nobody was asked, or a logind that did not answer: not where somebody was and nothing was seen."""
+        if deed.policy.action is Action.COMMAND:
+            return False
+        return outcome is Outcome.FAILED or (outcome is Outcome.NOT_SEEN and not deed.answered)
 
     async def _act(self, deed: Deed) -> Outcome:
         """Act; where the system unit was lost in the middle of it, do its part as well."""
@@ -157,6 +164,12 @@ class Doing:
         if not acting.cancelled() and (error := acting.exception()) is not None and was_known:
             self._died(session, error)
         self._changed()
+
+    def forget(self, sessions: set[str]) -> None:
+        """Drop sessions that have ended: logind may use a name again."""
+        self.errands.forget(sessions)
+        for session in sessions:
+            self._gone_at.pop(session, None)
 
     @property
     def idle(self) -> bool:
@@ -215,11 +228,11 @@ class Doing:
             self.errands.resume(policy.absent_s - since_s, later)
 
     async def _deed(self, card: SessionCard, cause: Cause) -> Deed:
-        facts = await self._acquaintance.current(card.session, self._logind())
+        facts, answered = await self._acquaintance.current(card.session, self._logind())
         if facts is None:
             raise _EndedError(f"cannot act on session {card.session}: logind has it no more")
         policy = await self._acquaintance.policy(self._policy(), card, facts)
-        return Deed(card=card, facts=facts, policy=policy, side=await self._side(card), cause=cause)
+        return Deed(card=card, facts=facts, policy=policy, side=await self._side(card), cause=cause, answered=answered)
 
     def _died(self, session: str, error: BaseException) -> None:
         self._told.again(session, reason_of(error), 0.0)

@@ -27,6 +27,8 @@ from pam_sc.monitor.occasion import Occasion
 from pam_sc.monitor.programs import Programs, Ran
 from pam_sc.monitor.steps import plan
 
+_ON_THE_BUS = frozenset({Way.GNOME, Way.SCREEN_SAVER})
+
 
 class LogindNow:
     """Logind by whatever connection there is; MonitorError without one."""
@@ -115,13 +117,14 @@ class HandsOn:
 class HandsOff:
     """--dry-run: says what would be done, and does nothing. A `doing.Actor`."""
 
-    def __init__(self, tell: Callable[[Step], None]) -> None:
-        self._tell = tell
+    def __init__(self, hands: Hands, tell: Callable[[Step], None]) -> None:
+        self._hands, self._tell = hands, tell
 
     async def gone(self, deed: Deed, known: Callable[[Outcome], None], /) -> Outcome:
         """Say which ways would be tried."""
         todo = plan(deed.policy, deed.facts, deed.side)
-        ways = [way.value for way in todo.ways]
+        missing = _ON_THE_BUS if self._hands.bus is None else frozenset()
+        ways = [way.value for way in todo.ways if way not in missing]
         if todo.terminate or todo.terminate_unseen:
             ways.append("terminate" if todo.terminate else "terminate if no lock is seen")
         if todo.commands is not None:

@@ -15,17 +15,14 @@ from collections.abc import Iterable, Mapping
 from pam_sc.card.client import ModuleSetup, start_card_process
 from pam_sc.card.messages import merged_environment
 from pam_sc.card.presence import WATCH_CONF
-from pam_sc.card.text import clean
 from pam_sc.config.model import Configuration
 from pam_sc.decision.card_report import CardReport, ModuleReport, SlotReport, TokenReport
 from pam_sc.errors import PamScError
 from pam_sc.identity import find_identity
-from pam_sc.monitor.seeing import module_setups
+from pam_sc.monitor.seeing import module_setups, slot_descriptions
 from pam_sc.monitor.sight import Identified, Place, SeenToken, Snapshot, Source
 from pam_sc.record import replace
 
-_DESCRIPTION_BYTES = 64
-"""CK_SLOT_INFO.slotDescription (PKCS#11 v2.40, section 3.2): longer names of readers are cut."""
 _END_S = 1.0
 
 
@@ -47,8 +44,9 @@ async def identify(configuration: Configuration, worker: str, snapshot: Snapshot
 def match_tokens(snapshot: Snapshot, report: CardReport) -> Identified:
     """Say which of the reported tokens is in which place. Pure.
 
-    Watched by PC/SC, a slot belongs to the reader that it is named after; several slots may belong to one reader. Where the
-    names of two readers look alike when they are cut, and cards are in both, no token is in either: both are unread.
+    A slot that is watched is its own place. Watched by PC/SC, it belongs to the reader that it is named after; several slots may
+    belong to one reader. Where the names of two readers look alike when they are cut, and cards are in both, no token is in
+    either: both are unread.
     """
     slots = [(module, slot, _place_of(snapshot, module, slot)) for module in report.modules for slot in module.slots]
     tokens = tuple(_seen(slot, slot.token, place) for _module, slot, place in slots if slot.token is not None)
@@ -73,18 +71,14 @@ def _quietly(setups: Iterable[ModuleSetup]) -> list[tuple[ModuleSetup, Mapping[s
 
 
 def _place_of(snapshot: Snapshot, module: ModuleReport, slot: SlotReport) -> Place | None:
-    if snapshot.source is not Source.PCSC:
-        key = f"{module.index}:{slot.slot_id}"
-        return next((place for place in snapshot.places if place.key == key), None)
-    named = [place for place in snapshot.places if slot.description in _descriptions(place.description)]
+    key = f"{module.index}:{slot.slot_id}"
+    own = next((place for place in snapshot.places if place.key == key), None)
+    if own is not None or snapshot.source is not Source.PCSC:
+        return own
+    named = [place for place in snapshot.places if slot.description in slot_descriptions(place.description)]
     if len(named) > 1:
         named = [place for place in named if place.occupied]
     return named[0] if len(named) == 1 else None
-
-
-def _descriptions(reader: str) -> tuple[str, str]:
-    """How a slot may be called after this reader: by the whole name, or as much of it as there is room for."""
-    return clean(reader.encode()), clean(reader.encode()[:_DESCRIPTION_BYTES])
 
 
 def _is_known(slot: SlotReport) -> bool:
@@ -94,8 +88,9 @@ def _is_known(slot: SlotReport) -> bool:
 
 def _seen(slot: SlotReport, token: TokenReport, place: Place | None) -> SeenToken:
     return SeenToken(
-        place=None if place is None else place.key, removable=slot.removable, label=token.label, serial=token.serial,
-        manufacturer=token.manufacturer, model=token.model, certificates=_certificates(token),
+        module=token.ref.module, place=None if place is None else place.key, removable=slot.removable,
+        label=token.label, serial=token.serial, manufacturer=token.manufacturer, model=token.model,
+        certificates=_certificates(token),
     )
 
 

@@ -10,6 +10,7 @@ who says what the protocol does not allow is cut off.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -42,6 +43,7 @@ _PAUSE_S = 0.02
 _FRESH_S = 10.0
 """How long a report may lie before it is asked for: the two units see a removal within moments of each other."""
 _BACKLOG = 64
+_FULL_S = 1.0
 
 
 class Meeting:
@@ -109,8 +111,7 @@ class Reception:
         self._meeting, self._owner_of, self._status, self._able, self._path = meeting, owner_of, status, able, path
         self._connections: dict[int, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
-        self._closed = False
+        self._listening: socket.socket | None = None
 
     async def open(self) -> None:
         """Listen. MonitorError where another monitor does, or the folder does not allow it."""
@@ -118,44 +119,69 @@ class Reception:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         try:
             _bind(listening, self._path, self._mode)
-            self._server = await asyncio.start_unix_server(
-                self._meet, sock=listening, limit=LINE_MAX, backlog=_BACKLOG
-            )
+            listening.listen(_BACKLOG)
         except OSError as error:
             listening.close()
             raise MonitorError(f"cannot listen at {self._path}: {error.strerror}") from error
+        self._listening = listening
+        self._attend()
 
     async def close(self) -> None:
         """End all connections and remove the socket."""
-        if self._server is None:
+        if self._listening is None:
             return
-        self._server.close()
-        self._closed = True
+        asyncio.get_running_loop().remove_reader(self._listening)
+        self._listening.close()
+        self._listening = None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if os.path.exists(self._path):
+        with contextlib.suppress(OSError):
             os.unlink(self._path)
 
-    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        uid = _uid_of(writer)
-        if self._closed or self._connections.get(uid, 0) >= CONNECTIONS_MAX or sum(self._connections.values()) >= _ALL_MAX:
-            writer.transport.abort()
-            return
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - for the type checker
-        self._tasks.add(task)
-        self._connections[uid] = self._connections.get(uid, 0) + 1
+    def _attend(self) -> None:
+        if self._listening is not None:
+            asyncio.get_running_loop().add_reader(self._listening, self._accept)
+
+    def _accept(self) -> None:
+        """Take one connection; who has too many is shut out before anything is made for it."""
+        assert self._listening is not None  # noqa: S101 - for the type checker
         try:
+            connection = self._listening.accept()[0]
+        except BlockingIOError:
+            return
+        except OSError:  # no descriptor is left: not again before some are free
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._listening)
+            loop.call_later(_FULL_S, self._attend)
+            return
+        uid = peer_uid(connection)
+        if self._connections.get(uid, 0) >= CONNECTIONS_MAX or sum(self._connections.values()) >= _ALL_MAX:
+            connection.close()
+            return
+        connection.setblocking(False)
+        self._connections[uid] = self._connections.get(uid, 0) + 1
+        task = asyncio.ensure_future(self._meet(uid, connection))
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._leave(uid, connection, done))
+
+    def _leave(self, uid: int, connection: socket.socket, task: asyncio.Task[None]) -> None:
+        connection.close()
+        self._tasks.discard(task)
+        self._connections[uid] -= 1
+        if not self._connections[uid]:
+            del self._connections[uid]
+
+    async def _meet(self, uid: int, connection: socket.socket) -> None:
+        writer = None
+        try:
+            reader, writer = await asyncio.open_unix_connection(sock=connection, limit=LINE_MAX)
             await self._listen(uid, reader, writer)
         except (OSError, EOFError, TimeoutError, asyncio.CancelledError):
             pass  # it went, said nothing or did not listen, or the monitor ends: there is nobody to tell
         finally:
-            self._tasks.discard(task)
-            self._connections[uid] -= 1
-            if not self._connections[uid]:
-                del self._connections[uid]
-            writer.transport.abort()
+            if writer is not None:
+                writer.transport.abort()
 
     async def _listen(self, uid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         greeted = False
@@ -203,10 +229,6 @@ async def _say(writer: asyncio.StreamWriter, line: bytes) -> None:
     writer.write(line)
     async with asyncio.timeout(_ANSWER_S):
         await writer.drain()
-
-
-def _uid_of(writer: asyncio.StreamWriter) -> int:
-    return peer_uid(writer.get_extra_info("socket"))
 
 
 def peer_uid(connection: socket.socket) -> int:

@@ -12,6 +12,7 @@ runs programs as nobody but themself. No shell, no PATH of anybody's, and never 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import pwd
@@ -30,6 +31,7 @@ OUTPUT_MAX = 16384
 _LOGGED_MAX = 1000
 _BURY_S = 2.0
 _LOOK_UP_S = 5.0
+_ASK_S = 1.0
 _KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "keeper.py")
 _F_ADD_SEALS, _SEAL_SEAL, _SEAL_SHRINK, _SEAL_GROW = 1033, 0x1, 0x2, 0x4
 
@@ -104,19 +106,17 @@ class Programs:
         """Return what starts a command line as whom the program is for, in its environment."""
         person = await person_of(occasion.facts.uid)
         become = identity(program, person)
-        shown = await self._shown(person.uid)
-        environment = environment_for(occasion, person, shown, language=os.environ.get("LANG", "C.UTF-8"))
+        environment = environment_for(occasion, person, await self._shown(person), language=os.environ.get("LANG", "C.UTF-8"))
         return Start(environment=environment, become=become)
 
-    async def _shown(self, uid: int) -> Mapping[str, str]:
-        """Return where the display may be found: by the user manager as it is now, else by what this process was given."""
-        own = dict(os.environ) if os.geteuid() == uid else {}
-        if self._surroundings is None:
-            return own
-        try:
-            return {**own, **await self._surroundings()}
-        except MonitorError:
-            return own  # not every session has a bus, and each can be locked
+    async def _shown(self, person: Person) -> dict[str, str]:
+        """Return where the display may be: what the user manager says now, over our own, if we are this account."""
+        shown = dict(os.environ) if os.geteuid() == person.uid else {}
+        if self._surroundings is not None:
+            with contextlib.suppress(MonitorError, TimeoutError):  # then ours has to do: a locker is not to fail for it
+                async with asyncio.timeout(_ASK_S):
+                    shown.update(await self._surroundings())
+        return shown
 
 
 @record(kw_only=True)

@@ -27,13 +27,13 @@ class Reporter:
     """Hears all of a run."""
 
     def __init__(
-        self, teller: Teller, memory: Memory, acquaintance: Acquaintance, *, unit: str,
+        self, teller: Teller, memory: Memory | None, acquaintance: Acquaintance, *, unit: str,
         unlocked: Callable[[str], None] = lambda _: None, ended: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._teller, self._memory, self._acquaintance, self.unit = teller, memory, acquaintance, unit
         self._unlocked, self._ended = unlocked, ended
         self._since = timestamp()
-        self._trouble: str | None = ""
+        self._trouble: str | None = None
         self._blind_since: float | None = None
         self._logind = True
         self.outcomes: dict[str, Outcome] = {}
@@ -47,7 +47,8 @@ class Reporter:
             return
         self._unlocked(card.session)
         self._teller.card_back(order, card)
-        self._memory.back(card, _now())
+        if self._memory is not None:
+            self._memory.back(card, _now())
 
     def step(self, step: Step) -> None:
         """One way came to its end."""
@@ -57,9 +58,10 @@ class Reporter:
         """An action came to this. It is remembered now and not before: what a crash interrupts is done again."""
         self.outcomes[deed.card.session] = outcome
         order = CardGone(deed.card.session, deed.cause)
+        if self._memory is not None:
+            self._memory.gone(deed.card, order, _now())
+            self._memory.became(deed.card, outcome, _now())
         self._teller.outcome(order, deed.card, outcome)
-        self._memory.gone(deed.card, order, _now())
-        self._memory.became(deed.card, outcome, _now())
 
     def again(self, session: str, why: str, delay_s: float, /) -> None:
         """It could not be done, and is tried again."""
@@ -67,7 +69,7 @@ class Reporter:
 
     def unfinished(self, session: str) -> tuple[Cause, float] | None:
         """Return why the card of a session is gone and since how many seconds, if that was acted on before a restart."""
-        last = self._memory.last(session)
+        last = None if self._memory is None else self._memory.last(session)
         causes = {cause.value: cause for cause in Cause}
         if last is None or not last.acted or last.action not in causes:
             return None
@@ -136,7 +138,7 @@ class Reporter:
                     type=known.facts[card.session].type if card.session in known.facts else "",
                     card=service.judge.whereabouts(card.session).value,
                     action=known.action_of(service.settings.policy, card),
-                    user_unit=present(card.uid), last=_last(self._memory.last(card.session)),
+                    user_unit=present(card.uid), last=None if self._memory is None else _last(self._memory.last(card.session)),
                 )
                 for card in known.cards.values()
             ),

@@ -139,11 +139,15 @@ class Service:
         self.changed.set()
 
     @property
+    def knows(self) -> bool:
+        """Whether what is there now is known: a card that goes from now on is known to be gone."""
+        return self.able and not self.identifying and self.judge.to_identify() is None
+
+    @property
     def settled(self) -> bool:
         """Whether all that can be seen was seen, and what was due is done."""
         return (
-            self.able and not self.identifying
-            and self.judge.to_identify() is None and self.judge.next_look(self._now()) is None
+            self.knows and self.judge.next_look(self._now()) is None
             and (self._doing is None or self._doing.idle)
         )  # fmt: skip
 
@@ -162,7 +166,7 @@ class Service:
         self._resumed |= acted
         self.judge.watch(found, self._now(), acted)
         if self._doing is not None:
-            self._doing.errands.forget(ended)
+            self._doing.forget(ended)
         self._look()
         self._learn.set()
         self._hears.sessions_ended(ended)

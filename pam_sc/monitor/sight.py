@@ -52,6 +52,8 @@ class Trouble:
 class SeenToken:
     """A token that was read."""
 
+    module: int = 0
+    """Its place in the configuration."""
     place: str | None
     """The key of the place it is in; None where no place of the snapshot fits."""
     removable: bool

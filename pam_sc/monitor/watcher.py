@@ -65,7 +65,7 @@ class Watcher:
     async def run(self, see: Callable[[Presence], None], lose: Callable[[str], None]) -> None:
         """Tell `see` what the process sees and `lose` why it was lost, each time, until cancelled.
 
-        NothingToWatchWith ends it: whoever wants to go on all the same calls it again.
+        NothingToWatchWith, which only PC/SC can be, ends it: whoever wants to go on all the same calls it again.
         """
         loop = asyncio.get_running_loop()
         pause_s = FIRST_PAUSE_S
@@ -139,7 +139,7 @@ class _Listener:
                     require_plain(frame)
                     self._ready = True
                 case Kind.FAILED:
-                    raise _failed(frame)
+                    raise _failed(frame, self._task.way)
                 case _:
                     raise ProtocolError(f"card message is malformed: type {frame.type:#x} from a watcher")
 
@@ -205,6 +205,7 @@ class _Process:
         return bool(select.select([self._descriptor], [], [], _BURY_S)[0])
 
 
-def _failed(frame: Frame) -> WatcherLost:
+def _failed(frame: Frame, way: Way) -> WatcherLost:
+    """What FAILED means. A process that runs a module cannot claim that there is nothing to watch with."""
     kind, detail = read_failed(frame)
-    return NothingToWatchWith(detail) if kind == "missing" else WatcherLost(detail)
+    return NothingToWatchWith(detail) if kind == "missing" and way is Way.PCSC else WatcherLost(detail)

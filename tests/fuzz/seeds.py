@@ -62,6 +62,13 @@ CONFIGURATIONS = (
   mapper ldap { uri = "ldap://localhost"; filter = "(&(objectClass=posixAccount)(uid=%s))"; }
 }
 """,
+    b"""pkcs11_eventmgr {
+  daemon = true; polling_time = 1; expire_time = 30; pkcs11_module = /usr/lib/opensc-pkcs11.so;
+  event card_insert { on_error = ignore; action = "play /a.wav", "xscreensaver-command -deactivate"; }
+  event card_remove { on_error = return; action = "DISPLAY=:0 xlock", "su alice -c 'logger \\"a b\\"'"; }
+  event expire_time { action = "loginctl terminate-session"; }
+}
+""",
     b"""[certmap/files/one]
 matchrule = <ISSUER>CN=Root.*<EKU>clientAuth
 maprule = LDAPU1:({subject_dn_component.cn[1]})

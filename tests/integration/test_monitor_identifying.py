@@ -15,8 +15,8 @@ from pam_sc.monitor.identifying import identify
 from pam_sc.monitor.sight import Identified, Snapshot
 from tests.support import namespace
 from tests.support.installation import own_folder
-from tests.support.pcscd import READER, SECOND_READER, Pcscd, opensc_module
 from tests.support.pcsc_client import PcscClient
+from tests.support.pcscd import READER, SECOND_READER, Pcscd, opensc_module
 from tests.support.piv_card import PivApplet, VirtualCard
 from tests.support.pki import CertificateAuthority, Issued
 from tests.support.watching import configuration, watched

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -46,10 +45,11 @@ def of_this(world: World, user: str, name: str = "") -> list[int]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             mine = process.stat().st_uid == world.account(user).uid
-            if mine and (process / "root/etc").samefile(world.folder / "etc"):
-                if (not name or (process / "comm").read_text().strip() == name) and "Z" not in state(int(process.name)):
-                    found.append(int(process.name))
-        except (FileNotFoundError, ProcessLookupError):
+            if not mine or not (process / "root/etc").samefile(world.folder / "etc"):
+                continue
+            if name in ("", (process / "comm").read_text().strip()) and state(int(process.name)) != "Z":
+                found.append(int(process.name))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
     return found
 
@@ -161,14 +161,19 @@ def test_a_locker_that_is_missing_cannot_be_started(made: World) -> None:
     assert "there is no such program" in outcomes(lock(made, "no-such-locker"))[0]
 
 
-def shell_on_a_terminal(world: World) -> tuple[pexpect.spawn[str], str]:
+BESIDE = "setpriv --reuid=bob --regid=bob --clear-groups sleep 1000 &"
+"""A program of another account on the same terminal, as su and sudo leave one."""
+
+
+def shell_on_a_terminal(world: World, beside: str = "") -> tuple[pexpect.spawn[str], str]:
     """A shell of alice's on a terminal of its own, and the terminal's name without /dev/."""
-    shell = world.spawn(["setsid", "--ctty", "bash", "--norc", "--noprofile", "-i"], user="alice", timeout=20,
-                        env={"PS1": "ready> ", "HOME": "/home/alice"})
+    become = "exec setpriv --reuid=alice --regid=alice --init-groups bash --norc --noprofile -i"
+    shell = world.spawn(["sh", "-c", f"{beside} {become}"], timeout=20, env={"PS1": "ready> ", "HOME": "/home/alice"})
     shell.expect("ready> ")
     shell.sendline("tty")
     shell.expect(r"/dev/(pts/\d+)\r")
     terminal = shell.match[1]
+    os.chown(f"/dev/{terminal}", world.account("alice").uid, -1)  # as login does
     shell.expect("ready> ")
     return shell, terminal
 
@@ -202,6 +207,15 @@ def test_a_console_locker_that_dies_is_started_again_and_the_terminal_stays_held
     shell.close(force=True)
 
 
+def test_with_the_session_its_console_locker_ends(made: World) -> None:
+    shell, terminal = shell_on_a_terminal(made)
+    assert outcomes(lock(made, "vlock", do="console", type="tty", tty=terminal)) == ["locked"]
+    (bash,) = of_this(made, "alice", "bash")
+    os.kill(bash, signal.SIGKILL)
+    await_true(lambda: not of_this(made, "root", "vlock-main") and not of_this(made, "alice"))
+    shell.close(force=True)
+
+
 def test_a_console_locker_that_cannot_run_lets_the_terminal_go_and_has_failed(made: World) -> None:
     shell, terminal = shell_on_a_terminal(made)
     assert outcomes(lock(made, "false", do="console", type="tty", tty=terminal)) == ["failed"]
@@ -210,18 +224,14 @@ def test_a_console_locker_that_cannot_run_lets_the_terminal_go_and_has_failed(ma
 
 
 def test_a_console_that_another_accounts_program_reads_is_not_locked(made: World) -> None:
-    shell, terminal = shell_on_a_terminal(made)
-    made.put("/srv/cat", b"")
-    shutil.copy2("/bin/cat", made.path("/srv/cat"))
-    os.chown(made.path("/srv/cat"), made.account("bob").uid, -1)
-    made.path("/srv/cat").chmod(0o4755)
-    shell.sendline("/srv/cat")
-    await_true(lambda: of_this(made, "bob", "cat"))
+    shell, terminal = shell_on_a_terminal(made, BESIDE)
     (result,) = lock(made, "vlock", do="console", type="tty", tty=terminal)
     assert result["outcome"] == "failed"
     assert "another account" in result["detail"]
-    shell.sendline("still here")
-    shell.expect("still here\r\nstill here")
+    shell.sendline("echo back $((40 + 2))")
+    shell.expect("back 42")
+    for pid in of_this(made, "bob"):
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_a_terminal_that_is_not_there_cannot_be_locked(made: World) -> None:

@@ -7,13 +7,14 @@ import asyncio
 import contextlib
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jeepney import DBusAddress, HeaderFields, Message, new_signal
+from jeepney import DBusAddress, HeaderFields, Message, MessageType, new_signal
 
 from pam_sc.errors import MonitorError
 from pam_sc.monitor.logind import (
@@ -291,6 +292,59 @@ def test_a_hanging_logind_ends_each_call_at_its_limit(machine: Login1, call: Cal
     play(hang())
 
 
+def test_there_is_no_connection_to_a_hanging_logind(machine: Login1) -> None:
+    with machine.hanging_logind(), pytest.raises(MonitorError, match=r"does not answer Ping: 0\.3 s are over"):
+        play(Logind.connect(machine.bus_address, 0.3))
+
+
+def test_closing_ends_what_still_waits(machine: Login1) -> None:
+    async def close() -> None:
+        logind = await Logind.connect(machine.bus_address)
+        with machine.hanging_logind():
+            waiting = await started(logind.session("c1"))
+            await logind.close()
+            with pytest.raises(MonitorError, match="does not answer GetSession: the connection was closed"):
+                await waiting
+        assert logind.events.empty()
+    play(close())
+
+
+async def started(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """The task, when it has begun."""
+    task = asyncio.create_task(coroutine)
+    await asyncio.sleep(0)
+    return task
+
+
+@pytest.mark.parametrize("said", [
+    b"\xff" * 64, b"l\x02\x00\x01" + b"\xff" * 4 + b"\x00" * 56, b"", b"l\x02",
+    b"l\x02\x00\x01" + b"\x04\x00\x00\x00" + b"\x01\x00\x00\x00" + b"\x08\x00\x00\x00" + b"\x07\x01\xff\x00" * 3,
+], ids=["no message", "an endless message", "its end", "half a message", "a header that is none"])  # fmt: skip
+def test_a_bus_that_talks_nonsense_is_an_error(tmp_path: Path, said: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "bus"))
+        listening.listen()
+        server = threading.Thread(target=greet_and_say, args=(listening, said))
+        server.start()
+        with pytest.raises(MonitorError, match=r"org.freedesktop.DBus does not answer Hello: "):
+            play(Logind.connect(f"unix:path={tmp_path}/bus", 0.5))
+        server.join()
+
+
+def greet_and_say(listening: socket.socket, said: bytes) -> None:
+    """A bus that lets anybody in, and then says this and nothing else."""
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(1024)
+        connection.sendall(b"OK 0123456789abcdef0123456789abcdef\r\n")
+        connection.recv(1024)
+        connection.sendall(said)
+        if said:
+            with contextlib.suppress(ConnectionError):
+                while connection.recv(1024):
+                    pass
+
+
 def test_after_it_hung_logind_is_asked_again_on_the_same_connection(machine: Login1) -> None:
     async def hang() -> Any:
         async with opened(machine.bus_address) as logind:
@@ -388,9 +442,11 @@ def call(machine: Login1, uid: int, member: str, session: str) -> subprocess.Com
     return machine.run_as(uid, ["busctl", "--timeout=5", "call", NAME, PATH, f"{NAME}.Manager", member, "s", session])
 
 
-@pytest.mark.parametrize("member", ["LockSession", "TerminateSession"])
-def test_the_monitors_account_may_do_it_to_the_sessions_of_others(machine: Login1, member: str) -> None:
+@pytest.mark.parametrize(("member", "action"), [("LockSession", "lock-sessions"), ("TerminateSession", "manage")])
+def test_the_monitors_account_may_do_it_to_the_sessions_of_others(machine: Login1, member: str, action: str) -> None:
     assert call(machine, MONITOR, member, "c1").returncode == 0
+    asked = machine.bus.heard.messages(MessageType.method_call, "org.freedesktop.PolicyKit1.Authority")
+    assert {message.body[1] for message in asked} == {f"{NAME}.{action}"}
 
 
 @pytest.mark.parametrize("member", ["LockSession", "TerminateSession"])

@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,7 @@ import pytest
 from tests.support.desk import CardSession, Desk, desk
 from tests.support.installation import PAM_SC, is_installed
 from tests.support.namespace import is_available
-from tests.support.running_monitor import Event, RunningMonitor, running_monitor
+from tests.support.running_monitor import running_monitor
 
 pytestmark = [
     pytest.mark.skipif(not is_installed(), reason="pam_sc is not installed with its native parts"),
@@ -132,7 +130,7 @@ def test_a_logind_that_hangs_is_waited_for_and_the_lock_is_not_forgotten(at: Des
     with _monitor(at) as monitor:
         with at.login1.hanging_logind():
             at.remove("alice")
-            monitor.events.find(_is("lock-step", alice, way="logind", outcome="failed"))
+            monitor.events.find(_is("session-not-locked", alice, outcome="not-seen"))
         _answer_lock_of_many(at, alice, before)
         monitor.events.find(_is("session-locked", alice))
 
@@ -189,11 +187,13 @@ def test_the_status_says_that_no_monitor_runs_and_looks_itself(at: Desk) -> None
 def test_a_flood_of_hostile_connections_neither_delays_a_lock_nor_ends_the_monitor(at: Desk) -> None:
     alice, before = at.log_in("alice"), at.locks()
     with _monitor(at) as monitor:
+        usual = monitor.descriptors()
         flood = at.world.namespace.popen(["python3", "-c", _FLOOD], user="bob", stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE)
         try:
+            assert flood.stdout is not None
             assert flood.stdout.readline() == "flooded\n"
-            assert monitor.descriptors() < 200
+            assert monitor.descriptors() < usual + 20
             at.remove("alice")
             _answer_lock(at, alice, before)
             monitor.events.find(_is("session-locked", alice))
@@ -220,7 +220,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(at: Desk) -> None:
     at.remove("alice")
     done = _once(at, "--dry-run")
     assert f"card-removed session={alice.id}" in done.stdout
-    assert 'detail="would try: locked-hint, logind' in done.stdout, done.stdout
+    assert 'detail="would try: locked-hint, logind"' in done.stdout, done.stdout
     assert done.returncode == 0
     assert not _locks_since(at, before)
     assert not at.world.path("/run/pam_sc/monitor.json").exists()
@@ -232,6 +232,12 @@ def test_a_second_monitor_of_all_sessions_is_one_line_and_an_error(at: Desk) -> 
         assert (done.returncode, done.stderr) == (
             2, f"pam-sc: cannot listen at {SOCKET}: another monitor runs; see pam-sc monitor status\n")
         assert first.process.poll() is None
+
+
+def test_an_account_that_may_not_watch_all_sessions_is_told_so(at: Desk) -> None:
+    done = at.world.run([*PAM_SC, "monitor", "--all"], user="alice")
+    assert (done.returncode, done.stderr) == (
+        2, "pam-sc: cannot watch all sessions: only root and pam_sc_monitor can; name --own\n")
 
 
 def test_a_wrong_configuration_at_the_start_is_one_line_and_an_error(at: Desk) -> None:
@@ -249,3 +255,42 @@ def test_it_ends_in_order_when_it_is_told_to(at: Desk) -> None:
         assert monitor.notifications.count("STOPPING=1") == 1
         assert not at.world.path(SOCKET).exists()
         assert monitor.errors == ""
+
+
+def test_where_both_units_run_the_system_unit_locks_and_the_user_unit_reports_what_it_saw(at: Desk) -> None:
+    alice, before = at.log_in("alice"), at.locks()
+    with _monitor(at, user="pam_sc_monitor") as system, _monitor(at, user="alice") as own:
+        own.events.find(lambda one: "a system unit runs" in one.get("detail", ""))
+        assert [one["user_unit"] for one in _status(at)["sessions"]] == [True]
+        at.remove("alice")
+        _answer_lock(at, alice, before)
+        system.events.find(_is("session-locked", alice))
+        own.events.find(_is("session-locked", alice))
+        asked = at.login1.calls("LockSession")
+        assert _locks_since(at, before) == [alice.id]
+        assert asked.count(("LockSession", alice.id)) == 1, "once, by the system unit"
+
+
+def test_a_user_unit_whose_system_unit_was_killed_locks_through_logind_itself(at: Desk) -> None:
+    alice, before = at.log_in("alice"), at.locks()
+    with _monitor(at, user="pam_sc_monitor") as system, _monitor(at, user="alice") as own:
+        own.events.find(lambda one: "a system unit runs" in one.get("detail", ""))
+        system.kill()
+        own.events.find(lambda one: "no system unit runs" in one.get("detail", ""))
+        at.remove("alice")
+        _answer_lock(at, alice, before)
+        own.events.find(_is("session-locked", alice))
+        assert _status(at, user="alice")["unit"] == "user"
+
+
+def test_a_user_unit_beside_a_system_unit_that_hangs_does_everything(at: Desk) -> None:
+    alice, before = at.log_in("alice"), at.locks()
+    with _monitor(at, user="pam_sc_monitor") as system, _monitor(at, user="alice") as own:
+        own.events.find(lambda one: "a system unit runs" in one.get("detail", ""))
+        system.process.send_signal(signal.SIGSTOP)
+        try:
+            at.remove("alice")
+            _answer_lock(at, alice, before)
+            own.events.find(_is("session-locked", alice))
+        finally:
+            system.process.send_signal(signal.SIGCONT)

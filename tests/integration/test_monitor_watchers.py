@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,15 +53,26 @@ from pam_sc.card.watcher import run
 os._exit(run(3, lambda uid, gid, groups, allow: None))
 """
 
+FIRST_TALKS = """
+try:
+    os.close(os.open({mark!r}, os.O_CREAT | os.O_EXCL))
+except FileExistsError:
+    from pam_sc.card.watcher import run
+    os._exit(run(3, lambda uid, gid, groups, allow: None))
+exec({talk!r})
+say(plain(Kind.READY), places(False))
+"""
+"""The first process is PC/SC with an empty reader; those after it are what they should be."""
+
 
 @pytest.fixture
-def softhsm() -> Iterator[Configuration]:
+def softhsm() -> Configuration:
     folder = own_folder("watching")
     token = SoftToken.create(folder / "token")
     token.add(key_of("P-256"), certificate_of(key_of("P-256")))
     for path in folder.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    yield configuration((SOFTHSM, token.environment))
+    return configuration((SOFTHSM, token.environment))
 
 
 def somewhere() -> Configuration:
@@ -140,7 +152,7 @@ def test_an_outage_is_told_once_and_tried_again_in_growing_pauses(tmp_path: Path
             assert seen.told_meanwhile() == []
             return [float(at) for at in started]
     started = asyncio.run(scene())
-    pauses = [after - before for before, after in zip(started, started[1:], strict=False)]
+    pauses = [after - before for before, after in itertools.pairwise(started)]
     assert pauses[0] >= 0.45 and pauses[1] >= 0.95 and pauses[2] >= 1.95
 
 
@@ -229,6 +241,39 @@ def test_a_module_is_watched_by_its_events_or_polled(hostile: Hostile, faults: s
             gone = await seen.place(place.key, occupied=False)
             assert place.changes < there.changes < gone.changes
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("by", [WatchBy.AUTO, WatchBy.PCSC])
+def test_a_key_that_is_no_reader_is_watched_by_its_slots_as_well(hostile: Hostile, tmp_path: Path, by: WatchBy) -> None:
+    """PC/SC has an empty reader here, and the token with a driver of its own is the hostile module's."""
+    worker = write_watcher(tmp_path, FIRST_TALKS.format(mark=str(tmp_path / "mark"), talk=TALK))
+
+    async def scene() -> None:
+        hostile.file.touch()
+        settings = hostile.settings("events")
+        async with watched(settings, by, worker) as seen:
+            first = await seen.snapshot()
+            known = await identify(settings, str(installed_worker()), first, 20.0)
+            assert {(token.place, token.removable) for token in known.tokens} == {(None, True)}
+            seen.seeing.know(known)
+            seen.seeing.know(known)
+            if by is WatchBy.PCSC:
+                await asyncio.sleep(0.5)  # nothing is begun
+                assert len(watchers()) == 1
+                return
+            both = await seen.snapshot(lambda one: len(one.places) > 1)
+            assert (both.source, len(watchers())) == (Source.PCSC, 2)
+            placed = await identify(settings, str(installed_worker()), both, 20.0)
+            (token, *_) = placed.tokens
+            assert token.place in {place.key for place in both.places}
+            hostile.file.unlink()
+            await seen.place(str(token.place), occupied=False)
+    asyncio.run(scene())
+
+
+def test_a_module_cannot_claim_that_there_is_nothing_to_watch_with(tmp_path: Path) -> None:
+    says = "say(plain(Kind.READY), failed_frame('missing', 'no pyscard'))"
+    assert lost_by(TALK + says, tmp_path, way=Way.SLOTS) == "no pyscard"
 
 
 def test_a_module_that_crashes_while_it_is_watched_is_loaded_again(hostile: Hostile) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 
 def _serve(reader: str) -> None:
-    import smartcard.scard as scard
+    from smartcard import scard
 
     _result, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_SYSTEM)
     both = scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1

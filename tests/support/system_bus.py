@@ -48,6 +48,7 @@ _CONFIGURATION = f"""<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus C
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
   </policy>
   <includedir>/usr/share/dbus-1/system.d</includedir>
+  <includedir>/run/dbus/system.d</includedir>
 </busconfig>
 """
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from pam_sc.card.pcsc_watch import NEW_READERS, PcscSight
-from pam_sc.card.presence import LostError, Occupancy
+from pam_sc.card.presence import LostError
 
 EMPTY, PRESENT, CHANGED, INUSE, UNAVAILABLE = 0x10, 0x20, 0x2, 0x100, 0x8
 A, B = "Reader A 00", "Reader B 00"
@@ -30,16 +30,16 @@ class FakeScard:
         self.failures: list[int] = []
         self.while_waiting: Callable[[], object] = lambda: None
 
-    def SCardEstablishContext(self, scope: int) -> tuple[int, int]:
+    def SCardEstablishContext(self, scope: int) -> tuple[int, int]:  # noqa: N802 - as pyscard has it
         return self.service, 7
 
-    def SCardListReaders(self, context: int, groups: list[str]) -> tuple[int, list[str]]:
+    def SCardListReaders(self, context: int, groups: list[str]) -> tuple[int, list[str]]:  # noqa: N802 - as pyscard has it
         assert (context, groups) == (7, [])
         if self.service or not self.states:
             return self.service or self.SCARD_E_NO_READERS_AVAILABLE, []
         return 0, list(self.states)
 
-    def SCardGetStatusChange(
+    def SCardGetStatusChange(  # noqa: N802 - as pyscard has it
         self, context: int, limit: int, asked: list[tuple[str, int]]
     ) -> tuple[int, list[tuple[str, int, list[int]]]]:
         self.asked.append((limit, asked))
@@ -50,7 +50,7 @@ class FakeScard:
         answer = [(name, self.states.get(name, 0) | CHANGED, []) for name, _state in asked]
         return self.service, [(name, state, atr) for name, state, atr in answer]
 
-    def SCardGetErrorMessage(self, result: int) -> str:
+    def SCardGetErrorMessage(self, result: int) -> str:  # noqa: N802 - as pyscard has it
         return "Service not available."
 
 

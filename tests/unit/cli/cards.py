@@ -163,6 +163,9 @@ class FakeMachine:
             raise self.error
         return CONFIGURATION
 
+    def load_for_monitor(self, path: str | None, arguments: Sequence[str] = ()) -> Configuration:
+        return self.load_configuration(path)
+
     def check(self, path: str | None) -> Checked:
         configuration = self.load_configuration(path)
         return Checked(source="/etc/x", configuration=configuration, findings=tuple(self.findings), stig=tuple(self.stig))

@@ -144,11 +144,13 @@ def test_what_the_monitor_asks_for_itself_is_the_action_alone(action: str) -> No
     assert dict(found) == {"action": "lock"}
 
 
-@pytest.mark.parametrize("action", ["logger x", "xscreensaver-command -activate", "qdbus org.example.test /Door Lock", "loginctl list"])
+@pytest.mark.parametrize("action", ["logger x", "xscreensaver-command -activate", "qdbus org.example.test /Door"
+    " Lock", "loginctl list"])
 def test_without_a_known_locker_only_the_command_runs_and_somebody_must_decide(action: str) -> None:
     text = peer(f'action = "{action}";')
     assert dict(table(text)) == {"action": "command", "on_remove": [action.split()]}
-    assert of_kind(text, UNSAFE) == [(3, "action", "no program that is known to lock is among these, so that nobody looks whether the"
+    assert of_kind(text, UNSAFE) == [(3, "action", "no program that is known to lock is among these, so that nobody looks"
+        " whether the"
                                       ' session is locked; put the locker into locker, with action = "lock"')]  # fmt: skip
 
 
@@ -172,7 +174,8 @@ def test_of_two_lockers_the_first_is_taken_and_somebody_must_decide() -> None:
     assert of_kind(text, UNSAFE) == [(3, "action", "'i3lock' is left out, because there is one locker: 'xlock'; choose")]
 
 
-@pytest.mark.parametrize("action", ["loginctl unlock-session", "xscreensaver-command -exit", "pkill i3lock", "killall xscreensaver",
+@pytest.mark.parametrize("action", ["loginctl unlock-session", "xscreensaver-command -exit", "pkill"
+    " i3lock", "killall xscreensaver",
     "/usr/bin/killall -9 swaylock", "qdbus org.freedesktop.login1 /x org.freedesktop.login1.Session.Unlock"])  # fmt: skip
 @pytest.mark.parametrize("event", ["card_insert", "card_remove"])
 def test_nothing_unlocks_a_session(action: str, event: str) -> None:
@@ -204,7 +207,8 @@ def test_an_end_of_the_session_is_one() -> None:
 
 @pytest.mark.parametrize(("action", "why"), [
     ("a | b", "there is a pipe in it"), ("a; b", "there is ; (a list of commands) in it"),
-    ("a && b", "there is & (in the background, or a list) in it"), ("a $DISPLAY", "there is $ (a variable or a substitution) in it"),
+    ("a && b", "there is & (in the background, or a list) in it"), ("a $DISPLAY", "there is $ (a variable or a substitution)"
+        " in it"),
     ("a > /dev/null", "there is a redirection in it"), ("a *.wav", "there is * (a pattern of file names) in it"),
     ("~/lock", "there is ~ (a home) in it"), ("a 'b", "a quote in it is not closed, or it ends in a backslash"),
     ("cd /x", "'cd' is a word of the shell"),
@@ -216,7 +220,8 @@ def test_an_end_of_the_session_is_one() -> None:
 def test_what_needs_a_shell_is_an_error_with_its_line_and_the_reason(action: str, why: str, event: str) -> None:
     text = f'pkcs11_eventmgr {{\nevent {event} {{\non_error = return;\naction = "logger x", "{action}";\n}}\n}}\n'
     assert of_kind(text, ERROR) == [
-        (4, "action", f"{action!a} cannot be carried over, because no shell runs it here: {why}; put it into a script that only root"
+        (4, "action", f"{action!a} cannot be carried over, because no shell runs it here: {why}; put it into a script that"
+            f" only root"
          " can change, and name that")
     ]  # fmt: skip
 
@@ -231,10 +236,12 @@ def test_what_needs_a_shell_where_nobody_comes_is_no_error() -> None:
 
 
 def test_expire_time_runs_its_actions_once() -> None:
-    text = peer('action = "xlock";', whole="expire_time = 30;", more='event expire_time { on_error = return; action = "logger x"; }')
+    text = peer('action = "xlock";', whole="expire_time = 30;", more='event expire_time { on_error = return; action = "logger'
+        ' x"; }')
     found = table(text)
     assert (found["absent"], found["on_absent"]) == (30, {"programs": [["logger", "x"]], "on_error": "return"})
-    assert (4, "action", "runs once, when the card has been away for 30 seconds, and not again and again") in of_kind(text, DIFFERENT)
+    assert (4, "action", "runs once, when the card has been away for 30 seconds, and not again and"
+        " again") in of_kind(text, DIFFERENT)
     alone = peer('action = "xlock";', whole="expire_time = 30;")
     assert "absent" not in table(alone)
     assert of_kind(alone, DEAD) == [(2, "expire_time", "there is no event expire_time with an action")]
@@ -288,7 +295,8 @@ def test_what_is_dead_is_said_with_the_reason() -> None:
 def test_of_repeated_events_the_first_counts_as_there() -> None:
     text = peer('action = "xlock";', more='event Card_Remove { action = "a | b"; }')
     assert table(text)["locker"] == {"run": ["xlock"]}
-    assert of_kind(text, DEAD) == [(4, "event card_remove", "stands twice, and the first counts, that of line 3: lines 4 to 4 change"
+    assert of_kind(text, DEAD) == [(4, "event card_remove", "stands twice, and the first counts, that of line 3: lines 4 to 4"
+        " change"
                                     " nothing")]  # fmt: skip
 
 
@@ -303,11 +311,13 @@ def test_repeated_actions_add_up_and_of_other_keys_the_first_counts_as_there() -
 def test_of_repeated_blocks_the_first_counts_and_both_kinds_are_refused() -> None:
     twice = peer('action = "xlock";') + peer("")
     assert table(twice)["action"] == "lock"
-    assert of_kind(twice, DEAD) == [(6, "pkcs11_eventmgr", "stands twice, and the first counts, that of line 1: lines 6 to 10 change"
+    assert of_kind(twice, DEAD) == [(6, "pkcs11_eventmgr", "stands twice, and the first counts, that of line 1: lines 6 to 10"
+        " change"
                                      " nothing")]  # fmt: skip
     for text, found in ((peer() + peer(root="card_eventmgr"), "both"), ("other { }", "none")):
         assert of_kind(text, ERROR) == [
-            (6 if found == "both" else 1, "pkcs11_eventmgr", f"found {found} of the blocks pkcs11_eventmgr and card_eventmgr, expected one")
+            (6 if found == "both" else 1, "pkcs11_eventmgr", f"found {found} of the blocks pkcs11_eventmgr and card_eventmgr,"
+                f" expected one")
         ]
 
 
@@ -317,9 +327,11 @@ def test_what_nobody_knows_is_said() -> None:
         (1, "x", "stands outside of the block pkcs11_eventmgr or card_eventmgr, where nobody reads it"),
         (3, "polling", "neither pam_pkcs11 nor pam_sc knows it; did you mean 'polling_time'?"),
         (4, "actoin", "is no key of an event: action and on_error are"),
-        (5, "event card_lost", "is no event of pkcs11_eventmgr, which are card_insert, card_remove, expire_time: nobody reads lines 5"
+        (5, "event card_lost", "is no event of pkcs11_eventmgr, which are card_insert, card_remove, expire_time: nobody reads"
+            " lines 5"
          " to 5"),
-        (5, "event timeout", "is no event of pkcs11_eventmgr, which are card_insert, card_remove, expire_time: nobody reads lines 5 to"
+        (5, "event timeout", "is no event of pkcs11_eventmgr, which are card_insert, card_remove, expire_time: nobody reads"
+            " lines 5 to"
          " 5"),
     ]  # fmt: skip
     assert of_kind(peer('on_error = stop; action = "xlock";'), UNKNOWN) == [
@@ -329,7 +341,8 @@ def test_what_nobody_knows_is_said() -> None:
 
 def test_a_block_inside_of_an_event_is_an_error() -> None:
     text = "pkcs11_eventmgr {\nevent card_insert {\nevent card_remove { action = xlock; }\n}\n}\n"
-    assert of_kind(text, ERROR) == [(3, "event", "stands inside of the event of line 2, where nobody reads it; is there a } missing"
+    assert of_kind(text, ERROR) == [(3, "event", "stands inside of the event of line 2, where nobody reads it; is there a }"
+        " missing"
                                      " before it?")]  # fmt: skip
 
 
@@ -397,7 +410,9 @@ def put(folder: Path, text: str, name: str = "eventmgr.conf") -> str:
     return str(path)
 
 
-def test_the_monitor_has_modules_of_its_own_configuration_and_the_policy_of_the_file(tmp_path: Path, own: str, module: Path) -> None:
+def test_the_monitor_has_the_modules_of_its_own_configuration_and_the_policy_of_the_file(
+    tmp_path: Path, own: str, module: Path
+) -> None:
     path = put(tmp_path, peer('action = "xlock";', whole=f"pkcs11_module = {module}; polling_time = 9;"))
     read = load_for_monitor(path, TRUSTED, own_path=own)
     assert (read.source, [each.path for each in read.token.modules]) == (own, [str(module)])
@@ -411,7 +426,8 @@ def test_the_monitor_has_modules_of_its_own_configuration_and_the_policy_of_the_
 @pytest.mark.parametrize(("named", "kind", "end"), [
     ("{module}", DEAD, "this one is among them"), ("{folder}/link.so", DEAD, "this one is among them"),
     ("/elsewhere/module.so", DIFFERENT, "this one has the name of one of them"),
-    ("/elsewhere/other.so", UNSAFE, "this one is none of them, and a card that it alone knows is not watched: add a [[token.module]]"
+    ("/elsewhere/other.so", UNSAFE, "this one is none of them, and a card that it alone knows is not watched: add a"
+        " [[token.module]]"
      " with its path"),
 ])  # fmt: skip
 def test_the_module_that_is_named_is_compared_with_those_that_are_used(
@@ -438,7 +454,8 @@ def test_what_the_schema_refuses_is_told_with_the_line_of_the_file(tmp_path: Pat
     path = put(tmp_path, peer('action = "./lock";'))
     with pytest.raises(ConfigError) as caught:
         load_for_monitor(path, TRUSTED, own_path=own)
-    assert str(caught.value).startswith(f"{path}:3: monitor.on_remove[0]: found a non-empty array ('./lock' is neither an absolute path")
+    assert str(caught.value).startswith(f"{path}:3: monitor.on_remove[0]: found a non-empty array ('./lock' is neither an"
+        f" absolute path")
     path = put(tmp_path, peer('action = "xlock";', whole="expire_time = 700000;", more="event expire_time { action = a; }"))
     with pytest.raises(ConfigError, match=rf"^{path}:4: monitor.absent: found 700000 "):
         load_for_monitor(path, TRUSTED, own_path=own)
@@ -461,9 +478,12 @@ def test_a_file_is_known_by_its_blocks() -> None:
 
 # ---------------------------------------------------------------- anything at all
 
-WORDS = st.sampled_from("""pkcs11_eventmgr card_eventmgr event card_remove card_insert expire_time timeout { } = ; , " # action on_error
-quit 0 1 -1 99999999999999999999 true polling_time pkcs11_module xlock "loginctl terminate-session" "a 'b" "a | b" "su a -c 'x y'"
-"env A=b" "sudo -u a --" "DISPLAY=:0" "\\" "." \\ é \x01 xscreensaver-command "xscreensaver-command -lock" "pkill i3lock" """.split(" "))
+WORDS = st.sampled_from([
+    "pkcs11_eventmgr", "card_eventmgr", "event", "card_remove", "card_insert", "expire_time", "timeout", "{", "}", "=", ";", ",",
+    '"', "#", "\n", "action", "on_error", "quit", "0", "1", "-1", "9" * 20, "true", "polling_time", "pkcs11_module", "xlock", "a",
+    '"loginctl terminate-session"', "\"a 'b\"", '"a | b"', "\"su a -c 'x y'\"", '"env A=b"', '"sudo -u a --"', '"DISPLAY=:0"',
+    '"xscreensaver-command -lock"', '"pkill i3lock"', "\\", ".", "\xe9", "\x01", "action = a, xlock;", "event card_remove {",
+])  # fmt: skip
 
 
 @settings(max_examples=300, deadline=None)

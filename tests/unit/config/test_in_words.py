@@ -217,6 +217,17 @@ def test_the_sentences_of_a_plain_configuration() -> None:
                    " kde-smartcard, kscreensaver, light-locker, mate-screensaver, physlock, swaylock, ukui-screensaver-qt, vlock,"
                    " waylock, xfce4-screensaver, xlock, xscreensaver and xsecurelock."),
         ("unlock", "Any card of the account unlocks it."),
+        ("monitor", "What follows is done where pam-sc monitor runs, for sessions at this machine that were opened with a card."),
+        ("monitor", "When the card of a session is removed, the session is locked."),
+        ("monitor", "A graphical session is locked by logind, else by the desktop's own screen saver; where no lock is seen, it"
+                    " stays open and the log has an error."),
+        ("monitor", "Nothing locks a text console: it is ended."),
+        ("monitor", "Removals are seen by PC/SC, else by the events of PKCS#11, else by looking again after 1 second."),
+        ("monitor", "A card that is back within 0.1 seconds was not removed; with its reader, within 2 seconds; with a reader"
+                    " that is not there after the machine slept, within 10 seconds."),
+        ("monitor", "A card that could not be watched for 1 minute counts as removed."),
+        ("monitor", "Each way of locking has 2 seconds until the lock must be seen."),
+        ("monitor", "When the card is back, the screen wakes and asks for the PIN; it is never unlocked without."),
         ("log", "The log names no certificate and no card, only what stands for them on this machine."),
     ))  # fmt: skip
 

@@ -41,45 +41,56 @@ def test_of_a_policy_that_locks_and_ends_there_is_nothing_to_say(programs: Path)
 WARNING, NOTE = Weight.WARNING, Weight.NOTE
 ONLY_REPORTED = "report: a graphical session of which no lock is seen stays open, and only the log says so;"
 FOUND = {
-    "nothing": ('action = "nothing"\n', WARNING, "monitor.action", "nothing: a session stays open when its card is taken away; lock is"
+    "nothing": ('action = "nothing"\n', WARNING, "monitor.action", "nothing: a session stays open when its card is taken"
+        " away; lock is"
         " the default"),
-    "a command": ('action = "command"\non_remove = [["locker"]]\n', WARNING, "monitor.action", "command: whether on_remove locks the"
+    "a command": ('action = "command"\non_remove = [["locker"]]\n', WARNING, "monitor.action", "command: whether on_remove"
+        " locks the"
         ' session is not looked at; a locker belongs into locker, with action = "lock"'),
     "an end at a touch": ('action = "terminate"\nreader_grace = 1\n', WARNING, "monitor.action",
-        "terminate, with grace = 0.1: a card that sits badly ends the session, with what was not saved; give it at least a second, or"
+        "terminate, with grace = 0.1: a card that sits badly ends the session, with what was not saved; give it at least a"
+            " second, or"
         ' use "lock-then-terminate"'),
     "an end soon": (PLAIN + 'action = "lock-then-terminate"\nterminate_after = 59\n', WARNING, "monitor.terminate_after",
         "59 seconds: somebody who only changes the reader loses what was not saved"),
     "an end that never comes": (PLAIN + "terminate_after = 600\n", WARNING, "monitor.terminate_after",
         'counts only with action = "lock-then-terminate": no session is ended after that time'),
-    "only a report": ('console_locker = ["locker"]\n', NOTE, "monitor.otherwise", f"{ONLY_REPORTED} give it a locker, or otherwise ="
-        ' "terminate" ends it, with what was not saved'),
-    "only a report after a locker": ('console_locker = ["locker"]\nlocker = ["other"]\n', NOTE, "monitor.otherwise", f"{ONLY_REPORTED}"
+    "only a report": ('console_locker = ["locker"]\n', NOTE, "monitor.otherwise", f"{ONLY_REPORTED} give it a locker, or"
         ' otherwise = "terminate" ends it, with what was not saved'),
-    "a console that is ended": ('otherwise = "terminate"\n', NOTE, "monitor.console_locker", "not set: a session on a text console is"
+    "only a report after a locker": ('console_locker = ["locker"]\nlocker = ["other"]\n', NOTE, "monitor.otherwise",
+        ONLY_REPORTED + ' otherwise = "terminate" ends it, with what was not saved'),
+    "a console that is ended": ('otherwise = "terminate"\n', NOTE, "monitor.console_locker", "not set: a session on a text"
+        " console is"
         ' ended when its card is removed; console_locker = ["vlock"] locks it instead'),
     "a console that stays open": ('otherwise = "terminate"\nconsole_otherwise = "report"\n', WARNING, "monitor.console_otherwise",
         'report, without a console_locker: a session on a text console stays open; console_locker = ["vlock"] locks it'),
-    "a long grace": (PLAIN + "grace = 5.5\n", WARNING, "monitor.grace", "5.5 seconds: for so long a session stays open after its card"
+    "a long grace": (PLAIN + "grace = 5.5\n", WARNING, "monitor.grace", "5.5 seconds: for so long a session stays open after"
+        " its card"
         " went; 5 are enough for hubs that reset"),
-    "a long grace of readers": (PLAIN + "reader_grace = 60\n", WARNING, "monitor.reader_grace", "1 minute: for so long a session stays"
+    "a long grace of readers": (PLAIN + "reader_grace = 60\n", WARNING, "monitor.reader_grace", "1 minute: for so long a"
+        " session stays"
         " open after its card went; 5 are enough for hubs that reset"),
-    "seldom looks": (PLAIN + 'watch = "poll"\npoll = 6\n', WARNING, "monitor.poll", "6 seconds: for so long a removal may not be seen;"
+    "seldom looks": (PLAIN + 'watch = "poll"\npoll = 6\n', WARNING, "monitor.poll", "6 seconds: for so long a removal may not"
+        " be seen;"
         " make it shorter, or leave watch at auto"),
-    "never unwatched": (PLAIN + "unwatched = 0\n", WARNING, "monitor.unwatched", "0: whoever stops the card service can take the card"
+    "never unwatched": (PLAIN + "unwatched = 0\n", WARNING, "monitor.unwatched", "0: whoever stops the card service can take"
+        " the card"
         " away, and nothing is locked; give it a time"),
     "a locker for nothing": ('action = "terminate"\ngrace = 1\nlocker = ["locker"]\n', NOTE, "monitor.locker",
         'counts for nothing with action = "terminate"'),
     "an end of the monitor": (PLAIN + 'on_insert = { programs = [["other"]], on_error = "quit" }\n', WARNING, "monitor.on_insert",
         'on_error = "quit": a program that fails leaves every session without a monitor, until it is started again'),
-    "root": (PLAIN + 'on_insert = [{ run = ["other"], run_as = "root" }]\n', WARNING, "monitor.on_insert[0]", 'run_as = "root": neither'
-        " unit of pam-sc monitor can do that, only root who starts it; and what it does may be steered by the session's own account"),
+    "root": (PLAIN + 'on_insert = [{ run = ["other"], run_as = "root" }]\n', WARNING, "monitor.on_insert[0]", 'run_as ='
+        ' "root": neither'
+        " unit of pam-sc monitor can do that, only root who starts it; and what it does may be steered by the session's own"
+        " account"),
     "an account that is not there": (PLAIN + '[[rule]]\naccount = ["mallory"]\n', WARNING, "monitor.rule[0].account",
         "there is no account 'mallory' here, so it says nothing of anybody"),
-    "nothing for some": (PLAIN + '[[rule]]\naccount = ["alice"]\naction = "nothing"\n', WARNING, "monitor.rule[0].action", "nothing: a"
-        " session stays open when its card is taken away; lock is the default"),
+    "nothing for some": (PLAIN + '[[rule]]\naccount = ["alice"]\naction = "nothing"\n', WARNING, "monitor.rule[0].action",
+        "nothing: a session stays open when its card is taken away; lock is the default"),
     "an end of a rule that never comes": (PLAIN + '[[rule]]\naccount = ["alice"]\nterminate_after = 70\n', WARNING,
-        "monitor.rule[0].terminate_after", 'counts only with action = "lock-then-terminate": no session is ended after that time'),
+        "monitor.rule[0].terminate_after", 'counts only with action = "lock-then-terminate": no session is ended after that'
+            ' time'),
 }  # fmt: skip
 
 
@@ -100,7 +111,8 @@ NEAR_MISSES = {
     "a rule for consoles": PLAIN + '[[rule]]\ntype = ["tty"]\notherwise = "report"\n',
     "a rule for graphics": PLAIN + '[[rule]]\ntype = ["x11"]\nconsole_otherwise = "report"\n',
     "a locker that a rule uses": (
-        'action = "terminate"\ngrace = 1\nlocker = ["locker"]\n[[rule]]\ntype = ["x11"]\naction = "lock"\notherwise = "terminate"\n'
+        'action = "terminate"\ngrace = 1\nlocker = ["locker"]\n[[rule]]\ntype = ["x11"]\naction = "lock"\notherwise ='
+        ' "terminate"\n'
     ),
 }
 
@@ -125,7 +137,8 @@ def test_a_program_that_is_not_there_is_found_wherever_it_stands(programs: Path,
 
 def test_the_program_that_asks_is_looked_for_too(programs: Path) -> None:
     text = PLAIN + 'locker = { run = ["locker"], sign = { query = ["gone"], text = "x" } }\n'
-    assert said(text, programs) == [(WARNING, "monitor.locker.sign", f"'gone' is in none of {programs}; install it, or name its path")]
+    assert said(text, programs) == [(WARNING, "monitor.locker.sign", f"'gone' is in none of {programs}; install it, or name"
+        f" its path")]
 
 
 def test_a_program_by_its_path_must_be_there_and_one_that_can_be_started(programs: Path) -> None:
@@ -193,7 +206,8 @@ def test_what_is_said_of_the_monitor_is_among_the_findings_of_the_file(good: Con
 
 def test_a_contradiction_is_an_error_because_the_monitor_does_not_start(good: Configuration) -> None:
     found = findings(replace(good, monitor={"action": "command"}))
-    text = ('/etc/pam_sc/pam_sc.toml: monitor.action: found action "command" without a program, expected on_remove with the programs'
+    text = ('/etc/pam_sc/pam_sc.toml: monitor.action: found action "command" without a program, expected on_remove with the'
+        ' programs'
             " that it means")  # fmt: skip
     assert found == [Finding(Weight.ERROR, "monitor", text)]
     assert os.path.isabs(good.source)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_sc.config import sssd, sssd_verification
+from pam_sc.config import eventmgr, sssd, sssd_verification
 from pam_sc.config.pam_pkcs11 import translate
 from pam_sc.config.stig import RULES
 from tests.support.peer_configurations import configuration
@@ -31,6 +31,14 @@ def test_a_word_of_the_pam_line_is_on_the_page(word: str) -> None:
 @pytest.mark.parametrize("key", sorted({*sssd._KNOWN, *sssd_verification.WORDS}))
 def test_what_is_read_of_an_sssd_conf_is_on_the_page(key: str) -> None:
     assert key in NAMED
+
+
+@pytest.mark.parametrize("word", sorted({
+    *(name for names in eventmgr.ARGUMENTS.values() for name in names), *eventmgr.FLAGS, "kill", "config_file",
+    *(event for events in eventmgr.EVENTS.values() for event in events), "action", "on_error",
+}))  # fmt: skip
+def test_what_is_read_of_an_event_manager_is_on_the_page(word: str) -> None:
+    assert word in NAMED
 
 
 @pytest.mark.parametrize("rule", [rule for rules in RULES.values() for rule in rules])

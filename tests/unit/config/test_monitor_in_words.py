@@ -107,9 +107,10 @@ def test_it_is_never_said_that_a_session_that_nothing_locks_is_locked() -> None:
 def test_a_rule_says_only_what_is_otherwise() -> None:
     whole = SessionPolicy(on_remove=RUNS, on_absent=RUNS, absent_s=5.0)
     rules = (
-        Rule(services=frozenset({"login"}), members=Members(accounts=frozenset({"alice"}), groups=frozenset({"staff"})), policy=whole),
+        Rule(services=frozenset({"login"}), policy=whole,
+             members=Members(accounts=frozenset({"alice"}), groups=frozenset({"staff"}))),
         Rule(types=frozenset({"tty"}), policy=replace(whole, on_remove=Commands(), absent_s=0.0)),
-    )
+    )  # fmt: skip
     said = [each for each in policy_in_words(MonitorPolicy(whole=whole, rules=rules)) if each.startswith("For ")]
     assert said == [
         "For sessions opened by login, of alice and @staff (rule 1): the same.",

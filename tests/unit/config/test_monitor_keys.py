@@ -91,7 +91,8 @@ def test_every_key_means_what_it_says(file: Path, module: Path) -> None:
         action=Action.LOCK_THEN_TERMINATE, terminate_after_s=60.0, otherwise=Otherwise.TERMINATE,
         console_otherwise=Otherwise.REPORT, locker=Locker(program=run("swaylock", "-f")),
         console_locker=Locker(program=run("/usr/bin/vlock", "-c"), sign=Sign.EXIT),
-        on_remove=Commands(programs=(run("logger", "a b"), Program(arguments=("/usr/bin/true",), limit_s=0.5, run_as=RunAs.ROOT))),
+        on_remove=Commands(programs=(run("logger", "a b"),
+                                     Program(arguments=("/usr/bin/true",), limit_s=0.5, run_as=RunAs.ROOT))),
         on_insert=Commands(programs=(run("logger", "back"),), on_error=OnError.QUIT),
         on_absent=Commands(programs=(run("logger", "away"),)), absent_s=90.0,
     )  # fmt: skip
@@ -133,7 +134,8 @@ def test_a_time_is_a_number_of_seconds_within_its_limits(file: Path, module: Pat
     line = text.split("\n").index(right) + 1
     expected = f"expected seconds from {least} to {most}"
     for wrong, found in (
-        ("-1", "-1 (an integer) (too small)"), (f"{most}.1", f"{most}.1 (a number) (too large)"), ("nan", "nan (a number) (no number)"),
+        ("-1", "-1 (an integer) (too small)"), (f"{most}.1", f"{most}.1 (a number) (too large)"), ("nan", "nan (a number) (no"
+            " number)"),
         ("inf", "inf (a number) (too large)"), ("true", "true (a boolean)"), ('"1"', "'1'"), ("[1]", "a non-empty array"),
     ):  # fmt: skip
         said = refusal(file, text.replace(f"\n{right}\n", f"\n{key} = {wrong}\n"))
@@ -156,9 +158,11 @@ REFUSALS = {
         " one of lock, lock-then-terminate, terminate, command, nothing; did you mean 'lock-then-terminate'?"),
     "no otherwise": ('\notherwise = "terminate"', '\notherwise = "lock"', "12: monitor.otherwise: found 'lock', expected"
         ' "report" or "terminate"'),
-    "no otherwise of a console": ('console_otherwise = "report"', "console_otherwise = true", "13: monitor.console_otherwise: found"
+    "no otherwise of a console": ('console_otherwise = "report"', "console_otherwise = true", "13: monitor.console_otherwise:"
+        " found"
         ' true (a boolean), expected "report" or "terminate"'),
-    "a locker in one string": ('["swaylock", "-f"]', '"swaylock -f"', f"14: monitor.locker: found 'swaylock -f', expected {LOCKER}"),
+    "a locker in one string": ('["swaylock", "-f"]', '"swaylock -f"', f"14: monitor.locker: found 'swaylock -f', expected"
+        f" {LOCKER}"),
     "a shell's line": ('["swaylock", "-f"]', '["swaylock -f"]', "14: monitor.locker: found a non-empty array ('swaylock -f' has"
         f" its arguments in one string, and no shell reads it: write each as a string of its own), expected {LOCKER}"),
     "a path that is not absolute": ('["swaylock", "-f"]', '["bin/swaylock"]', "14: monitor.locker: found a non-empty array"
@@ -169,50 +173,67 @@ REFUSALS = {
         f" ('~swaylock' is neither an absolute path nor the plain name of a program), expected {LOCKER}"),
     "a path with ..": ('["/usr/bin/vlock", "-c"]', '["/usr/bin/../vlock"]', '15: monitor.console_locker.run: found a non-empty'
         f' array (not in its plain form: no "..", no ".", no repeated slash), expected {NO_PROGRAM}'),
-    "no program": ('["swaylock", "-f"]', "[]", f"14: monitor.locker: found an empty array (it has no program in it), expected {LOCKER}"),
+    "no program": ('["swaylock", "-f"]', "[]", f"14: monitor.locker: found an empty array (it has no program in it), expected"
+        f" {LOCKER}"),
     "an empty name": ('["swaylock", "-f"]', '[""]', "14: monitor.locker: found a non-empty array ('' is neither an absolute path"
         f" nor the plain name of a program), expected {LOCKER}"),
     "a control character": ('"a b"', '"a\\u001bb"', "16: monitor.on_remove[0]: found a non-empty array (it holds a character that"
         f" cannot be printed), expected {NO_PROGRAM}"),
     "a number among the arguments": ('"a b"', "1", f"16: monitor.on_remove[0]: found a non-empty array, expected {NO_PROGRAM}"),
-    "one program for many": ('[["logger", "a b"], ', '["logger", ', f"16: monitor.on_remove[0]: found 'logger', expected {NO_PROGRAM}"),
+    "one program for many": ('[["logger", "a b"], ', '["logger", ', f"16: monitor.on_remove[0]: found 'logger', expected"
+        f" {NO_PROGRAM}"),
     "no programs": ('[["logger", "away"]]', '"logger"', f"18: monitor.on_absent: found 'logger', expected {PROGRAMS}"),
-    "a table without programs": ("programs = [[\"logger\", \"back\"]], ", "", "17: monitor.on_insert.programs: found nothing, expected"
+    "a table without programs": ('programs = [["logger", "back"]], ', "", "17: monitor.on_insert.programs: found nothing,"
+        " expected"
         f" {PROGRAMS}"),
-    "an empty array in the table": ('[["logger", "back"]]', "[]", f"17: monitor.on_insert.programs: found an empty array, expected {PROGRAMS}"),
+    "an empty array in the table": ('[["logger", "back"]]', "[]", f"17: monitor.on_insert.programs: found an empty array,"
+        f" expected {PROGRAMS}"),
     "no on_error": ('"quit"', '"stop"', "17: monitor.on_insert.on_error: found 'stop', expected one of ignore, return, quit"),
-    "no limit": ("limit = 0.5", "limit = 0", "16: monitor.on_remove[1].limit: found 0 (an integer) (too small), expected seconds from"
+    "no limit": ("limit = 0.5", "limit = 0", "16: monitor.on_remove[1].limit: found 0 (an integer) (too small), expected"
+        " seconds from"
         " 0.1 to 600"),
     "no account to run as": ('run_as = "root"', 'run_as = "alice"', "16: monitor.on_remove[1].run_as: found 'alice', expected"
         ' "session" or "root"'),
-    "a program without run": ('run = ["/usr/bin/true"], ', "", f"16: monitor.on_remove[1].run: found nothing, expected {NO_PROGRAM}"),
+    "a program without run": ('run = ["/usr/bin/true"], ', "", f"16: monitor.on_remove[1].run: found nothing, expected"
+        f" {NO_PROGRAM}"),
     "a locker that runs as root": ('sign = "exit"', 'run_as = "root"', "15: monitor.console_locker.run_as: found an unknown key,"
         " expected one of run, sign; did you mean 'run'?"),
-    "no sign": ('sign = "exit"', 'sign = "exits"', '15: monitor.console_locker.sign: found \'exits\', expected "exit" or "none", or'
+    "no sign": ('sign = "exit"', 'sign = "exits"', '15: monitor.console_locker.sign: found \'exits\', expected "exit" or'
+        ' "none", or'
         " { query = [...], text = \"...\" }; did you mean 'exit'?"),
-    "a query without a text": ('\ntext = "screen locked"', "", "27: monitor.rule[0].locker.sign.text: found nothing, expected what the"
+    "a query without a text": ('\ntext = "screen locked"', "", "27: monitor.rule[0].locker.sign.text: found nothing, expected"
+        " what the"
         " query prints of a locked screen"),
-    "an empty text": ('"screen locked"', '""', "29: monitor.rule[0].locker.sign.text: found '' (no name is written so), expected what"
+    "an empty text": ('"screen locked"', '""', "29: monitor.rule[0].locker.sign.text: found '' (no name is written so),"
+        " expected what"
         " the query prints of a locked screen"),
     "a text without a query": ('query = ["xscreensaver-command", "-time"]\n', "", "27: monitor.rule[0].locker.sign.query: found"
         f" nothing, expected {NO_PROGRAM}"),
-    "an unknown key of a rule": ("type = [", "types = [", "23: monitor.rule[0].types: found an unknown key, expected one of absent,"
+    "an unknown key of a rule": ("type = [", "types = [", "23: monitor.rule[0].types: found an unknown key, expected one of"
+        " absent,"
         " account, action, console_locker, console_otherwise, locker, on_absent, on_insert, on_remove, otherwise, service,"
         " terminate_after, type; did you mean 'type'?"),
-    "a time of the whole in a rule": ('action = "terminate"', "grace = 1", "24: monitor.rule[0].grace: found an unknown key, expected"
+    "a time of the whole in a rule": ('action = "terminate"', "grace = 1", "24: monitor.rule[0].grace: found an unknown key,"
+        " expected"
         " one of absent, account, action, console_locker, console_otherwise, locker, on_absent, on_insert, on_remove, otherwise,"
         " service, terminate_after, type"),
-    "no service": ('["gdm-smartcard"]', '["GDM"]', "21: monitor.rule[0].service[0]: found 'GDM' (no PAM service can have this name),"
+    "no service": ('["gdm-smartcard"]', '["GDM"]', "21: monitor.rule[0].service[0]: found 'GDM' (no PAM service can have this"
+        " name),"
         " expected the name of a PAM service, in lower case"),
-    "no services": ('["gdm-smartcard"]', "[]", "21: monitor.rule[0].service: found an empty array, expected an array of at least one"
+    "no services": ('["gdm-smartcard"]', "[]", "21: monitor.rule[0].service: found an empty array, expected an array of at"
+        " least one"
         " name of a PAM service, each once"),
-    "no account": ('["alice", "@staff"]', '["alice:x"]', "22: monitor.rule[0].account[0]: found 'alice:x' (no account can have this"
+    "no account": ('["alice", "@staff"]', '["alice:x"]', "22: monitor.rule[0].account[0]: found 'alice:x' (no account can"
+        " have this"
         ' name), expected the name of an account, or of a group as "@group"'),
-    "no accounts": ('["alice", "@staff"]', "[]", "22: monitor.rule[0].account: found an empty array, expected an array of names of"
+    "no accounts": ('["alice", "@staff"]', "[]", "22: monitor.rule[0].account: found an empty array, expected an array of"
+        " names of"
         ' accounts, and of groups as "@group"'),
-    "no type": ('["wayland"]', '["weyland"]', "23: monitor.rule[0].type[0]: found 'weyland', expected one of wayland, x11, tty, mir,"
+    "no type": ('["wayland"]', '["weyland"]', "23: monitor.rule[0].type[0]: found 'weyland', expected one of wayland, x11,"
+        " tty, mir,"
         " web, unspecified; did you mean 'wayland'?"),
-    "a type twice": ('["wayland"]', '["wayland", "wayland"]', "23: monitor.rule[0].type[1]: found 'wayland' twice, expected an array"
+    "a type twice": ('["wayland"]', '["wayland", "wayland"]', "23: monitor.rule[0].type[1]: found 'wayland' twice, expected"
+        " an array"
         " of at least one type of session, each once"),
 }  # fmt: skip
 
@@ -243,23 +264,26 @@ def test_a_service_has_no_monitor_of_its_own(file: Path, module: Path) -> None:
 
 CONTRADICTIONS = {
     "a command without one": (
-        '[monitor]\naction = "command"\n', "8: monitor.action: found action \"command\" without a program, expected on_remove with the"
+        '[monitor]\naction = "command"\n', '8: monitor.action: found action "command" without a program, expected on_remove'
+        " with the"
         " programs that it means",
     ),
     "a rule that takes the command away": (
         '[monitor]\naction = "command"\non_remove = [["a"]]\n[[monitor.rule]]\ntype = ["tty"]\non_remove = []\n',
-        "12: monitor.rule[0].on_remove: found action \"command\" without a program, expected on_remove with the programs that it"
+        '12: monitor.rule[0].on_remove: found action "command" without a program, expected on_remove with the programs that it'
         " means",
     ),
     "programs that never run": (
-        '[monitor]\non_absent = [["a"]]\n', "8: monitor.on_absent: found programs that never run, expected absent too: after how many"
+        '[monitor]\non_absent = [["a"]]\n', "8: monitor.on_absent: found programs that never run, expected absent too: after"
+        " how many"
         " seconds they run",
     ),
     "a time after which nothing runs": (
         "[monitor]\nabsent = 5\n", "8: monitor.absent: found 5.0 (a number), expected on_absent too: the programs that run then",
     ),
     "a rule for nobody in particular": (
-        '[monitor]\n[[monitor.rule]]\naction = "lock"\n', "8: monitor.rule[0]: found a rule for no session in particular, expected at"
+        '[monitor]\n[[monitor.rule]]\naction = "lock"\n', "8: monitor.rule[0]: found a rule for no session in particular,"
+        " expected at"
         " least one of service, account and type in it",
     ),
 }  # fmt: skip
@@ -300,8 +324,10 @@ print(*sorted(name for name in sys.modules if name.startswith("pam_sc") and "mon
 """
 
 
-@pytest.mark.parametrize(("table", "modules"), [("", ""), ("[monitor]\nwake = true\n", "pam_sc.config.monitor_keys")])
-def test_a_login_imports_the_schema_alone_and_only_where_there_is_a_table(
+@pytest.mark.parametrize(("table", "modules"), [
+    ("", ""), ("[monitor]\n", ""), ("[monitor]\nwake = true\n", "pam_sc.config.monitor_keys")
+])  # fmt: skip
+def test_a_login_imports_the_schema_alone_and_only_where_a_table_says_something(
     file: Path, module: Path, table: str, modules: str
 ) -> None:
     load_text(file, MINIMAL.format(module=module) + table)

@@ -26,8 +26,10 @@ PLAIN = {
 }
 REFUSED = {
     "a | b": "a pipe", "a && b": "&", "a &": "&", "a; b": ";", "a > b": "a redirection", "a 2>/dev/null": "a redirection",
-    "a < b": "a redirection", "a $x": "$ (", 'a "$x"': "$ (", "a $(b)": "$ (", "a `b`": "` (", 'a "`b`"': "` (", "(a)": "parentheses",
-    "a *.wav": "* (", "a ?": "? (", "a [b]": "[ (", "a {b,c}": "{ (", "a }": "} (", "a\nb": "a line break", "~/a": "~ (", "a ~": "~ (",
+    "a < b": "a redirection", "a $x": "$ (", 'a "$x"': "$ (", "a $(b)": "$ (", "a `b`": "` (", 'a "`b`"': "` (",
+    "(a)": "parentheses",
+    "a *.wav": "* (", "a ?": "? (", "a [b]": "[ (", "a {b,c}": "{ (", "a }": "} (", "a\nb": "a line break",
+    "~/a": "~ (", "a ~": "~ (",
     "a b=~/c": "~ (", "a #b": "# (", "#": "# (", "cd /": "'cd' is a word of the shell", "exec a": "'exec' is a word of the shell",
     ". a": "'.' is a word of the shell", "A=b cd": "'cd' is a word of the shell", "! a": "'!' is a word of the shell",
     'a "\\$x"': "a backslash before '$'", 'a "\\`"': "a backslash before '`'", "a \\\nb": "a backslash before '\\n'",

@@ -151,3 +151,15 @@ def test_a_module_that_does_not_work_beside_one_that_does_is_none() -> None:
     works = ModuleReport(index=1, path="/n.so", slots=(slot("A 00"),))
     known = match_tokens(Snapshot(Source.PCSC, (reader("A 00"),)), CardReport((broken, works)))
     assert (len(known.tokens), known.unread, known.failure) == (1, frozenset(), "")
+
+
+def test_a_slot_that_is_watched_beside_pcsc_is_its_own_place() -> None:
+    places = (reader("A 00"), Place(key="0:7", description="A key", occupied=True))
+    known = matched(Source.PCSC, places, slot("A key", 7), slot("A 00", 1))
+    assert ([one.place for one in known.tokens], known.unread) == (["0:7", "A 00"], frozenset())
+
+
+def test_a_token_says_which_module_shows_it() -> None:
+    works = ModuleReport(index=1, path="/n.so", slots=(slot("A 00", token=token(module=1)),))
+    known = match_tokens(Snapshot(Source.PCSC, ()), CardReport((ModuleReport(index=0, path="/m.so"), works)))
+    assert [(one.module, one.place) for one in known.tokens] == [(1, None)]

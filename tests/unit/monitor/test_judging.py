@@ -185,6 +185,13 @@ def test_a_card_that_comes_and_goes_too_often_to_be_read_is_gone_in_the_end() ->
     assert scene.given == [gone()]
 
 
+def test_a_card_that_came_and_went_too_often_and_then_cannot_be_read_has_no_more_time_than_any_other() -> None:
+    scene = here()
+    for number in range(44):
+        scene.see(seen(place("A", occupied=bool(number % 2), changes=number + 1)), 5.0 + number * 0.09)
+    assert scene.when(8.87) == (pytest.approx(12.0), [gone()])
+
+
 def test_a_hundred_quick_removals_and_insertions_lock_nothing_where_the_card_is_read_in_the_end() -> None:
     scene = here()
     for number in range(200):
@@ -277,6 +284,8 @@ def test_one_that_was_acted_on_is_not_acted_on_because_nothing_can_be_read_or_se
     scene = Scene(acted="3")
     scene.see(LOST, 1.0)
     assert scene.when(1.0) == (1000.0, [])
+    scene.see(IN, 1000.0)
+    assert scene.read(1000.3, token()) == []
 
 
 def test_before_the_first_snapshot_nothing_is_decided_but_that_nothing_is_watched() -> None:
@@ -380,6 +389,24 @@ def test_other_cards_do_not_make_anything_be_read_while_the_card_is_here() -> No
     assert scene.judge.to_identify() is None
 
 
+def test_a_session_that_comes_while_a_reading_is_put_off_is_read_at_once() -> None:
+    scene = Scene()
+    scene.see(IN, 0.0)
+    scene.read(0.3, unread="A")
+    assert scene.judge.to_identify() is None
+    scene.judge.watch((ALICE, BOB), 0.4)
+    assert scene.judge.to_identify() == IN
+
+
+def test_a_reading_that_failed_does_not_make_forget_what_was_read_before() -> None:
+    fixed = replace(BOB, session="7")
+    scene = here(tokens=[token(), token(fixed, None, removable=False)])
+    scene.see(AGAIN, 1.0)
+    scene.read(1.3, failure="busy")
+    scene.judge.watch((ALICE, fixed), 2.0)
+    assert scene.judge.whereabouts("7") is Whereabouts.FIXED
+
+
 # ---------------------------------------------------------------- blind
 
 
@@ -458,11 +485,30 @@ def test_a_return_that_is_not_read_yet_is_not_put_off_by_blindness() -> None:
     assert scene.when(5.06) == (pytest.approx(10.05), [gone()])
 
 
-@pytest.mark.parametrize("other", [seen(place("A"), source=Source.POLLING), seen(place("A", changes=0))])
+FULL = (place("A", changes=4), place("B", changes=4))
+
+
+@pytest.mark.parametrize(
+    "other", [seen(*FULL, source=Source.POLLING), seen(FULL[0], place("B", changes=3)), seen(place("A", changes=3), FULL[1])]
+)
 def test_what_is_counted_anew_is_read_anew(other: Snapshot) -> None:
-    scene = here(snapshot=seen(place("A", changes=4)))
+    scene = here(snapshot=seen(*FULL))
     scene.see(other, 5.0)
     assert scene.judge.to_identify() == other
+
+
+def test_what_is_counted_on_is_not_read_anew() -> None:
+    scene = here(snapshot=seen(*FULL))
+    scene.see(seen(FULL[0], place("B", changes=5)), 5.0)
+    assert scene.judge.to_identify() is None
+
+
+def test_what_was_read_before_blindness_says_nothing_about_a_session_that_comes_later() -> None:
+    scene = here()
+    scene.see(LOST, 5.0)
+    scene.see(IN, 6.0)
+    scene.judge.watch((ALICE, replace(ALICE, session="7")), 7.0)
+    assert scene.judge.whereabouts("7") is Whereabouts.UNKNOWN
 
 
 # ---------------------------------------------------------------- fixed tokens, tokens without a place
@@ -611,6 +657,29 @@ def test_a_wakening_that_was_missed_is_assumed_when_time_goes_on() -> None:
     scene.see(OUT, 5.1)
     assert scene.judge.next_look(6.0) == 5.0 + ASLEEP_MAX_S
     assert scene.when(6.0) == (pytest.approx(5.0 + ASLEEP_MAX_S + 2.0), [gone(Cause.GONE_AFTER_SLEEP)])
+
+
+def test_what_is_first_seen_after_sleep_begins_the_grace_of_a_place_that_stayed_empty() -> None:
+    scene = asleep(OUT)
+    assert scene.see(seen(*OUT.places, place("B", occupied=False)), 7.0) == []
+    assert scene.when(7.0) == (pytest.approx(7.1), [gone(Cause.GONE_AFTER_SLEEP)])
+
+
+def test_the_grace_of_resume_ends_when_the_card_was_seen_again() -> None:
+    scene = asleep()
+    assert scene.read(6.3, token()) == []
+    scene.see(NO_READER, 7.0)
+    assert scene.when(7.0) == (pytest.approx(9.0), [gone(Cause.READER_REMOVED)])
+
+
+def test_a_card_that_was_absent_at_the_start_stays_so_when_the_machine_slept_within_its_grace() -> None:
+    scene = Scene()
+    scene.see(NO_READER, 0.0)
+    scene.read(0.3)
+    assert scene.whereabouts is Whereabouts.LEAVING
+    scene.judge.sleep(1.0)
+    scene.judge.resume(2.0)
+    assert scene.when(2.0) == (pytest.approx(12.0), [gone(Cause.GONE_AT_START)])
 
 
 # ---------------------------------------------------------------- removal during unlock

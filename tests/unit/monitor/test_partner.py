@@ -56,7 +56,6 @@ async def _open(folder: Path) -> AsyncIterator[_Site]:
     try:
         yield site
     finally:
-        await asyncio.sleep(0.02)  # asyncio loses what it accepts while it closes (and says so): let that be over
         await site.reception.close()
 
 
@@ -154,9 +153,9 @@ def test_a_report_is_judged_by_the_uid_that_the_kernel_names(tmp_path: Path, mon
 def test_status_is_told_for_the_account_that_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         async with _open(tmp_path) as site:
-            monkeypatch.setattr(partner, "_uid_of", lambda _: 1234)
+            monkeypatch.setattr(partner, "peer_uid", lambda _: 1234)
             assert await ask_status(site.path, ME) == {"for": 1234}
-            monkeypatch.setattr(partner, "_uid_of", lambda _: 0)
+            monkeypatch.setattr(partner, "peer_uid", lambda _: 0)
             assert await ask_status(site.path, ME) == {"for": None}
 
     asyncio.run(story())
@@ -206,7 +205,7 @@ def test_an_account_has_a_greatest_number_of_connections_and_another_is_not_kept
                     assert await reader.read(1) != b""
             with pytest.raises(MonitorError):
                 await ask_status(site.path, ME)
-            monkeypatch.setattr(partner, "_uid_of", lambda _: 4321)
+            monkeypatch.setattr(partner, "peer_uid", lambda _: 4321)
             assert await ask_status(site.path, ME) == {"for": 4321}
             for _, writer in (*many, *refused):
                 writer.transport.abort()
@@ -278,10 +277,12 @@ def test_a_system_unit_that_came_meanwhile_is_met_when_it_matters(tmp_path: Path
     asyncio.run(story())
 
 
-def test_a_system_unit_that_hangs_leaves_everything_to_the_user_unit(tmp_path: Path) -> None:
+def test_a_system_unit_that_hangs_leaves_everything_to_the_user_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def story() -> None:
         async with _open(tmp_path) as site, _linked(site) as link:
-            site.reception._answer = lambda _uid, _request: b""  # type: ignore[method-assign]
+            monkeypatch.setattr(site.reception, "_answer", lambda _uid, _request: b"")
             assert await link.side() is Side.ALONE
 
     asyncio.run(story())
@@ -323,8 +324,9 @@ def test_a_socket_that_a_killed_monitor_left_is_replaced_and_anything_else_is_no
     async def story() -> None:
         site = _Site(tmp_path)
         await site.reception.open()
-        assert site.reception._server is not None
-        site.reception._server.close()  # the file stays, as after a kill
+        assert site.reception._listening is not None
+        asyncio.get_running_loop().remove_reader(site.reception._listening)
+        site.reception._listening.close()  # the file stays, as after a kill
         again = _Site(tmp_path)
         await again.reception.open()
         assert oct(os.stat(again.path).st_mode & 0o777) == "0o666"

@@ -53,7 +53,7 @@ def test_a_card_that_was_too_quick_to_be_seen_is_told() -> None:
 
 
 def test_one_that_polls_makes_the_whole_polled() -> None:
-    together, told = whole()
+    together, _told = whole()
     one, other = together.part("0:"), together.part("1:")
     one.see(sees(True))
     other.see(sees(True, source=Way.POLLING))
@@ -127,3 +127,48 @@ def test_a_process_that_makes_up_places_does_not_fill_the_memory() -> None:
     for number in range(2000):
         part.see(sees(True, first=number))
     assert len(part._totals) <= 300
+
+
+def by_pcsc(name: str = "Reader 00", *, occupied: bool = False) -> Presence:
+    return Presence(Way.PCSC, (Occupancy(key=name, description=name, occupied=occupied, changes=1),))
+
+
+def beside(*names: str) -> Presence:
+    return Presence(Way.SLOTS, tuple(
+        Occupancy(key=str(number), description=name, occupied=True, changes=1) for number, name in enumerate(names)))
+
+
+def test_slots_that_are_watched_beside_pcsc_count_where_they_are_no_readers() -> None:
+    together, told = whole()
+    together.part("").see(by_pcsc())
+    together.part("0:", beside=True).see(beside("Reader 00", "A key with a driver of its own"))
+    assert [place.key for place in places(told[-1])] == ["Reader 00", "0:1"]
+    assert together.source is Source.PCSC
+
+
+def test_a_slot_that_has_the_cut_name_of_a_reader_is_that_reader() -> None:
+    together, told = whole()
+    together.part("").see(by_pcsc("R" * 70))
+    together.part("0:", beside=True).see(beside("R" * 64, "R" * 63))
+    assert [place.key for place in places(told[-1])] == ["R" * 70, "0:1"]
+
+
+def test_nobody_waits_for_slots_that_are_watched_beside() -> None:
+    together, told = whole()
+    reader, slots = together.part(""), together.part("0:", beside=True)
+    reader.see(by_pcsc())
+    assert len(told) == 1
+    slots.see(beside("A key"))
+    assert len(told) == 2
+
+
+def test_slots_beside_that_are_lost_are_trouble_until_they_are_back() -> None:
+    together, told = whole()
+    reader, slots = together.part(""), together.part("0:", beside=True)
+    reader.see(by_pcsc())
+    slots.see(beside("A key"))
+    slots.lose("it ended")
+    reader.see(by_pcsc(occupied=True))
+    assert [type(one) for one in told] == [Snapshot, Snapshot, Trouble]
+    slots.see(beside("A key"))
+    assert [place.key for place in places(told[-1])] == ["Reader 00", "0:0"]
