@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +10,12 @@ import pytest
 
 from tests.support.desk import Desk, desk
 from tests.support.desktop_questions import (
-    ANSWERS,
-    PAGE,
     SAYS,
     WITH_LOCKER,
     ask_logind,
     ask_monitor,
     ask_saver,
     compare,
-    page,
 )
 from tests.support.desktops import DESKTOPS, Desktop, running
 
@@ -45,8 +41,3 @@ def test_a_desktop_does_what_the_page_says(desktop: Desktop, machine: Desk, tmp_
         with running(desktop, machine, tmp_path) as session:
             answers |= ask_monitor(session, WITH_LOCKER, desktop.locker)
     compare(desktop.name, desktop.package, answers, took_s)
-
-
-def test_the_page_has_what_was_recorded() -> None:
-    text = PAGE.read_text()
-    assert text == page(text, json.loads(ANSWERS.read_text()))
