@@ -21,8 +21,8 @@ from pam_sc.cli.output import print_json, print_rows, reporting
 from pam_sc.config.model import Configuration
 
 if TYPE_CHECKING:
-    from pam_sc.monitor.running import Options
     from pam_sc.monitor.telling import Teller
+    from pam_sc.monitor.units import Options
 
 _EXIT_CODES = (
     "Exit codes: 0 ended when it was told to; with --once, no card is gone, or every lock was seen; 1 with --once, a session "
@@ -54,7 +54,7 @@ def monitor(  # noqa: PLR0913, PLR0917 - one for each option
         return 0
     if everything and own:
         raise click.UsageError("name one of --all and --own")
-    from pam_sc.monitor.running import Options, default_everything
+    from pam_sc.monitor.units import Options, default_everything
 
     options = Options(
         everything=everything or (not own and default_everything()), once=once, dry_run=dry_run,
@@ -77,9 +77,9 @@ def _teller(configuration: Configuration, options: Options, *, as_json: bool) ->
     """Return the log; what is started by hand says the same on standard output."""
     from pam_sc.host import machine_id
     from pam_sc.journal import Journal
-    from pam_sc.monitor.running import side_of
     from pam_sc.monitor.stream import EventStream, plain_line
     from pam_sc.monitor.telling import Outlets, Teller, facility_of, syslog_writer
+    from pam_sc.monitor.units import side_of
 
     by_hand = options.once or options.dry_run or sys.stdout.isatty()
     stream = EventStream(1) if as_json else EventStream(1, plain_line) if by_hand else None

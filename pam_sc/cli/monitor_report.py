@@ -27,6 +27,8 @@ def _monitor_rows(found: Mapping[str, object]) -> Iterator[Row]:
     if unit == "user":
         met = "beside the system unit" if found.get("system_unit") is True else "alone: no system unit is met"
         yield Row((), met, 2)
+    if _text(found, "problem"):
+        yield Row((), _text(found, "problem"), 2)
     if _text(found, "trouble"):
         yield Row((), f"no card can be seen: {_text(found, 'trouble')}", 2)
     elif _text(found, "watch"):

@@ -15,9 +15,10 @@ from pam_sc.errors import MonitorError, PamScError
 from pam_sc.monitor.notify import Notifier
 from pam_sc.monitor.partner import SOCKET
 from pam_sc.monitor.partner_link import ask_status
-from pam_sc.monitor.running import USER_SOCKET, Monitor, Options, runtime_folder
+from pam_sc.monitor.running import Monitor
 from pam_sc.monitor.status import as_mapping
 from pam_sc.monitor.telling import Outlets, Teller
+from pam_sc.monitor.units import USER_SOCKET, Options, runtime_folder
 from pam_sc.session import read_session_cards
 
 
@@ -25,11 +26,12 @@ async def find_status(read: Callable[[], Configuration], worker: str) -> dict[st
     """Return the status (status.py); of no monitor: unit "none", and what one look finds."""
     try:
         return as_mapping(await ask_status(SOCKET))
-    except MonitorError:
-        pass
+    except MonitorError as error:
+        problem = str(error) if os.path.exists(SOCKET) else ""
     uid = os.geteuid()
     found = await _of_user_units({card.uid for card in read_session_cards()} if uid == 0 else {uid})
-    return found or await _looked(read, worker, everything=uid == 0)
+    found = found or await _looked(read, worker, everything=uid == 0)
+    return {**found, "problem": problem} if problem else found
 
 
 async def _of_user_units(uids: Iterable[int]) -> dict[str, object]:

@@ -165,6 +165,12 @@ class Doing:
             self._died(session, error)
         self._changed()
 
+    def forget(self, sessions: set[str]) -> None:
+        """Drop sessions that have ended: logind may use a name again."""
+        self.errands.forget(sessions)
+        for session in sessions:
+            self._gone_at.pop(session, None)
+
     @property
     def idle(self) -> bool:
         """Whether nothing is being done, commands included."""

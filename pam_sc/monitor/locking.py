@@ -158,7 +158,7 @@ class Lockers:
 
     async def _await_held(self, started: _Started, deadline: float) -> Attempt:
         if not await started.says_held(deadline):
-            return await started.after(time.monotonic() + _LEAVE_S)
+            return await started.after(max(deadline, time.monotonic() + _LEAVE_S))
         self._locked[started.session] = (Process(started.child.pid, _began(started.child.pid)),)
         return Attempt(Outcome.LOCKED, f"{started.name}: reads the terminal, and all else on it is stopped")
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import os
-import pwd
 from collections.abc import Awaitable, Callable, Iterable
 
 from pam_sc.config.model import Configuration
@@ -30,7 +28,7 @@ from pam_sc.monitor.logind import Logind
 from pam_sc.monitor.memory import SYSTEM_FILE, USER_FILE, Memory
 from pam_sc.monitor.notify import Notifier
 from pam_sc.monitor.partner import FOLDER, SOCKET, Meeting, Reception
-from pam_sc.monitor.partner_link import ACCOUNT, Link
+from pam_sc.monitor.partner_link import Link
 from pam_sc.monitor.partner_messages import Report
 from pam_sc.monitor.parts import Connection, Looks, Parts, Runs, Settings
 from pam_sc.monitor.programs import Programs
@@ -42,59 +40,13 @@ from pam_sc.monitor.sessions import SessionWatch
 from pam_sc.monitor.sight import Identified, Snapshot, Trouble
 from pam_sc.monitor.status import Status
 from pam_sc.monitor.telling import Teller
-from pam_sc.record import record
+from pam_sc.monitor.units import USER_SOCKET, Options, Unit, runtime_folder, side_of, unit_of
 from pam_sc.session import SessionCard
 
 BY_HAND_FILE = "/run/pam_sc/monitor.json"
-USER_SOCKET = "pam_sc/monitor.sock"
-"""In $XDG_RUNTIME_DIR: where `pam-sc monitor status` of the account asks its user unit."""
 READY_S = 10.0
 ONCE_S = 20.0
 """How long --once may take to see the cards and to know which they are."""
-
-
-class Unit(enum.Enum):
-    """What this process is."""
-
-    SYSTEM = "system"
-    USER = "user"
-    BY_HAND = "by-hand"
-
-
-@record(kw_only=True)
-class Options:
-    """What was asked for."""
-
-    everything: bool
-    """All sessions, or those of the own account."""
-    once: bool = False
-    dry_run: bool = False
-    bus_address: str | None = None
-    """Of the system bus; None: the usual one."""
-
-
-def default_everything() -> bool:
-    """Say whether this account watches all sessions unless told otherwise: root and the system unit's do."""
-    uid = os.geteuid()
-    return uid == 0 or _is_system_account(uid)
-
-
-def unit_of(options: Options) -> Unit:
-    """Return what this process is with these options."""
-    if not options.everything:
-        return Unit.USER
-    return Unit.SYSTEM if _is_system_account(os.geteuid()) else Unit.BY_HAND
-
-
-def side_of(options: Options) -> Side:
-    """Return which part of the work is this process's, as long as no other unit is known."""
-    return {Unit.SYSTEM: Side.SYSTEM, Unit.USER: Side.USER, Unit.BY_HAND: Side.ALONE}[unit_of(options)]
-
-
-def runtime_folder(uid: int) -> str:
-    """Return the folder of an account's runtime files."""
-    own = os.environ.get("XDG_RUNTIME_DIR", "") if uid == os.geteuid() else ""
-    return own if own.startswith("/") else f"/run/user/{uid}"
 
 
 class Monitor:
@@ -201,8 +153,8 @@ class Monitor:
         self._reporter.note("a system unit runs: the lock through logind is its part" if met else "no system unit runs any more")
 
     def _report(self, deed: Deed, outcome: Outcome) -> None:
-        """Tell the system unit what this user unit saw."""
-        if self._link is not None and deed.side is Side.USER:
+        """Tell the system unit what this user unit saw, also where it did everything: the other may wait for it."""
+        if self._link is not None and self._link.up:
             report = Report(session=deed.card.session, outcome=outcome)
             self._reports.add(task := asyncio.ensure_future(self._link.report(report)))
             task.add_done_callback(self._reports.discard)
@@ -213,7 +165,11 @@ class Monitor:
             return None
         if self.unit is Unit.USER:
             path = f"{runtime_folder(os.geteuid())}/{USER_SOCKET}"
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            try:
+                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            except OSError as error:
+                self._reporter.note(f"pam-sc monitor status will not find this monitor: {path}: {error.strerror}")
+                return None
             return Reception(Meeting(), lambda _: None, self._status, lambda: False, path, 0o600)
         if self.unit is Unit.BY_HAND:
             os.makedirs(FOLDER, mode=0o755, exist_ok=True)
@@ -338,12 +294,6 @@ class _Sessions:
             await asyncio.Event().wait()
         finally:
             self._watch.stop()
-
-
-def _is_system_account(uid: int) -> bool:
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam(ACCOUNT).pw_uid == uid
-    return False
 
 
 def _groups_of(account: str) -> frozenset[str]:

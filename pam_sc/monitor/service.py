@@ -166,7 +166,7 @@ class Service:
         self._resumed |= acted
         self.judge.watch(found, self._now(), acted)
         if self._doing is not None:
-            self._doing.errands.forget(ended)
+            self._doing.forget(ended)
         self._look()
         self._learn.set()
         self._hears.sessions_ended(ended)

@@ -4,7 +4,8 @@
 Names are asked of the bus, and only their owners are spoken to, by their unique names: no service is ever activated.
 Every call has a limit. SetActive is never called: on GNOME SetActive(false) would open the screen.
 
-What is believed: Active is true after Lock, and it was false before or Lock was answered without an error. The savers
+What is believed: Active is true after Lock, and it was false before, or Lock was answered without an error, or it is one
+of those that never answer Lock and do lock (GNOME's and MATE's, as seen in real sessions). The savers
 below lock when Lock is called and not merely blank the screen; "Active" alone, without our Lock, says no more than that
 the screen is covered, and is no sign. An answer is the word of a program of the session's own account, which could open
 the screen as well; it protects the account from strangers, not from itself. No answer, an error, a reply that is no
@@ -13,8 +14,9 @@ boolean, an owner that is gone: not seen.
 | name                        | whose                                                 | arguments of Lock |
 |-----------------------------|-------------------------------------------------------|-------------------|
 | org.freedesktop.ScreenSaver | KDE, XFCE; GNOME's and xscreensaver's refuse Lock     | none              |
-| org.gnome.ScreenSaver       | GNOME                                                 | none              |
-| org.mate.ScreenSaver        | MATE                                                  | none              |
+| org.gnome.Shell.ScreenShield| GNOME, which never answers Lock                       | none              |
+| org.gnome.ScreenSaver       | older GNOME                                           | none              |
+| org.mate.ScreenSaver        | MATE, which never answers Lock                        | none              |
 | org.cinnamon.ScreenSaver    | Cinnamon                                              | a message         |
 | org.xfce.ScreenSaver        | XFCE                                                  | none              |
 """
@@ -43,7 +45,6 @@ _LATE_S = 0.3
 _TEXTS_MAX = 1000
 _BUS = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
 _MANAGER = "org.freedesktop.systemd1"
-_IDLE_MONITOR = "org.gnome.Mutter.IdleMonitor"
 
 
 @record(kw_only=True)
@@ -56,12 +57,23 @@ class Saver:
     """Of the arguments of Lock; they are empty texts."""
     simulates: bool = True
     """Whether it has SimulateUserActivity, which never opens a screen."""
+    interface: str = ""
+    """Where it is not the name."""
+    answers: bool = True
+    """Whether Lock is answered. Where it is known that it never is, and locks, an answer of GetActive after it will do:
+    both go the same way, one after the other."""
+
+    def at(self, path: str, owner: str | None) -> DBusAddress:
+        """Return its address at its owner."""
+        return DBusAddress(path, owner, self.interface or self.name)
 
 
 SAVERS = (
     Saver(name="org.freedesktop.ScreenSaver", paths=("/org/freedesktop/ScreenSaver", "/ScreenSaver")),
+    Saver(name="org.gnome.Shell.ScreenShield", interface="org.gnome.ScreenSaver", paths=("/org/gnome/ScreenSaver",),
+          simulates=False, answers=False),
     Saver(name="org.gnome.ScreenSaver", paths=("/org/gnome/ScreenSaver",), simulates=False),
-    Saver(name="org.mate.ScreenSaver", paths=("/org/mate/ScreenSaver",)),
+    Saver(name="org.mate.ScreenSaver", paths=("/org/mate/ScreenSaver",), answers=False),
     Saver(name="org.cinnamon.ScreenSaver", paths=("/org/cinnamon/ScreenSaver",), signature="s"),
     Saver(name="org.xfce.ScreenSaver", paths=("/org/xfce/ScreenSaver",)),
 )
@@ -117,10 +129,8 @@ class SessionBus:
 
     async def wake(self) -> str:
         """Have dark screens lit, and dialogs shown; the names that took it, "" for none. Opens nothing."""
-        calls = [(saver.name, saver.paths, "SimulateUserActivity") for saver in await self.savers() if saver.simulates]
-        calls.append((_IDLE_MONITOR, ("/org/gnome/Mutter/IdleMonitor/Core",), "ResetIdletime"))
-        woken = [name for name, paths, method in calls if await self._takes(name, paths, method)]
-        return ", ".join(woken)
+        there = [saver for saver in await self.savers() if saver.simulates]
+        return ", ".join([saver.name for saver in there if await self._simulates(saver)])
 
     async def environment(self) -> Mapping[str, str]:
         """Return the environment of the user manager on this bus, where there is one; else nothing."""
@@ -140,7 +150,7 @@ class SessionBus:
             return Outcome.FAILED, f"{saver.name}: nobody owns it any more"
         path, before = await self._first_look(owner, saver)
         body = ("",) if saver.signature else ()
-        address = DBusAddress(path, owner, saver.name)
+        address = saver.at(path, owner)
         asked = asyncio.create_task(self._call(address, "Lock", saver.signature or "", body, CALL_S * 10))
         try:
             return await self._watch(saver, owner, path, asked, before is False, deadline)
@@ -159,7 +169,7 @@ class SessionBus:
             if asked.done() and (error := asked.exception()) is not None:
                 return Outcome.FAILED, f"{saver.name}: Lock was refused: {error}"
             active = await self._active(owner, saver, path, max(_LOOK_S, deadline - time.monotonic()))
-            if active is True and (rising or asked.done()):
+            if active is True and (rising or asked.done() or not saver.answers):
                 return Outcome.LOCKED, saver.name
             if asked.done():
                 await asyncio.sleep(_LOOK_S)
@@ -177,17 +187,17 @@ class SessionBus:
     async def _active(self, owner: str, saver: Saver, path: str, limit_s: float) -> bool | None:
         """Return Active; None for no answer and for one that is not a boolean."""
         try:
-            body = await self._call(DBusAddress(path, owner, saver.name), "GetActive", "", (), limit_s)
+            body = await self._call(saver.at(path, owner), "GetActive", "", (), limit_s)
         except MonitorError:
             return None
         return body[0] if len(body) == 1 and isinstance(body[0], bool) else None
 
-    async def _takes(self, name: str, paths: tuple[str, ...], method: str) -> bool:
-        """Call a method without arguments where its name is owned; whether it was taken."""
-        owner = await self.owner(name)
-        for path in paths if owner is not None else ():
+    async def _simulates(self, saver: Saver) -> bool:
+        """Call SimulateUserActivity where the name is still owned; whether it was taken."""
+        owner = await self.owner(saver.name)
+        for path in saver.paths if owner is not None else ():
             with contextlib.suppress(MonitorError):
-                await self._call(DBusAddress(path, owner, name), method, "", (), _FIRST_LOOK_S)
+                await self._call(saver.at(path, owner), "SimulateUserActivity", "", (), _FIRST_LOOK_S)
                 return True
         return False
 

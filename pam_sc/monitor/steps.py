@@ -46,7 +46,7 @@ _ORDER = (
 SEEN = frozenset({Outcome.LOCKED, Outcome.TERMINATED})
 """What need not be followed by anything else."""
 
-SAVERS_MAX = 5
+SAVERS_MAX = 6
 """How many screen savers may be asked one after the other (session_bus.py)."""
 _STARTED_S = 5.0
 """What the start of programs and the questions before and after may take beside the waiting."""

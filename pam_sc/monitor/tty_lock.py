@@ -5,9 +5,10 @@ The shell of a session goes on to read its terminal, and may not be made to let 
 is started beside it would get half of the keys. So everything that has the terminal as its controlling one is stopped
 first (SIGSTOP), the locker is started on it, and when the locker has ended with status 0 all is continued, the shell
 last. Once the locker has turned off signals by key and echo (vlock does both before it asks), HELD goes to FD. A locker
-that ends in another way is started again: the terminal stays held. What cannot be stopped (a program of another account,
-such as sudo's) could read on: then everything is continued, nothing is locked, and the status is 1. A program that reads
-the terminal without having it as its controlling one is not found; the account itself must have started it like that.
+that ends in another way is started again: the terminal stays held, until the session's leader is gone. What cannot be
+stopped (a program of another account, such as sudo's) could read on: then everything is continued, nothing is locked, and
+the status is 1. A program that reads the terminal without having it as its controlling one is not found; the account
+itself must have started it like that.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def main(argv: list[str]) -> int:
     while held and not ended_well and _alive(stopped):
         _set_modes(terminal, 0, _PRIVATE)  # no key may send a signal to what is stopped
         select.select([], [], [], _AGAIN_S)
-        ended_well = _run(locker, terminal)
+        ended_well = _ended_well(_started(locker, terminal), stopped)
     with contextlib.suppress(termios.error):
         termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
     continue_all(stopped)
@@ -65,12 +66,25 @@ def _lock(locker: list[str], terminal: int, tells: int, stopped: list[int]) -> t
     with contextlib.suppress(OSError):
         os.write(tells, HELD if held else b"not held\n")
     os.close(tells)
-    return child is not None and child.wait() == 0, held
+    return _ended_well(child, stopped), held
 
 
-def _run(locker: list[str], terminal: int) -> bool:
-    child = _started(locker, terminal)
-    return child is not None and child.wait() == 0
+def _ended_well(child: subprocess.Popen[bytes] | None, stopped: list[int]) -> bool:
+    """Wait for the locker, or for the end of the session: then nothing is left to lock. Whether it ended with 0."""
+    if child is None or child.poll() is not None:  # buried already: its number may be another's
+        return child is not None and child.returncode == 0
+    with contextlib.ExitStack() as opened:
+        poller = select.poll()
+        for pid in (child.pid, *stopped[:1]):
+            with contextlib.suppress(ProcessLookupError):
+                descriptor = os.pidfd_open(pid)
+                opened.callback(os.close, descriptor)
+                poller.register(descriptor, select.POLLIN)
+        poller.poll()
+    if child.poll() is None:
+        with contextlib.suppress(PermissionError):
+            child.kill()
+    return child.wait() == 0
 
 
 def _started(locker: list[str], terminal: int) -> subprocess.Popen[bytes] | None:

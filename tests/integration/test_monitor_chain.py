@@ -21,7 +21,7 @@ from tests.support.pcscd import READERS
 from tests.support.running_monitor import RunningMonitor, running_monitor
 from tests.support.screens import Screen, WaylandScreen, XScreen, wayland_screen, x_screen
 from tests.support.session_lockers import LOCKERS, LockerKind, SessionScreen, prepare, session_screen
-from tests.support.softhsm import Entry, create_token, module_path
+from tests.support.softhsm import Entry, SoftToken, create_token, module_path
 
 pytestmark = pytest.mark.root
 
@@ -209,26 +209,34 @@ def test_login_screens_and_remote_sessions_are_left_alone(
     assert not here.login1.locked_hint(remote.id)
 
 
-def test_a_token_that_cannot_be_taken_away_never_locks(here: Desk, hinting: HintingDesktop) -> None:
+@pytest.fixture
+def token(here: Desk, system: RunningMonitor) -> Iterator[SoftToken]:
+    """A token of alice's that is part of the machine, as a TPM is; service desk-fixed opens sessions with it."""
     setup = here.site.setup
-    token = create_token(setup.folder / "cards/fixed", [Entry(setup.authority.issue(common_name="alice"))],
-                         inside=f"{setup.inside}/cards/fixed")
-    open_to_all(token.folder)
-    environment = {"SOFTHSM2_CONF": token.configuration}
+    made = create_token(setup.folder / "cards/fixed", [Entry(setup.authority.issue(common_name="alice"))],
+                        inside=f"{setup.inside}/cards/fixed")  # fmt: skip
+    open_to_all(made.folder)
+    environment = {"SOFTHSM2_CONF": made.configuration}
     here.service("desk-fixed", f"config={setup.configure('fixed', module=module_path(), environment=environment)}")
-    here.configure(f'{POLICY}\n[[token.module]]\npath = "{module_path()}"\n'
-                   f'environment = {{ SOFTHSM2_CONF = "{token.configuration}" }}\n')
-    here.remove("alice")
-    fixed = here.log_in("alice", service="desk-fixed", pin=token.pin)
-    bobs = here.log_in("bob")
-    before = len(here.locks())
-    with running_monitor(here.world, "fixed", ["--json"], user=MONITOR) as own:
-        own.await_known(fixed.id, bobs.id)
-        here.remove("bob")
-        own.await_event("session-locked", bobs.id)
-        assert here.login1.await_lock_signals(before + 2, QUIET_S)[before:] == [("Lock", bobs.id)]
-        assert own.count("card-removed", fixed.id) == 0
+    module = f'[[token.module]]\npath = "{module_path()}"\nenvironment = {{ SOFTHSM2_CONF = "{made.configuration}" }}\n'
+    here.configure(f"{POLICY}\n{module}")
+    system.reload()
+    yield made
     here.configure(POLICY)
+    system.reload()
+
+
+def test_a_token_that_cannot_be_taken_away_never_locks(
+    here: Desk, system: RunningMonitor, hinting: HintingDesktop, token: SoftToken
+) -> None:
+    here.remove("alice")
+    alices, bobs = here.log_in("alice", service="desk-fixed", pin=token.pin), here.log_in("bob")
+    system.await_known(alices.id, bobs.id)
+    before, mark = len(here.locks()), system.events.mark()
+    here.remove("bob")
+    system.await_event("session-locked", bobs.id, mark)
+    assert here.login1.await_lock_signals(before + 2, QUIET_S)[before:] == [("Lock", bobs.id)]
+    assert system.whereabouts()[alices.id] == "fixed"
 
 
 def open_to_all(folder: Path) -> None:

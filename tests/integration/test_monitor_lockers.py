@@ -207,6 +207,15 @@ def test_a_console_locker_that_dies_is_started_again_and_the_terminal_stays_held
     shell.close(force=True)
 
 
+def test_with_the_session_its_console_locker_ends(made: World) -> None:
+    shell, terminal = shell_on_a_terminal(made)
+    assert outcomes(lock(made, "vlock", do="console", type="tty", tty=terminal)) == ["locked"]
+    (bash,) = of_this(made, "alice", "bash")
+    os.kill(bash, signal.SIGKILL)
+    await_true(lambda: not of_this(made, "root", "vlock-main") and not of_this(made, "alice"))
+    shell.close(force=True)
+
+
 def test_a_console_locker_that_cannot_run_lets_the_terminal_go_and_has_failed(made: World) -> None:
     shell, terminal = shell_on_a_terminal(made)
     assert outcomes(lock(made, "false", do="console", type="tty", tty=terminal)) == ["failed"]

@@ -234,6 +234,12 @@ def test_a_second_monitor_of_all_sessions_is_one_line_and_an_error(at: Desk) -> 
         assert first.process.poll() is None
 
 
+def test_an_account_that_may_not_watch_all_sessions_is_told_so(at: Desk) -> None:
+    done = at.world.run([*PAM_SC, "monitor", "--all"], user="alice")
+    assert (done.returncode, done.stderr) == (
+        2, "pam-sc: cannot watch all sessions: only root and pam_sc_monitor can; name --own\n")
+
+
 def test_a_wrong_configuration_at_the_start_is_one_line_and_an_error(at: Desk) -> None:
     at.configure('[monitor]\naction = "nothign"\n')
     done = at.world.run([*PAM_SC, "monitor"])

@@ -82,7 +82,16 @@ def test_a_saver_that_covered_the_screen_before_and_refuses_to_lock_is_not_belie
 
 
 def test_a_saver_that_covered_the_screen_before_and_does_not_answer_lock_is_not_believed(bus: OwnBus) -> None:
-    assert lock(bus, FakeSaver(active=True, silent=frozenset({"Lock"})))[0] is Outcome.NOT_SEEN
+    assert lock(bus, FakeSaver(active=True, silent=frozenset({"Lock"})), "org.xfce.ScreenSaver")[0] is Outcome.NOT_SEEN
+
+
+@pytest.mark.parametrize("name", [MATE, "org.gnome.Shell.ScreenShield"])
+def test_those_that_never_answer_lock_are_believed_when_they_answer_what_comes_after_it(bus: OwnBus, name: str) -> None:
+    saver = FakeSaver(active=True, silent=frozenset({"Lock"}))
+    assert lock(bus, saver, name) == (Outcome.LOCKED, name)
+    assert saver.called.index("Lock") < len(saver.called) - 1
+    assert lock(bus, FakeSaver(locks=False, silent=frozenset({"Lock"})), name)[0] is Outcome.NOT_SEEN
+    assert lock(bus, FakeSaver(active=True, refuses="org.example.No"), name)[0] is Outcome.FAILED
 
 
 def test_a_saver_that_covered_the_screen_before_and_takes_the_lock_is_believed(bus: OwnBus) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """open_session and close_session: which card opened a session is written down for the host's own session alone, for nobody
-but root, the account and the folder's readers to read, and never over anything. Played in a mount namespace with a /run of its own."""
+but root, the account and the folder's readers to read, and never over anything. Played in a mount namespace with a /run of
+its own."""
 
 from __future__ import annotations
 

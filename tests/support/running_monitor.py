@@ -22,7 +22,7 @@ from tests.support.namespace import CLEAN_ENVIRONMENT
 from tests.support.pam_world import World
 
 LIMIT_S = 20.0
-_KNOWN = ("here", "fixed")
+_KNOWN = ("here", "fixed", "gone")
 Event = dict[str, Any]
 
 
@@ -66,7 +66,7 @@ class Events:
 
     def __init__(self, stream: IO[str]) -> None:
         self._events: list[Event] = []
-        self._more = threading.Condition()
+        self._more = threading.Condition(threading.RLock())
         self._ended = False
         self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
         self._thread.start()
@@ -96,6 +96,11 @@ class Events:
             found = next(filter(is_it, self._events[since:]), None)
             assert found is not None, f"the monitor never tells it: {self._events[since:]}"
             return found
+
+    def await_that(self, holds: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
+        """Return when something about the events has come true."""
+        with self._more:
+            assert self._more.wait_for(holds, limit_s), f"it never comes true: {self._events[-10:]}"
 
     def close(self) -> None:
         """Wait for the end."""
@@ -151,6 +156,12 @@ class RunningMonitor:
     def await_ready(self) -> None:
         """Return when it watches."""
         assert self.notifications.await_line("READY=1", self._ended), f"the monitor is not ready: {self.errors}"
+
+    def reload(self) -> None:
+        """Have it read its configuration again."""
+        mark = self.events.mark()
+        self.process.send_signal(signal.SIGHUP)
+        self.events.find(lambda event: "read again" in event.get("detail", ""), mark)
 
     def processes(self) -> tuple[int, ...]:
         """It and all below it."""

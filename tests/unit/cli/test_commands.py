@@ -43,6 +43,7 @@ EXIT_CODES = {
     "unenroll": "Exit codes: 0 done; 1 refused, and nothing was changed; 2 an error",
     "find-user": "Exit codes: 0 found; 1 no account, or refused (two accounts never pick one); 2 an error",
     "migrate": "Exit codes: 0 done; 1 done, and there is something to decide about; 2 not done",
+    "monitor": "Exit codes: 0 ended when it was told to; with --once, no card is gone",
     "pin": "Exit codes: 0 done, or every PIN can be tried; 1 refused and nothing was changed",
     "refresh": "Exit codes: 0 ",
     "mappers": "Exit codes: 0 every configured mapper can be used; 1 ",

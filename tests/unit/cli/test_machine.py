@@ -55,6 +55,14 @@ def file(tmp_path: Path) -> Path:
 # ---------------------------------------------------------------- the configuration
 
 
+def test_the_monitor_reads_the_same_files_and_those_of_event_managers(machine: RealMachine, file: Path) -> None:
+    assert machine.load_for_monitor(str(file)) == machine.load_configuration(str(file))
+    events = file.with_name("events.conf")
+    events.write_text("card_eventmgr { event card_remove { action = xlock | cat; } }")
+    with pytest.raises(ConfigError, match=r"events\.conf:1: found a word"):
+        machine.load_for_monitor(str(events))
+
+
 def test_a_relative_path_is_taken_from_where_the_caller_is(
     machine: RealMachine, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -544,3 +544,20 @@ def test_a_session_that_logind_has_no_more_is_left_alone() -> None:
             assert not monitor.deeds
 
     asyncio.run(story())
+
+
+def test_a_session_whose_name_is_used_again_has_all_of_its_time() -> None:
+    async def story() -> None:
+        policy = SessionPolicy(action=Action.LOCK_THEN_TERMINATE, terminate_after_s=0.3)
+        async with _running(replace(POLICY, whole=policy)) as monitor:
+            await monitor.here()
+            monitor.tell(_view(2, here=False))
+            await monitor.until("locked")
+            monitor.met(())
+            await asyncio.sleep(0.4)  # longer than the first session had
+            monitor.met((CARD,))
+            await monitor.until("locked", count=2)
+            await asyncio.sleep(0.05)  # what must not come has no event
+            assert Action.TERMINATE not in [deed.policy.action for deed in monitor.deeds]
+
+    asyncio.run(story())
