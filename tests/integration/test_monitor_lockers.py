@@ -228,6 +228,7 @@ def test_with_the_session_its_console_locker_ends(made: World) -> None:
 
 def test_with_its_terminal_a_console_locker_ends_although_the_shell_goes_on(made: World) -> None:
     """vlock reads the end of a terminal that was hung up as a wrong password, for ever and without a pause."""
+    made.pam_service("vlock", ["required pam_deny.so"])
     shell, terminal = shell_on_a_terminal(made)
     shell.sendline("trap '' HUP")
     shell.expect("ready> ")
