@@ -27,6 +27,11 @@ from tests.support.screens import x_screen
 
 _XSCREENSAVER_FILE = "mode: blank\nfade: False\nunfade: False\nlock: True\nsplash: False\n"
 _SWAY = {"WLR_BACKENDS": "headless", "WLR_RENDERER": "pixman", "WLR_LIBINPUT_NO_DEVICES": "1"}
+_SWAYLOCK = '{ run = ["/usr/bin/swaylock", "-f"], sign = "exit" }'
+_XSCREENSAVER_LOCKER = (
+    '{ run = ["xscreensaver-command", "-lock"], '
+    'sign = { query = ["xscreensaver-command", "-time"], text = "screen locked" } }'
+)
 _GSD = "/usr/libexec/gsd-"
 
 
@@ -65,6 +70,8 @@ class Desktop:
     needs: tuple[str, ...] = ()
     sign: Callable[[DesktopSession], bool] | None = None
     """Whether it has locked, where neither logind nor a bus tells."""
+    locker: str = ""
+    """What `locker` in [monitor] may be for it."""
     gdm: bool = False
     listens: bool = True
     """Whether it subscribes to what logind tells of its session."""
@@ -139,10 +146,12 @@ DESKTOPS = (
     Desktop(name="sway, swayidle, swaylock", package="swayidle", begin=_swayidle, current="sway", sign=_runs("swaylock")),
     Desktop(name="the same with swaylock-and-tell", package="swayidle", begin=_swayidle_that_tells, current="sway",
             sign=_runs("swaylock")),
+    Desktop(name="sway alone", package="sway", begin=_sway, current="sway", sign=_runs("swaylock"), listens=False,
+            locker=_SWAYLOCK),
     Desktop(name="xss-lock, i3lock", package="xss-lock", begin=_command("xss-lock", "--", "i3lock", "-n"), current="i3",
             session_type="x11", sign=_runs("i3lock")),
     Desktop(name="xscreensaver", package="xscreensaver", begin=_xscreensaver, session_type="x11", saver=FREEDESKTOP,
-            sign=_xscreensaver_says_so, needs=(FREEDESKTOP.name,)),
+            sign=_xscreensaver_says_so, needs=(FREEDESKTOP.name,), locker=_XSCREENSAVER_LOCKER),
 )
 
 
