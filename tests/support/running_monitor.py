@@ -139,10 +139,10 @@ class RunningMonitor:
         asked = self._world.run([*PAM_SC, "monitor", "status", "--json"])
         return {each["session"]: each["card"] for each in json.loads(asked.stdout)["sessions"]}
 
-    def await_known(self, *sessions: str) -> None:
+    def await_known(self, *sessions: str, where: str = "") -> None:
         """Return when it knows where the cards of these sessions are: a removal before that is one before the start."""
-        deadline = time.monotonic() + LIMIT_S
-        while not all(self.whereabouts().get(session) in _KNOWN for session in sessions):
+        deadline, known = time.monotonic() + LIMIT_S, (where,) if where else _KNOWN
+        while not all(self.whereabouts().get(session) in known for session in sessions):
             assert time.monotonic() < deadline, f"the monitor never sees the cards: {self.whereabouts()}"
 
     def await_back(self, session: str, since: int = 0) -> None:
