@@ -81,7 +81,7 @@ def _parse_entry(session: str, entry: object) -> Remembered:
     acted = entry.get("acted")
     if len(texts) != len(_TEXTS) or len(numbers) != len(_NUMBERS) or not isinstance(acted, bool):
         raise MonitorError(f"its session {session[:_TEXT_MAX]!r} has not the fields that are expected")
-    return Remembered(acted=acted, **numbers, **texts)
+    return Remembered(acted=acted, began=numbers["began"], since_boot=numbers["since_boot"], **texts)
 
 
 def state_text(states: States, boot: str) -> str:

@@ -7,10 +7,10 @@ Every call has a limit. SetActive is never called: on GNOME SetActive(false) wou
 What is believed: Active is true after Lock, and it was false before, or Lock was answered without an error, or it is one
 of those that never answer Lock, do lock and have no LockedHint to show it (MATE's, as seen in real sessions). The savers
 below lock when Lock is called and not merely blank the screen; GNOME's does nothing where locking is switched off, also
-on a screen that is dark already, and has LockedHint for one that it did lock. "Active" alone, without our Lock, says no more than that
-the screen is covered, and is no sign. An answer is the word of a program of the session's own account, which could open
-the screen as well; it protects the account from strangers, not from itself. No answer, an error, a reply that is no
-boolean, an owner that is gone: not seen.
+on a screen that is dark already, and has LockedHint for one that it did lock. "Active" alone, without our Lock, says no
+more than that the screen is covered, and is no sign. An answer is the word of a program of the session's own account,
+which could open the screen as well; it protects the account from strangers, not from itself. No answer, an error, a reply
+that is no boolean, an owner that is gone: not seen.
 
 | name                        | whose                                                 | arguments of Lock |
 |-----------------------------|-------------------------------------------------------|-------------------|
