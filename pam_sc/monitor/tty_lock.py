@@ -8,13 +8,14 @@ last. Once the locker has turned off signals by key and echo (vlock does both be
 that ends in another way is started again: the terminal stays held, until the session's leader is gone or the terminal
 is (hung up: a locker that reads it would find its end for ever, and vlock asks again without a pause). What cannot be
 stopped (a program of another account, such as sudo's) could read on: then everything is continued, nothing is locked, and
-the status is 1. A program that reads the terminal without having it as its controlling one is not found; the account
+the status is 1, as where a screen server has the terminal (startx): stopped, nobody could open it. A program that reads the terminal without having it as its controlling one is not found; the account
 itself must have started it like that.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -31,6 +32,7 @@ _LOOK_S = 0.02
 _STOPPED = "TtZX"
 _PRIVATE = termios.ISIG | termios.ECHO
 _ORDINARY = _PRIVATE | termios.ICANON
+_KDGETMODE, _KD_GRAPHICS = 0x4B3B, 1
 _HANG_UP = select.POLLHUP | select.POLLERR
 
 
@@ -40,6 +42,9 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     terminal = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    if _is_graphical(terminal):
+        print("a graphical program has the terminal: stopped, it would neither be locked nor ever be opened", flush=True)  # noqa: T201
+        return 1
     before = termios.tcgetattr(terminal)
     device = os.fstat(terminal).st_rdev
     left = _stopped_leaders(device)
@@ -172,6 +177,16 @@ def _stat(pid: int) -> list[str]:
             return file.read().rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def _is_graphical(terminal: int) -> bool:
+    """Whether a screen server shows its own picture there (KDGETMODE, ioctl_console(2)), as after startx."""
+    mode = bytearray(4)
+    try:
+        fcntl.ioctl(terminal, _KDGETMODE, mode)
+    except OSError:
+        return False  # no console of the kernel's
+    return int.from_bytes(mode, sys.byteorder) == _KD_GRAPHICS
 
 
 def _is_hung_up(terminal: int) -> bool:
