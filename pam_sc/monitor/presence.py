@@ -2,7 +2,8 @@
 """Where the card of one session is, out of what is seen of places and what was read there. Pure, and no matter of time.
 
 A reading says something about a place only as it was then: a place whose `changes` have grown since may hold any card.
-Other cards, and tokens that cannot be taken away, never matter. Nothing here decides what to do; absence.py does.
+Other cards, and tokens that cannot be taken away (in no reader, and said to be so), never matter. Nothing here decides
+what to do; absence.py does.
 """
 
 from __future__ import annotations
@@ -88,8 +89,10 @@ def learn(clue: Clue, card: SessionCard, identified: Identified) -> Clue:
     if identified.failure:
         return clue
     tokens = [token for token in identified.tokens if fits(card, token)]
-    removable = [token for token in tokens if token.removable]
     every = {place.key: (place.key, place.changes) for place in identified.snapshot.places}
+    readers = every.keys() if identified.snapshot.source is Source.PCSC else frozenset[str]()
+    # what is in a reader can be taken out of it, whatever its module says of the slot
+    removable = [token for token in tokens if token.removable or token.place in readers]
     # one card is in one place: what shows its certificate goes before what only has its texts, and a place that it has
     # not left before one that something of its name was put into
     mine = [token for token in removable if token.certificates] or removable

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A program of its own (`python -I -S tty_lock.py FD TERMINAL LOCKER [ARGUMENT...]`): a locker alone with its terminal.
 
-The shell of a session goes on to read its terminal, and may not be made to let go of it without privilege: a locker that
-is started beside it would get half of the keys. So everything that has the terminal as its controlling one is stopped
-first (SIGSTOP), the locker is started on it, and when the locker has ended with status 0 all is continued, the shell
-last. Once the locker has turned off signals by key and echo (vlock does both before it asks), HELD goes to FD. A locker
-that ends in another way is started again: the terminal stays held, until the session's leader is gone or the terminal
-is (hung up: a locker that reads it would find its end for ever, and vlock asks again without a pause). What cannot be
-stopped (a program of another account, such as sudo's) could read on: then everything is continued, nothing is locked, and
-the status is 1, as where a screen server has the terminal (startx): stopped, nobody could open it. A program that reads the terminal without having it as its controlling one is not found; the account
-itself must have started it like that.
+The shell of a session goes on to read its terminal, and may not be made to let go of it without privilege: a locker
+that is started beside it would get half of the keys. So everything that has the terminal as its controlling one is
+stopped first (SIGSTOP), the locker is started on it, and when the locker has ended with status 0 all is continued,
+the shell last. Once the locker has turned off signals by key and echo (vlock does both before it asks), HELD goes to
+FD. A locker that ends in another way is started again: the terminal stays held, until the session's leader is gone or
+the terminal is (hung up: a locker that reads it would find its end for ever, and vlock asks again without a pause).
+What cannot be stopped (a program of another account, such as sudo's) could read on: then everything is continued,
+nothing is locked, and the status is 1, as where a screen server has the terminal (startx): stopped, nobody could open
+it. A program that reads the terminal without having it as its controlling one is not found; the account itself must
+have started it like that.
 """
 
 from __future__ import annotations

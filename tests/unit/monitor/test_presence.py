@@ -171,6 +171,13 @@ def test_a_token_that_cannot_be_taken_away_is_fixed_whatever_is_seen() -> None:
     assert after(ONE, reading, read(ONE)) == Fixed()
 
 
+def test_what_is_in_a_reader_can_be_taken_away_although_its_module_denies_it() -> None:
+    """Not every module sets CKF_REMOVABLE_DEVICE; its card would never lock anything."""
+    assert after(EMPTY, read(ONE, token(removable=False))) == Absent(Cause.REMOVED)
+    slots = seen(place("A"), source=Source.SLOTS)  # slots may be those of a TPM
+    assert after(seen(place("A", occupied=False, changes=1), source=Source.SLOTS), read(slots, token(removable=False))) == Fixed()
+
+
 def test_a_fixed_token_of_another_card_never_matters() -> None:
     fixed = token(BOB, None, removable=False)
     assert after(EMPTY, read(ONE, fixed, token())) == Absent(Cause.REMOVED)

@@ -42,8 +42,8 @@ def directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Directory]:
     monkeypatch.setattr(pwd, "getpwuid", hangs)
     monkeypatch.setattr(os, "geteuid", lambda: OURS)
     monkeypatch.setattr(programs, "_LOOK_UP_S", 0.05)
-    for name in ENVIRONMENT:
-        monkeypatch.setenv(name, ENVIRONMENT[name])
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     yield hangs
     hangs.go.set()
 
