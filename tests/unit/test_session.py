@@ -12,6 +12,7 @@ import pytest
 
 from pam_sc.decision.card_report import TokenRef, TokenReport
 from pam_sc.record import replace
+from pam_sc.record import replace
 from pam_sc.session import FILE_MAX, FILES_MAX, SessionCard, read_session_cards, session_card_text
 
 CARD = SessionCard(
@@ -90,6 +91,13 @@ def test_files_that_ended_sessions_have_left_hide_none(folders: Folders) -> None
         (folders.logind / f"1{number}").unlink()
     folders.put()
     assert folders.read() == (CARD,)
+
+
+def test_many_sessions_of_one_account_hide_none_of_another(folders: Folders) -> None:
+    for number in range(300):
+        folders.put(f"1{number}", session_card_text(replace(CARD, uid=1001)))
+    folders.put("9")
+    assert folders.read() == (replace(CARD, session="9"),)
 
 
 def changed(**values: object) -> str:
