@@ -142,8 +142,6 @@ class Monitor:
     def _is_here(self, session: str) -> bool:
         return self._service.judge.whereabouts(session) is Whereabouts.HERE
 
-    # ------------------------------------------------------------ the other units
-
     async def _side(self, card: SessionCard) -> Side:
         if self._link is not None:
             return await self._link.side()
@@ -184,10 +182,8 @@ class Monitor:
 
     def status(self) -> Status:
         """Return what is known now."""
-        system = self.unit is Unit.SYSTEM or (self._link is not None and self._link.up)
-        return self._reporter.status(self._service, present=self._meeting.present, system_unit=system)
-
-    # ------------------------------------------------------------ its life
+        met = self.unit is Unit.SYSTEM or (self._link is not None and self._link.up)
+        return self._reporter.status(self._service, present=self._meeting.present, system_unit=met)
 
     async def run(self) -> int:
         """Run until told to end: 0; with --once until all is done: 0 where every lock was seen, else 1 or 2."""
@@ -204,6 +200,7 @@ class Monitor:
                 return await self._finish_once(running)
             await self._get_ready(running)
             await running
+            return 1 if self._quit else 0
         finally:
             self._notifier.stopping()
             self.last_status = self.status().values(None)
@@ -215,13 +212,14 @@ class Monitor:
                 await reception.close()
             if self._bus is not None:
                 await self._bus.close()
-        return 1 if self._quit else 0
 
     async def _get_ready(self, running: asyncio.Task[None]) -> None:
         """Say that it watches when it does, or after READY_S: what is missing is on the log, and is tried again."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_S):
                 await self._until(lambda: self._service.knows, running)
+        if running.done():
+            return
         view = self._service.view
         self._teller.started(side_of(self._options), view.source.value if isinstance(view, Snapshot) else "nothing yet")
         self._notifier.ready()

@@ -35,7 +35,7 @@ locker = { run = ["/srv/dies"], sign = "exit" }
 """
 HANGS = "#!/bin/sh\necho $$ >/run/user/4001/hangs\nexec sleep 600\n"
 DIES = "#!/bin/sh\nexit 3\n"
-QUICK, LONG_EVERY = 100, 10
+QUICK, LONG_EVERY = 100, 20
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +219,8 @@ def test_a_hundred_quick_removals_end_as_they_should(here: Desk, system: Running
         else:
             card.remove()
             card.insert()
+            here.pcscd.await_insertion()  # else the reader may take the next card for this one
+    system.await_known(alices.id, where="here")
     here.remove("alice")
     told = _told(system, alices, mark, until="session-locked")
     assert told == ["card-removed", "session-locked", "card-returned"] * (len(told) // 3) + ["card-removed", "session-locked"]
@@ -233,13 +235,14 @@ def test_a_hundred_quick_removals_end_as_they_should(here: Desk, system: Running
 
 
 def _be_away(here: Desk, system: RunningMonitor, session: CardSession) -> None:
-    """Stay away until it is locked, come back, and unlock."""
+    """Be there until that is known, away until it is locked, come back, and unlock."""
+    system.await_known(session.id, where="here")
+    here.login1.set_locked_hint(session.id, False)
     mark = system.events.mark()
     here.remove("alice")
     system.await_event("session-locked", session.id, mark)
     here.cards["alice"].insert()
     system.await_back(session.id, mark)
-    here.login1.set_locked_hint(session.id, False)
 
 
 def _told(system: RunningMonitor, session: CardSession, mark: int, *, until: str) -> list[str]:

@@ -24,6 +24,7 @@ PAGE = REPOSITORY / "docs/monitor.md"
 BEGIN, END = "<!-- written by make check-desktops: begin -->\n", "<!-- written by make check-desktops: end -->\n"
 WITHIN_S = 2.0
 """How long the monitor waits for a lock to be seen, where it is not told otherwise."""
+SAYS, WITH_LOCKER = "the monitor says", "the same, with `locker` set as below"
 _SLOW_S = 5.0
 _SAVERS = (FREEDESKTOP, GNOME, SHIELD, MATE, CINNAMON)
 Answers = dict[str, str]
@@ -83,16 +84,16 @@ def _lock(desktop: Desktop, session: DesktopSession, seen: Callable[[], bool]) -
     return f"{said}, and {'locks' if seen() else 'no lock is seen'}" if said in ("taken", "never answered") else said
 
 
-def ask_monitor(session: DesktopSession) -> Answers:
+def ask_monitor(session: DesktopSession, question: str, locker: str = "") -> Answers:
     """What the monitor of the account says, and by which way, when the card is removed; nobody else watches."""
     desk = session.desk
-    desk.configure("[monitor]\n")
+    desk.configure("[monitor]\n" + (f"locker = {locker}\n" if locker else ""))
     with running_monitor(desk.world, f"monitor{time.monotonic_ns()}", ["--own", "--json"], user=session.session.account,
                          environment=session.variables) as monitor:
         desk.remove(session.session.account)
         said = monitor.events.find(lambda one: one["event"] in ("session-locked", "session-not-locked"))
         ways = [one["way"] for one in monitor.events.all() if one["event"] == "lock-step" and one["outcome"] == said["outcome"]]
-    return {"the monitor says": f"{said['outcome']}, by {ways[-1]}" if said["outcome"] == "locked" else said["outcome"]}
+    return {question: f"{said['outcome']}, by {ways[-1]}" if said["outcome"] == "locked" else said["outcome"]}
 
 
 def _locked(desktop: Desktop, session: DesktopSession) -> bool:
@@ -171,6 +172,6 @@ def _rows(recorded: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     return rows
 
 
-QUESTIONS = ("the monitor says", "locks on LockSession", "LockedHint", "screen savers on the session bus", "GetActive then",
+QUESTIONS = (SAYS, WITH_LOCKER, "locks on LockSession", "LockedHint", "screen savers on the session bus", "GetActive then",
            "Lock of the screen saver", "SetActive(true)", "Lock after that",
              "SetActive(false)", "SimulateUserActivity", "UnlockSession")

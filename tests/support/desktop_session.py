@@ -169,18 +169,23 @@ class DesktopSession:
         """End all that runs in the session, and the slice."""
         with suppress(AttributeError):
             self.bus.close()
-        await_that(self._is_empty)
+        gone = await_that(self._is_gone)
         for child in self._started:
             child.wait(LIMIT_S)
-        for folder in (self.scope, *self.scope.parents[:2]):
+        assert gone, f"what still runs in the session: {self.programs()}"
+        for folder in self.scope.parents[:2]:
             folder.rmdir()
 
-    def _is_empty(self) -> bool:
-        left = (self.scope / "cgroup.procs").read_text().split()
-        for pid in left:
+    def _is_gone(self) -> bool:
+        """Kill all that runs, and remove the scope, which holds on while there are processes that end."""
+        for pid in (self.scope / "cgroup.procs").read_text().split():
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
-        return not left
+        for child in self._started:
+            child.poll()
+        with suppress(OSError):
+            self.scope.rmdir()
+        return not self.scope.exists()
 
 
 def await_that(holds: Callable[[], bool], limit_s: float = LIMIT_S) -> bool:

@@ -27,6 +27,13 @@ from tests.support.screens import x_screen
 
 _XSCREENSAVER_FILE = "mode: blank\nfade: False\nunfade: False\nlock: True\nsplash: False\n"
 _SWAY = {"WLR_BACKENDS": "headless", "WLR_RENDERER": "pixman", "WLR_LIBINPUT_NO_DEVICES": "1"}
+_ASKED = ("org.freedesktop.DBus", "org.freedesktop.DBus.Properties", "org.freedesktop.login1.Manager")
+_QUIET_S = 0.7
+_SWAYLOCK = '{ run = ["/usr/bin/swaylock", "-f"], sign = "exit" }'
+_XSCREENSAVER_LOCKER = (
+    '{ run = ["xscreensaver-command", "-lock"], '
+    'sign = { query = ["xscreensaver-command", "-time"], text = "screen locked" } }'
+)
 _GSD = "/usr/libexec/gsd-"
 
 
@@ -65,6 +72,8 @@ class Desktop:
     needs: tuple[str, ...] = ()
     sign: Callable[[DesktopSession], bool] | None = None
     """Whether it has locked, where neither logind nor a bus tells."""
+    locker: str = ""
+    """What `locker` in [monitor] may be for it."""
     gdm: bool = False
     listens: bool = True
     """Whether it subscribes to what logind tells of its session."""
@@ -139,10 +148,12 @@ DESKTOPS = (
     Desktop(name="sway, swayidle, swaylock", package="swayidle", begin=_swayidle, current="sway", sign=_runs("swaylock")),
     Desktop(name="the same with swaylock-and-tell", package="swayidle", begin=_swayidle_that_tells, current="sway",
             sign=_runs("swaylock")),
+    Desktop(name="sway alone", package="sway", begin=_sway, current="sway", sign=_runs("swaylock"), listens=False,
+            locker=_SWAYLOCK),
     Desktop(name="xss-lock, i3lock", package="xss-lock", begin=_command("xss-lock", "--", "i3lock", "-n"), current="i3",
             session_type="x11", sign=_runs("i3lock")),
     Desktop(name="xscreensaver", package="xscreensaver", begin=_xscreensaver, session_type="x11", saver=FREEDESKTOP,
-            sign=_xscreensaver_says_so, needs=(FREEDESKTOP.name,)),
+            sign=_xscreensaver_says_so, needs=(FREEDESKTOP.name,), locker=_XSCREENSAVER_LOCKER),
 )
 
 
@@ -165,6 +176,7 @@ def running(desktop: Desktop, desk: Desk, folder: Path) -> Iterator[DesktopSessi
         assert await_that(lambda: set(desktop.needs) <= set(session.names())), _why(desktop, session)
         if desktop.listens:
             assert await_that(lambda: len(_listeners(desk)) > since), _why(desktop, session)
+        await_that(lambda: _is_quiet(desk))
         yield session
 
 
@@ -185,6 +197,17 @@ def _listeners(desk: Desk) -> list[str]:
     heard = desk.login1.bus.heard.messages(MessageType.method_call, "org.freedesktop.DBus")
     rules = [str(message.body[0]) for message in heard if message.header.fields[HeaderFields.member] == "AddMatch"]
     return [rule for rule in rules if "login1.Session" in rule or "/login1/session/" in rule]
+
+
+def _is_quiet(desk: Desk) -> bool:
+    """Whether for a while nobody asks anything on the system bus: who has just subscribed may not be ready to hear."""
+    heard = desk.login1.bus.heard
+
+    def asked() -> int:
+        return sum(len(heard.messages(MessageType.method_call, interface)) for interface in _ASKED)
+
+    before = asked()
+    return not heard.await_that(lambda: asked() > before, _QUIET_S)
 
 
 @contextmanager

@@ -139,10 +139,10 @@ class RunningMonitor:
         asked = self._world.run([*PAM_SC, "monitor", "status", "--json"])
         return {each["session"]: each["card"] for each in json.loads(asked.stdout)["sessions"]}
 
-    def await_known(self, *sessions: str) -> None:
+    def await_known(self, *sessions: str, where: str = "") -> None:
         """Return when it knows where the cards of these sessions are: a removal before that is one before the start."""
-        deadline = time.monotonic() + LIMIT_S
-        while not all(self.whereabouts().get(session) in _KNOWN for session in sessions):
+        deadline, known = time.monotonic() + LIMIT_S, (where,) if where else _KNOWN
+        while not all(self.whereabouts().get(session) in known for session in sessions):
             assert time.monotonic() < deadline, f"the monitor never sees the cards: {self.whereabouts()}"
 
     def await_back(self, session: str, since: int = 0) -> None:
@@ -168,8 +168,8 @@ class RunningMonitor:
         return (self.process.pid, *_below(self.process.pid))
 
     def descriptors(self) -> int:
-        """How many files its processes have open."""
-        return sum(len(os.listdir(f"/proc/{number}/fd")) for number in self.processes())
+        """How many files it has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def kill(self) -> None:
         """End it as a crash does; its processes must notice."""
@@ -181,7 +181,7 @@ class RunningMonitor:
 
     def _end(self, number: int) -> None:
         if self.process.poll() is None:
-            below = [os.pidfd_open(each) for each in _below(self.process.pid)]
+            below = _opened(_below(self.process.pid))
             self.process.send_signal(number)
             try:
                 self.process.wait(LIMIT_S)
@@ -222,6 +222,14 @@ def _below(number: int) -> tuple[int, ...]:
         with contextlib.suppress(OSError):
             children += map(int, task.read_text().split())
     return tuple(each for child in children for each in (child, *_below(child)))
+
+
+def _opened(processes: Sequence[int]) -> list[int]:
+    opened = []
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            opened.append(os.pidfd_open(process))
+    return opened
 
 
 def _require_end(processes: Sequence[int]) -> None:

@@ -13,7 +13,7 @@ from pam_sc.config.toml import load
 from tests.unit.config.files import MINIMAL, TRUSTED, load_text
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-PAGES = ("README.md", "docs/trust.md")
+PAGES = ("README.md", "docs/monitor.md", "docs/trust.md")
 _BLOCK = re.compile(r"^( *)```toml\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 _SHIPPED_MODULE = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"
 
@@ -37,7 +37,7 @@ def completed(example: str, module: Path) -> str:
     )
 
 
-def test_both_pages_have_examples() -> None:
+def test_each_page_has_examples() -> None:
     pages = {str(example.id).rpartition("-")[0] for example in EXAMPLES}
     assert pages == set(PAGES)
 

@@ -125,17 +125,6 @@ def test_a_report_from_before_the_screen_was_unlocked_says_nothing(tmp_path: Pat
     asyncio.run(story())
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may report of all sessions: the next test is what it may")
-def test_a_report_about_another_accounts_session_is_refused(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with _open(tmp_path) as site:
-            said = await _say(site.path, request_line(Report(session="2", outcome=Outcome.LOCKED)))
-            assert said["error"] == "cannot take a report: the session is not of your account"
-            assert await site.meeting.outcome("2", 0.01) is None
-
-    asyncio.run(story())
-
-
 def test_a_report_is_judged_by_the_uid_that_the_kernel_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         async with _open(tmp_path) as site:
