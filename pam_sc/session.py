@@ -22,7 +22,8 @@ from pam_sc.record import record
 FOLDER = "/run/pam_sc/sessions"
 SUFFIX = ".json"
 FILE_MAX = 4096
-FILES_MAX = 256
+FILES_MAX = 8192
+"""As many sessions as logind has (SessionsMax=, logind.conf(5)): with fewer, one account's could hide another's."""
 _LOGIND_FILE_MAX = 16384
 _DIGITS_MAX = 18
 _REALTIME = b"REALTIME="

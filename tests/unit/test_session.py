@@ -105,6 +105,13 @@ def test_files_that_ended_sessions_have_left_hide_none(folders: Folders) -> None
     assert folders.read() == (CARD,)
 
 
+def test_many_sessions_of_one_account_hide_none_of_another(folders: Folders) -> None:
+    for number in range(300):
+        folders.put(f"1{number}", session_card_text(replace(CARD, uid=1001)))
+    folders.put("9")
+    assert folders.read() == (replace(CARD, session="9"),)
+
+
 def changed(**values: object) -> str:
     return json.dumps({**json.loads(session_card_text(CARD)), **values})
 
