@@ -218,8 +218,13 @@ class Doing:
 
     async def resume(self, card: SessionCard, cause: Cause, since_s: float) -> None:
         """Wait again for what an earlier run of the monitor had begun to wait for, so many seconds ago."""
+        try:
+            policy = (await self._deed(card, cause)).policy
+        except _EndedError:
+            return
+        if self._is_here(card.session):
+            return  # it came back while logind was asked
         self._gone_at[card.session] = asyncio.get_running_loop().time() - since_s
-        policy = (await self._deed(card, cause)).policy
         if policy.action is Action.LOCK_THEN_TERMINATE:
             later = Later(session=card.session, what=What.TERMINATE, cause=cause)
             self.errands.resume(policy.terminate_after_s - since_s, later)
