@@ -27,6 +27,8 @@ from tests.support.screens import x_screen
 
 _XSCREENSAVER_FILE = "mode: blank\nfade: False\nunfade: False\nlock: True\nsplash: False\n"
 _SWAY = {"WLR_BACKENDS": "headless", "WLR_RENDERER": "pixman", "WLR_LIBINPUT_NO_DEVICES": "1"}
+_ASKED = ("org.freedesktop.DBus", "org.freedesktop.DBus.Properties", "org.freedesktop.login1.Manager")
+_QUIET_S = 0.7
 _SWAYLOCK = '{ run = ["/usr/bin/swaylock", "-f"], sign = "exit" }'
 _XSCREENSAVER_LOCKER = (
     '{ run = ["xscreensaver-command", "-lock"], '
@@ -174,6 +176,7 @@ def running(desktop: Desktop, desk: Desk, folder: Path) -> Iterator[DesktopSessi
         assert await_that(lambda: set(desktop.needs) <= set(session.names())), _why(desktop, session)
         if desktop.listens:
             assert await_that(lambda: len(_listeners(desk)) > since), _why(desktop, session)
+        await_that(lambda: _is_quiet(desk))
         yield session
 
 
@@ -194,6 +197,17 @@ def _listeners(desk: Desk) -> list[str]:
     heard = desk.login1.bus.heard.messages(MessageType.method_call, "org.freedesktop.DBus")
     rules = [str(message.body[0]) for message in heard if message.header.fields[HeaderFields.member] == "AddMatch"]
     return [rule for rule in rules if "login1.Session" in rule or "/login1/session/" in rule]
+
+
+def _is_quiet(desk: Desk) -> bool:
+    """Whether for a while nobody asks anything on the system bus: who has just subscribed may not be ready to hear."""
+    heard = desk.login1.bus.heard
+
+    def asked() -> int:
+        return sum(len(heard.messages(MessageType.method_call, interface)) for interface in _ASKED)
+
+    before = asked()
+    return not heard.await_that(lambda: asked() > before, _QUIET_S)
 
 
 @contextmanager

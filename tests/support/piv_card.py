@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives import hashes
@@ -244,7 +245,8 @@ class VirtualCard:
         """Take the card out."""
         if self._socket is None or self._thread is None:
             return
-        self._socket.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # the reader has gone before
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join(timeout=20)
         self._socket.close()
         self._socket = self._thread = None

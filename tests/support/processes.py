@@ -41,7 +41,7 @@ def use_of(processes: Iterable[int]) -> Use:
     folders = [Path(f"/proc/{number}") for number in processes]
     return Use(
         by_process=tuple((_name(folder), sum(map(_switches, folder.glob("task/*")))) for folder in folders),
-        cpu_ms=sum(int((task / "schedstat").read_text().split()[0]) for each in folders for task in each.glob("task/*")) / 1e6,
+        cpu_ms=sum(_cpu_ns(task) for folder in folders for task in folder.glob("task/*")) / 1e6,
         memory_mib=sum(_pss_kib(folder) for folder in folders) / 1024,
     )
 
@@ -54,6 +54,10 @@ def _name(folder: Path) -> str:
 def _switches(task: Path) -> int:
     lines = (line.split() for line in (task / "status").read_text().splitlines() if line.startswith("voluntary_ctxt"))
     return sum(int(count) for _, count in lines)
+
+
+def _cpu_ns(task: Path) -> int:
+    return int((task / "schedstat").read_text().split()[0])
 
 
 def _pss_kib(folder: Path) -> int:

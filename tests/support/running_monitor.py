@@ -168,8 +168,8 @@ class RunningMonitor:
         return (self.process.pid, *_below(self.process.pid))
 
     def descriptors(self) -> int:
-        """How many files its processes have open."""
-        return sum(len(os.listdir(f"/proc/{number}/fd")) for number in self.processes())
+        """How many files it has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def kill(self) -> None:
         """End it as a crash does; its processes must notice."""
@@ -181,7 +181,7 @@ class RunningMonitor:
 
     def _end(self, number: int) -> None:
         if self.process.poll() is None:
-            below = [os.pidfd_open(each) for each in _below(self.process.pid)]
+            below = _opened(_below(self.process.pid))
             self.process.send_signal(number)
             try:
                 self.process.wait(LIMIT_S)
@@ -222,6 +222,14 @@ def _below(number: int) -> tuple[int, ...]:
         with contextlib.suppress(OSError):
             children += map(int, task.read_text().split())
     return tuple(each for child in children for each in (child, *_below(child)))
+
+
+def _opened(processes: Sequence[int]) -> list[int]:
+    opened = []
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            opened.append(os.pidfd_open(process))
+    return opened
 
 
 def _require_end(processes: Sequence[int]) -> None:

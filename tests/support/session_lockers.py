@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import pexpect
 
 from tests.support.desk import CardSession, Desk
+from tests.support.login1 import NAME, PATH
 from tests.support.screens import Screen
 
 LIMIT_S = 20.0
 _ATTEMPTS, _HEARD_S = 8, 1.5
 _SWAYIDLE_LOCK = "/srv/lock"
-_HINT = ("busctl call org.freedesktop.login1 /org/freedesktop/login1/session/$XDG_SESSION_ID"
-         " org.freedesktop.login1.Session SetLockedHint b")
+_HINT = f"busctl call {NAME} {PATH}/session/$XDG_SESSION_ID {NAME}.Session SetLockedHint b"
 _LOCK_WITH_HINT = f"""#!/bin/sh
 # Locks, tells logind when the screen is locked, and when it is open again: swaylock keeps descriptor 3 until then.
 {{ swaylock --daemonize --color aa0000 3>&1 >/dev/null && {_HINT} true >/dev/null; }} | cat
