@@ -70,7 +70,7 @@ def monitor(  # noqa: PLR0913, PLR0917 - one for each option
 def _require_nothing_said(ctx: click.Context) -> None:
     """An option before the name of a command would be passed over."""
     for option in ctx.command.params:
-        if option.name is not None and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+        if ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"{option.opts[0]} stands before {ctx.invoked_subcommand}, where it says nothing: see"
                                    f" pam-sc monitor {ctx.invoked_subcommand} --help for what may stand behind")  # fmt: skip
 

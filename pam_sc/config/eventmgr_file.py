@@ -31,7 +31,8 @@ def load_for_monitor(
     """Return the configuration at `path` (absolute) for the monitor: ours, pam_pkcs11's, or one of the peer's event managers.
 
     With the last, everything but [monitor] is that of `own_path`; source and notes are the file's. `arguments` are
-    those of the event manager. ConfigError if anything about the files is wrong; that [monitor] contradicts itself is monitor_policy's to say.
+    those of the event manager. ConfigError if anything about the files is wrong; that [monitor] contradicts itself is
+    monitor_policy's to say.
     """
     if path.endswith(".conf"):
         text = toml.read_text(path, trusted_uids)

@@ -140,7 +140,7 @@ class Monitor:
         return Doing(
             self._acquaintance, actor, self._reporter, policy=lambda: self._service.settings.policy,
             logind=lambda: self._service.bus, side=self._side, losses=lambda: self._link.losses if self._link else 0,
-            is_here=self._is_here, reader=lambda session: self._service.judge.reader(session), changed=self._service.changed.set,
+            is_here=self._is_here, reader=self._reader, changed=self._service.changed.set,
         )  # fmt: skip
 
     def _programs(self) -> ProgramsNow | None:
@@ -150,6 +150,9 @@ class Monitor:
 
     def _is_here(self, session: str) -> bool:
         return self._service.judge.whereabouts(session) is Whereabouts.HERE
+
+    def _reader(self, session: str) -> str:
+        return self._service.judge.reader(session)
 
     async def _side(self, card: SessionCard) -> Side:
         if self._link is not None:
