@@ -61,6 +61,13 @@ class _Watched:
         self.card = card
         self.clue = Clue(fixed=not card.removable)
         self.absence = absence
+        self.reader = ""
+
+    def learn(self, identified: Identified) -> None:
+        """Take a reading."""
+        self.clue = learn(self.clue, self.card, identified)
+        names = {place.key: place.description for place in identified.snapshot.places}
+        self.reader = next((names[key] for key, _ in sorted(self.clue.last) if key in names), self.reader)
 
     def is_to_be_read(self, seen: Snapshot) -> bool:
         """Whether only reading says where the card is; once, too, whether one that was fixed at the login is."""
@@ -109,7 +116,7 @@ class Judge:
             self._void = None
             return
         for watched in self._sessions.values():
-            watched.clue = learn(watched.clue, watched.card, identified)
+            watched.learn(identified)
         self._read = self._read if identified.failure else identified
         self._look(at)
         if identified.snapshot == self._to_read():
@@ -130,7 +137,7 @@ class Judge:
     def _begin(self, card: SessionCard, at: float, acted: frozenset[str]) -> _Watched:
         watched = _Watched(card, Absence(card.session, self._times, at, acted=card.session in acted))
         if self._read is not None:
-            watched.clue = learn(watched.clue, card, self._read)
+            watched.learn(self._read)
         self._tries, self._retry_at = 0, None
         return watched
 
@@ -192,6 +199,10 @@ class Judge:
         absence = self._sessions[session].absence
         unseen = Whereabouts.UNSEEN if isinstance(absence.presence, Blind) else Whereabouts.UNKNOWN
         return _WHEREABOUTS.get(absence.state, unseen)
+
+    def reader(self, session: str) -> str:
+        """Return the reader that the card of a session was in when it was last read; "" where that is not known."""
+        return self._sessions[session].reader if session in self._sessions else ""
 
     # ---------------------------------------------------------------- within
 

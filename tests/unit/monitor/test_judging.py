@@ -834,3 +834,17 @@ def test_an_unlock_at_a_time_before_the_removal_was_acted_on_counts() -> None:
     scene = removed()
     scene.judge.unlocked("3", 5.0)
     assert scene.at(5.2) == [gone(Cause.UNLOCKED_MEANWHILE)]
+
+
+def test_the_reader_is_known_by_the_last_reading_also_of_a_card_that_has_gone() -> None:
+    scene = Scene()
+    assert scene.judge.reader("3") == ""
+    scene.see(IN, 0.0)
+    scene.read(0.1, token())
+    assert (scene.judge.reader("3"), scene.judge.reader("4")) == ("A 00 00", "")
+    scene.see(OUT, 1.0)
+    assert scene.when(1.0)[1] == [gone()]
+    assert scene.judge.reader("3") == "A 00 00"
+    scene.see(seen(place("A", occupied=False, changes=1), place("B")), 2.0)
+    assert scene.read(2.1, token(ALICE, "B")) == [BACK]
+    assert scene.judge.reader("3") == "B 00 00"
