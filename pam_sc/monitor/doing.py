@@ -37,6 +37,8 @@ class Deed:
     cause: Cause
     answered: bool = True
     """Whether logind answered just now; else `facts` is what it said before."""
+    reader: str = ""
+    """Where the card is, or was; "" where that is not known."""
 
 
 class Actor(Protocol):
@@ -76,10 +78,11 @@ class Doing:
         self, acquaintance: Acquaintance, actor: Actor, told: Told, *, policy: Callable[[], MonitorPolicy],
         logind: Callable[[], Asked | None], side: Callable[[SessionCard], Awaitable[Side]],
         losses: Callable[[], int], is_here: Callable[[str], bool], changed: Callable[[], None],
+        reader: Callable[[str], str] = lambda _: "",
     ) -> None:  # fmt: skip
         self._acquaintance, self._actor, self._told = acquaintance, actor, told
         self._policy, self._logind, self._side, self._losses = policy, logind, side, losses
-        self._is_here, self._changed = is_here, changed
+        self._is_here, self._changed, self._reader = is_here, changed, reader
         self._acting: set[asyncio.Task[Outcome]] = set()
         self._gone_at: dict[str, float] = {}
         self.errands = Errands(self._do, self._died, changed)
@@ -95,7 +98,7 @@ class Doing:
             case CardBack():
                 self._told.order(task, card)
                 self._gone_at.pop(task.session, None)
-                await self._actor.back(await self._deed(card, Cause.REMOVED))
+                await self._actor.back(await self._own_deed(card, Cause.REMOVED))
             case CardGone(cause=cause):
                 self._told.order(task, card)
                 self._gone_at.setdefault(task.session, asyncio.get_running_loop().time())
@@ -105,7 +108,7 @@ class Doing:
             case Later(what=What.TERMINATE, cause=cause):
                 await self._terminate(card, cause)
             case Later(what=What.ABSENT, cause=cause):
-                await self._actor.absent(await self._deed(card, cause))
+                await self._actor.absent(await self._own_deed(card, cause))
 
     async def _lock(self, card: SessionCard, cause: Cause, attempt: int) -> None:
         """Act, and say what follows; also where nothing worked as it should."""
@@ -209,7 +212,7 @@ class Doing:
     async def _terminate(self, card: SessionCard, cause: Cause) -> None:
         if self._is_here(card.session):
             return  # whatever was missed: a session whose card is seen is not ended
-        deed = await self._deed(card, cause)
+        deed = await self._own_deed(card, cause)
         ending = replace(deed, policy=replace(deed.policy, action=Action.TERMINATE, on_remove=Commands()))
         outcome = await self._until_known(ending)
         self._told.done(ending, outcome)
@@ -237,7 +240,17 @@ class Doing:
         if facts is None:
             raise _EndedError(f"cannot act on session {card.session}: logind has it no more")
         policy = await self._acquaintance.policy(self._policy(), card, facts)
-        return Deed(card=card, facts=facts, policy=policy, side=await self._side(card), cause=cause, answered=answered)
+        return Deed(
+            card=card, facts=facts, policy=policy, side=await self._side(card), cause=cause, answered=answered,
+            reader=self._reader(card.session),
+        )  # fmt: skip
+
+    async def _own_deed(self, card: SessionCard, cause: Cause) -> Deed:
+        """The same; _EndedError where the session is another account's by now: logind may use a name again."""
+        deed = await self._deed(card, cause)
+        if deed.facts.uid != card.uid:
+            raise _EndedError(f"cannot act on session {card.session}: it is another account's")
+        return deed
 
     def _died(self, session: str, error: BaseException) -> None:
         self._told.again(session, reason_of(error), 0.0)

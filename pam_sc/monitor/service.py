@@ -247,6 +247,8 @@ class Service:
                 self._hear(Awake())
             if self._doing is not None:
                 self._doing.errands.hurry()
+            if self._sessions is not None:  # nobody told which sessions came and went meanwhile
+                self._sessions.look()
             self._learn.set()
             while True:
                 self._hear(await bus.events.get())

@@ -241,7 +241,8 @@ class _Part:
         self._monitor._say(f"{self._name} runs")
         await ended
 
-    def look(self) -> None: ...
+    def look(self) -> None:
+        self._monitor._say("looked")
 
 
 @asynccontextmanager
@@ -626,5 +627,47 @@ def test_a_session_whose_name_is_used_again_has_all_of_its_time() -> None:
             await monitor.until("locked", count=2)
             await asyncio.sleep(0.05)  # what must not come has no event
             assert Action.TERMINATE not in [deed.policy.action for deed in monitor.deeds]
+
+    asyncio.run(story())
+
+
+def test_a_session_whose_name_goes_to_another_one_without_a_break_has_all_of_its_time() -> None:
+    async def story() -> None:
+        policy = SessionPolicy(action=Action.LOCK_THEN_TERMINATE, terminate_after_s=1.0)
+        async with _running(replace(POLICY, whole=policy)) as monitor:
+            await monitor.here()
+            monitor.tell(_view(2, here=False))
+            await monitor.until("locked")
+            await asyncio.sleep(0.7)  # most of what the first session has
+            monitor.met((replace(CARD, serial="0002"),))
+            await monitor.until("locked", count=2)
+            await asyncio.sleep(0.5)  # what must not come has no event
+            assert Action.TERMINATE not in [deed.policy.action for deed in monitor.deeds]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("uid", "ended"), [(4001, True), (4002, False)])
+def test_a_session_whose_name_another_account_has_by_now_is_not_ended(uid: int, ended: bool) -> None:
+    async def story() -> None:
+        async with _running(_THEN_END) as monitor:
+            await monitor.here()
+            monitor.tell(_view(2, here=False))
+            await monitor.until("locked")
+            monitor.logind.facts = replace(FACTS, uid=uid)
+            await asyncio.sleep(0.4)  # what must not come has no event
+            assert (Action.TERMINATE in [deed.policy.action for deed in monitor.deeds]) is ended
+
+    asyncio.run(story())
+
+
+def test_sessions_are_looked_at_again_when_logind_was_away() -> None:
+    async def story() -> None:
+        async with _running() as monitor:
+            await monitor.until("logind")
+            monitor.logind.events.put_nowait(LogindLost("logind was started again"))
+            await monitor.until("no logind")
+            monitor.said.clear()
+            await monitor.until("logind", "looked")
 
     asyncio.run(story())
