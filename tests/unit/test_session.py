@@ -12,7 +12,6 @@ import pytest
 
 from pam_sc.decision.card_report import TokenRef, TokenReport
 from pam_sc.record import replace
-from pam_sc.record import replace
 from pam_sc.session import FILE_MAX, FILES_MAX, SessionCard, read_session_cards, session_card_text
 
 CARD = SessionCard(
