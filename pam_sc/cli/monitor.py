@@ -14,9 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from pam_sc.cli.machine import Machine
-from pam_sc.cli.monitor_report import WIDTHS, status_rows
+from pam_sc.cli.monitor_report import status_rows, widths
 from pam_sc.cli.output import print_json, print_rows, reporting
 from pam_sc.config.model import Configuration
 
@@ -51,6 +52,7 @@ def monitor(  # noqa: PLR0913, PLR0917 - one for each option
     one that was acted on before. With --json, events are lines of JSON on standard output.
     """
     if ctx.invoked_subcommand is not None:
+        _require_nothing_said(ctx)
         return 0
     if everything and own:
         raise click.UsageError("name one of --all and --own")
@@ -63,6 +65,14 @@ def monitor(  # noqa: PLR0913, PLR0917 - one for each option
     machine: Machine = ctx.obj
     read = partial(machine.load_for_monitor, config_path, arguments)
     return asyncio.run(_watch(machine, options, read, as_json=as_json))
+
+
+def _require_nothing_said(ctx: click.Context) -> None:
+    """An option before the name of a command would be passed over."""
+    for option in ctx.command.params:
+        if ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option.opts[0]} stands before {ctx.invoked_subcommand}, where it says nothing: see"
+                                   f" pam-sc monitor {ctx.invoked_subcommand} --help for what may stand behind")  # fmt: skip
 
 
 async def _watch(machine: Machine, options: Options, read: Callable[[], Configuration], *, as_json: bool) -> int:
@@ -106,5 +116,6 @@ def status(machine: Machine, config_path: str | None, as_json: bool) -> int:
     if as_json:
         print_json(found)
     else:
-        print_rows(status_rows(found), WIDTHS)
+        rows = status_rows(found)
+        print_rows(rows, widths(rows))
     return 0 if found["unit"] != "none" and not found["trouble"] and found["logind"] else 1

@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 
-from pam_sc.cli.output import Row
+from pam_sc.cli.output import TEXT_MAX, Row
+from pam_sc.events import clean
 
-WIDTHS = (10, 16, 10, 10, 22)
 _UNITS = {
     "system": "the system unit runs", "user": "the user unit runs", "by-hand": "a monitor runs that was started by hand",
     "none": "no monitor runs: nothing is locked when a card is removed",
 }  # fmt: skip
+
+
+def widths(rows: Iterable[Row]) -> tuple[int, ...]:
+    """Return how wide the columns must be for what stands in them."""
+    columns = zip_longest(*(row.words for row in rows), fillvalue="")
+    return tuple(max(len(clean(word, TEXT_MAX)) for word in column) + 2 for column in columns)
 
 
 def status_rows(found: Mapping[str, object]) -> list[Row]:

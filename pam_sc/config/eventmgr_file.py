@@ -30,8 +30,9 @@ def load_for_monitor(
 ) -> Configuration:
     """Return the configuration at `path` (absolute) for the monitor: ours, pam_pkcs11's, or one of the peer's event managers.
 
-    With the last, everything but [monitor] is that of `own_path`. `arguments` are those of the event manager. ConfigError if
-    anything about the files is wrong; that [monitor] contradicts itself is monitor_policy's to say.
+    With the last, everything but [monitor] is that of `own_path`; source and notes are the file's. `arguments` are
+    those of the event manager. ConfigError if anything about the files is wrong; that [monitor] contradicts itself is
+    monitor_policy's to say.
     """
     if path.endswith(".conf"):
         text = toml.read_text(path, trusted_uids)
@@ -49,8 +50,8 @@ def with_eventmgr(own: Configuration, found: EventManager, path: str) -> Configu
         said = "; ".join(f"{_place(path, note.line)}: {note.key}: {note.text}" for note in errors[:ERRORS_SHOWN_MAX])
         more = len(errors) - ERRORS_SHOWN_MAX
         raise ConfigError(said + (f"; and {more} more, which pam-sc check-config lists" if more > 0 else ""))
-    notes = (*own.notes, *found.translation.notes)
-    return replace(own, monitor=read_table(found, path), notes=notes, places={**own.places, **places_of(found, path)})
+    return replace(own, source=path, monitor=read_table(found, path), notes=found.translation.notes,
+                   places={**own.places, **places_of(found, path)})  # fmt: skip
 
 
 def read_table(found: EventManager, path: str) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Deed:
     cause: Cause
     answered: bool = True
     """Whether logind answered just now; else `facts` is what it said before."""
+    reader: str = ""
+    """Where the card is, or was; "" where that is not known."""
 
 
 class Actor(Protocol):
@@ -76,10 +78,11 @@ class Doing:
         self, acquaintance: Acquaintance, actor: Actor, told: Told, *, policy: Callable[[], MonitorPolicy],
         logind: Callable[[], Asked | None], side: Callable[[SessionCard], Awaitable[Side]],
         losses: Callable[[], int], is_here: Callable[[str], bool], changed: Callable[[], None],
+        reader: Callable[[str], str] = lambda _: "",
     ) -> None:  # fmt: skip
         self._acquaintance, self._actor, self._told = acquaintance, actor, told
         self._policy, self._logind, self._side, self._losses = policy, logind, side, losses
-        self._is_here, self._changed = is_here, changed
+        self._is_here, self._changed, self._reader = is_here, changed, reader
         self._acting: set[asyncio.Task[Outcome]] = set()
         self._gone_at: dict[str, float] = {}
         self.errands = Errands(self._do, self._died, changed)
@@ -218,8 +221,13 @@ class Doing:
 
     async def resume(self, card: SessionCard, cause: Cause, since_s: float) -> None:
         """Wait again for what an earlier run of the monitor had begun to wait for, so many seconds ago."""
+        try:
+            policy = (await self._deed(card, cause)).policy
+        except _EndedError:
+            return
+        if self._is_here(card.session):
+            return  # it came back while logind was asked
         self._gone_at[card.session] = asyncio.get_running_loop().time() - since_s
-        policy = (await self._deed(card, cause)).policy
         if policy.action is Action.LOCK_THEN_TERMINATE:
             later = Later(session=card.session, what=What.TERMINATE, cause=cause)
             self.errands.resume(policy.terminate_after_s - since_s, later)
@@ -232,7 +240,10 @@ class Doing:
         if facts is None:
             raise _EndedError(f"cannot act on session {card.session}: logind has it no more")
         policy = await self._acquaintance.policy(self._policy(), card, facts)
-        return Deed(card=card, facts=facts, policy=policy, side=await self._side(card), cause=cause, answered=answered)
+        return Deed(
+            card=card, facts=facts, policy=policy, side=await self._side(card), cause=cause, answered=answered,
+            reader=self._reader(card.session),
+        )  # fmt: skip
 
     async def _own_deed(self, card: SessionCard, cause: Cause) -> Deed:
         """The same; _EndedError where the session is another account's by now: logind may use a name again."""

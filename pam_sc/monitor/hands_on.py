@@ -101,17 +101,19 @@ class HandsOn:
         return await act(
             deed.facts, deed.card, deed.policy, deed.side, self._hands, self._tell,
             lock_wait_s=self._policy().lock_wait_s, cause=deed.cause, known=heard,
+            reader=deed.reader,
         )  # fmt: skip
 
     async def back(self, deed: Deed, /) -> None:
         """Wake the dialog, run what the policy says."""
         await welcome(
-            deed.facts, deed.card, deed.policy, deed.side, self._hands, self._tell, wake=self._policy().wake
+            deed.facts, deed.card, deed.policy, deed.side, self._hands, self._tell, wake=self._policy().wake,
+            reader=deed.reader,
         )
 
     async def absent(self, deed: Deed, /) -> None:
         """Run what the policy says of a card that stays away."""
-        await absent(deed.facts, deed.card, deed.policy, deed.side, self._hands, self._tell)
+        await absent(deed.facts, deed.card, deed.policy, deed.side, self._hands, self._tell, reader=deed.reader)
 
 
 class HandsOff:

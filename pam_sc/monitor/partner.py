@@ -125,7 +125,7 @@ class Reception:
             listening.listen(_BACKLOG)
         except OSError as error:
             listening.close()
-            raise MonitorError(f"cannot listen at {self._path}: {error.strerror}") from error
+            raise MonitorError(f"cannot listen at {self._path}: {error.strerror or error}") from error
         self._listening = listening
         self._attend()
 

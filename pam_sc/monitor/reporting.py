@@ -29,14 +29,17 @@ class Reporter:
     def __init__(
         self, teller: Teller, memory: Memory | None, acquaintance: Acquaintance, *, unit: str,
         unlocked: Callable[[str], None] = lambda _: None, ended: Callable[[str], None] = lambda _: None,
+        reloaded: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._teller, self._memory, self._acquaintance, self.unit = teller, memory, acquaintance, unit
-        self._unlocked, self._ended = unlocked, ended
+        self._unlocked, self._ended, self._reloaded = unlocked, ended, reloaded
         self._since = timestamp()
         self._trouble: str | None = None
         self._blind_since: float | None = None
         self._logind = True
         self.outcomes: dict[str, Outcome] = {}
+        self.failures: dict[str, str] = {}
+        """Why a part ended, by its name: the last time."""
 
     # ------------------------------------------------------------ what is done (doing.Told)
 
@@ -71,10 +74,9 @@ class Reporter:
         """Return why the card of a session is gone and since how many seconds, if that was acted on before a restart."""
         last = None if self._memory is None else self._memory.last(session)
         causes = {cause.value: cause for cause in Cause}
-        if last is None or not last.acted or last.action not in causes:
+        if self._memory is None or last is None or not last.acted or last.action not in causes:
             return None
-        since = _now() - datetime.datetime.fromisoformat(last.at)
-        return causes[last.action], max(0.0, since.total_seconds())
+        return causes[last.action], self._memory.age_s(last)
 
     # ------------------------------------------------------------ what happens (service.Hears)
 
@@ -92,6 +94,7 @@ class Reporter:
 
     def part_died(self, name: str, why: str, delay_s: float, /) -> None:
         """A part ended, and begins again."""
+        self.failures[name] = why
         self._teller.problem(f"the part {name!r} of the monitor ended: {why}; it begins again in {delay_s:.1f} s")
 
     def problem(self, text: str, /) -> None:
@@ -113,6 +116,7 @@ class Reporter:
     def reloaded(self) -> None:
         """The configuration was read again."""
         self.note("the configuration was read again")
+        self._reloaded()
 
     def unlocked(self, session: str, /) -> None:
         """A session was unlocked."""

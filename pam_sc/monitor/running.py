@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from pam_sc.config.model import Configuration
 from pam_sc.config.monitoring import monitor_policy
+from pam_sc.config.notes import summary
+from pam_sc.decision.reasons import Severity
 from pam_sc.decision.request import Account
 from pam_sc.errors import MonitorError
 from pam_sc.host import PwdAccounts, boot_id
@@ -46,7 +48,7 @@ from pam_sc.session import SessionCard
 BY_HAND_FILE = "/run/pam_sc/monitor.json"
 READY_S = 10.0
 ONCE_S = 20.0
-"""How long --once may take to see the cards and to know which they are."""
+"""How long --once may take to see the cards and to know which they are, beside the grace times."""
 
 
 class Monitor:
@@ -62,7 +64,7 @@ class Monitor:
         self._teller = teller
         self._bus = SessionBus() if self.unit is Unit.USER else None
         self._meeting = Meeting()
-        self._link = Link(self._met_system) if self.unit is Unit.USER else None
+        self._link = Link(self._met_system) if self.unit is Unit.USER and not self._passes else None
         self._watching: Seeing | None = None
         self._quit = False
         self.last_status: dict[str, object] = {}
@@ -73,7 +75,7 @@ class Monitor:
         self._memory = None if self._passes else Memory(self._state_file(), boot_id(), teller.problem)
         self._reporter = Reporter(
             teller, self._memory, self._acquaintance, unit=self.unit.value,
-            unlocked=self._meeting.forget, ended=self._meeting.close,
+            unlocked=self._meeting.forget, ended=self._meeting.close, reloaded=self._tell_notes,
         )  # fmt: skip
         self._service = Service(self._parts(), settings, self._acquaintance, self._reporter, self._acted)
         self._doing = self._make_doing()
@@ -103,7 +105,14 @@ class Monitor:
         return await Logind.connect(self._options.bus_address)
 
     def _sessions(self, tell: Callable[[Iterable[SessionCard]], None]) -> Looks:
-        return _Sessions(SessionWatch(tell, self._uid))
+        return _Sessions(SessionWatch(tell, self._uid, complain=self._reporter.problem))
+
+    def _tell_notes(self) -> None:
+        """Say what a file of pam_pkcs11 or of its event managers says that is not done as it stands, or is dangerous."""
+        configuration = self._service.settings.configuration
+        unsafe = summary(configuration.notes, configuration.source)
+        if unsafe is not None:
+            self._teller.problem(unsafe, Severity.WARNING)
 
     def _acted(self, cards: Iterable[SessionCard]) -> frozenset[str]:
         """What an earlier run acted on; --once acts on everything that is gone now, and remembers nothing."""
@@ -131,7 +140,7 @@ class Monitor:
         return Doing(
             self._acquaintance, actor, self._reporter, policy=lambda: self._service.settings.policy,
             logind=lambda: self._service.bus, side=self._side, losses=lambda: self._link.losses if self._link else 0,
-            is_here=self._is_here, changed=self._service.changed.set,
+            is_here=self._is_here, reader=self._reader, changed=self._service.changed.set,
         )  # fmt: skip
 
     def _programs(self) -> ProgramsNow | None:
@@ -141,6 +150,9 @@ class Monitor:
 
     def _is_here(self, session: str) -> bool:
         return self._service.judge.whereabouts(session) is Whereabouts.HERE
+
+    def _reader(self, session: str) -> str:
+        return self._service.judge.reader(session)
 
     async def _side(self, card: SessionCard) -> Side:
         if self._link is not None:
@@ -170,7 +182,7 @@ class Monitor:
                 return None
             return Reception(Meeting(), lambda _: None, self._status, lambda: False, path, 0o600)
         if self.unit is Unit.BY_HAND:
-            os.makedirs(FOLDER, mode=0o755, exist_ok=True)
+            _make_folder()
         return Reception(
             self._meeting, self._owner_of, self._status, lambda: self._service.able, SOCKET, owners=self._owners
         )  # fmt: skip
@@ -199,6 +211,7 @@ class Monitor:
         if reception is not None:
             await reception.open()
         self._service.listen_to_signals()
+        self._tell_notes()
         running = asyncio.create_task(self._service.run(self._doing, self._others()))
         try:
             if self._options.once:
@@ -257,15 +270,21 @@ class Monitor:
 
     async def settle(self, running: asyncio.Task[None]) -> bool:
         """Wait until all is seen, known and done; False where that took too long or the run was ended."""
+        policy = self._service.settings.policy
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ONCE_S):
+            async with asyncio.timeout(ONCE_S + max(policy.grace_s, policy.reader_grace_s)):
                 await self._until(lambda: self._service.settled, running)
+        await self._until(lambda: self._doing.idle, running)  # each thing that is done has a limit of its own
         return self._service.settled
 
     async def _finish_once(self, running: asyncio.Task[None]) -> int:
         if not await self.settle(running):
             view = self._service.view
-            raise MonitorError(f"cannot see the cards: {view.why if isinstance(view, Trouble) else 'it took too long'}")
+            if self._service.bus is None:
+                raise MonitorError(f"cannot act on sessions: {self._reporter.failures.get('logind', 'logind does not answer')}")
+            if isinstance(view, Snapshot):
+                raise MonitorError("cannot tell whether the cards of the sessions are there: what is in a reader cannot be read")
+            raise MonitorError(f"cannot see the cards: {view.why if view is not None else 'it took too long'}")
         outcomes = self._reporter.outcomes.values()
         return 0 if all(outcome in {*SEEN, Outcome.DONE} for outcome in outcomes) else 1
 
@@ -297,6 +316,13 @@ class _Sessions:
             await asyncio.Event().wait()
         finally:
             self._watch.stop()
+
+
+def _make_folder() -> None:
+    try:
+        os.makedirs(FOLDER, mode=0o755, exist_ok=True)
+    except OSError as error:
+        raise MonitorError(f"cannot make {FOLDER}, where user units meet the monitor: {error.strerror}") from error
 
 
 def _groups_of(account: str) -> frozenset[str]:

@@ -71,10 +71,11 @@ class SessionWatch:
 
     def __init__(
         self, tell: Callable[[Cards], None], uid: int | None = None, where: Where | None = None,
-        *, ask: Callable[[int], None] = _ask_kernel, untold_s: float = UNTOLD_S,
+        *, ask: Callable[[int], None] = _ask_kernel, untold_s: float = UNTOLD_S, complain: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._tell, self._uid, self._where, self._ask = tell, uid, where or Where(), ask
-        self._untold_s = untold_s
+        self._untold_s, self._complain = untold_s, complain
+        self._complained: tuple[str, str] = ("", "")
         self._told: Cards | None = None
         self._folders: dict[str, int] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -94,9 +95,18 @@ class SessionWatch:
         self._watch()  # first: what changes after this is told of
         cards = read_session_cards(self._uid, self._where.folder, self._where.logind, self._where.owner)
         self.unread = "" if self._uid is not None else _unreadable(self._where)
+        self._say_what_is_missing()
         if cards != self._told:
             self._told = cards
             self._tell(cards)
+
+    def _say_what_is_missing(self) -> None:
+        """Say what cannot be seen, each time that it is something else."""
+        before, self._complained = self._complained, (self.unread, self.untold)
+        if self.unread and self.unread != before[0]:
+            self._complain(f"sessions whose card is not known are not watched: {self.unread}")
+        if self.untold and self.untold != before[1]:
+            self._complain(f"{self.untold}; it is looked at every {self._untold_s:g} s")
 
     @property
     def cards(self) -> Cards:

@@ -415,7 +415,7 @@ def test_the_monitor_has_the_modules_of_its_own_configuration_and_the_policy_of_
 ) -> None:
     path = put(tmp_path, peer('action = "xlock";', whole=f"pkcs11_module = {module}; polling_time = 9;"))
     read = load_for_monitor(path, TRUSTED, own_path=own)
-    assert (read.source, [each.path for each in read.token.modules]) == (own, [str(module)])
+    assert (read.source, [each.path for each in read.token.modules]) == (path, [str(module)])
     policy = monitor_policy(read)
     assert (policy.wake, policy.poll_s) == (True, 9.0)  # nothing of [monitor] in the other file is left
     assert read.places["monitor.poll"] == f"{path}:2"

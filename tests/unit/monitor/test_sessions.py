@@ -193,6 +193,21 @@ def test_a_kernel_that_cannot_tell_is_reported_and_the_folder_looked_at(desk: De
     assert told == [[], ["3"]]
 
 
+def test_what_cannot_be_seen_is_complained_of_once_each_time(desk: Desk) -> None:
+    said: list[str] = []
+
+    async def whole() -> None:
+        with desk.watch(ask=_refuse, untold_s=60.0, complain=said.append) as watch:
+            watch.look()
+
+    play(whole())
+    assert said == [f"the kernel does not tell of changes in {desk.folder}: Invalid argument; it is looked at every 60 s"]
+
+
+def _refuse(_descriptor: int) -> None:
+    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
 class Known:
     """A logind that has one answer."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from pam_sc.cli.monitor_report import status_rows
+from pam_sc.cli.monitor_report import status_rows, widths
+from pam_sc.cli.output import print_rows
 from pam_sc.decision.monitoring import Action
 from pam_sc.errors import MonitorError
 from pam_sc.monitor.status import Last, SessionStatus, Status, as_mapping
@@ -48,6 +49,17 @@ def test_a_session_is_a_line_with_its_card_its_policy_and_what_was_last_done() -
 ])  # fmt: skip
 def test_what_is_wrong_is_said_above_the_sessions(changes: dict[str, object], line: str) -> None:
     assert line in _lines(replace(STATUS, **changes).values(None))
+
+
+def test_long_names_and_control_characters_leave_the_columns_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    long = replace(ALICE, account="a" * 32, type="unspecified", action=Action.LOCK_THEN_TERMINATE, last=None)
+    odd = replace(BOB, account="b\x1b[2J\nob", last=Last(at="x", cause="\x1b]0;", outcome="\x07"))
+    rows = status_rows(replace(STATUS, sessions=(long, odd)).values(None))
+    print_rows(rows, widths(rows))
+    said = capsys.readouterr().out
+    assert said.splitlines()[-2].split() == ["1", "a" * 32, "unspecified", "gone", "lock-then-terminate", "none"]
+    assert said.splitlines()[-1].split()[1] == r"b\x1b[2J\x0aob"
+    assert not any(each in said for each in "\x1b\x07")
 
 
 def test_without_a_monitor_the_first_line_says_that_nothing_is_locked() -> None:
