@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Finds out for `pam-sc monitor status` what the running monitors know; where none runs, by one look of its own.
 
-What a monitor says is passed on as it is: a user's own unit can say anything about that user's sessions, and only to that
-user and to root.
+What a monitor says is passed on as it is, but root takes the word of a user's own unit for that account's sessions alone, and
+for no more than a user's unit: it can say anything about them, and only to that user and to root.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pam_sc.monitor.running import Monitor
 from pam_sc.monitor.status import as_mapping
 from pam_sc.monitor.telling import Outlets, Teller
 from pam_sc.monitor.units import USER_SOCKET, Options, runtime_folder
-from pam_sc.session import read_session_cards
+from pam_sc.session import SessionCard, read_session_cards
 
 
 async def find_status(read: Callable[[], Configuration], worker: str) -> dict[str, object]:
@@ -29,9 +29,23 @@ async def find_status(read: Callable[[], Configuration], worker: str) -> dict[st
     except MonitorError as error:
         problem = str(error) if os.path.exists(SOCKET) else ""
     uid = os.geteuid()
-    found = await _of_user_units({card.uid for card in read_session_cards()} if uid == 0 else {uid})
+    found = await (_as_root(read_session_cards()) if uid == 0 else _of_user_units({uid}))
     found = found or await _looked(read, worker, everything=uid == 0)
     return {**found, "problem": problem} if problem else found
+
+
+async def _as_root(cards: Iterable[SessionCard]) -> dict[str, object]:
+    """Return what user units say of sessions that are theirs."""
+    owned = {card.session: card for card in cards}
+    answers = {uid: await _of_user_units({uid}) for uid in sorted({card.uid for card in owned.values()})}
+    sessions = [
+        {**said, "account": owned[session].account}
+        for uid, answer in answers.items() for said in _list(answer.get("sessions"))
+        if isinstance(said, dict) and isinstance(session := said.get("session"), str)
+        and session in owned and owned[session].uid == uid
+    ]  # fmt: skip
+    answer = next(filter(None, answers.values()), {})
+    return {**answer, "unit": "user", "sessions": sessions} if answer else {}
 
 
 async def _of_user_units(uids: Iterable[int]) -> dict[str, object]:

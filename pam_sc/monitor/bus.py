@@ -3,8 +3,9 @@
 
 Anybody on the system bus may send anybody a signal, of any size. Here the sender of each message is looked at before its
 body is read: it must be the bus itself or a program that `hear` was told of. Whose signals are not heard is found out from
-the bytes, much faster than a bus passes them on: what one stranger sends must not hold up logind's answers behind it. What
-is too long is passed over unread. A bus that goes, or that talks nonsense, ends all calls with MonitorError and is told of once; nothing waits for ever.
+the bytes, faster than a bus passes them on: what one stranger sends must not hold up logind's answers behind it. What is
+too long is passed over unread. A bus that goes, or that talks nonsense, ends all calls with MonitorError and is told of
+once; nothing waits for ever.
 """
 
 from __future__ import annotations
@@ -172,7 +173,7 @@ class Bus:
     def _may_be_heard(self, whole: bytes) -> bool:
         """Whether the message is worth reading: no signal of a stranger, and no call, of which none is taken here."""
         if whole[1] != MessageType.signal.value:
-            return whole[1] != MessageType.method_call.value
+            return bool(whole[1] != MessageType.method_call.value)
         order: Literal["little", "big"] = "little" if whole[:1] == b"l" else "big"
         end = _FIXED + int.from_bytes(whole[12:_FIXED], order)
         return any(whole.find(sender, _FIXED, end) >= 0 for sender in self._senders[order])

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from pam_sc.card.client import ModuleSetup, start_card_process
 from pam_sc.card.messages import merged_environment
@@ -24,6 +25,8 @@ from pam_sc.monitor.sight import Identified, Place, SeenToken, Snapshot, Source
 from pam_sc.record import replace
 
 _END_S = 1.0
+_THREADS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="identify")
+"""Its own: a directory that hangs for a few accounts holds all of asyncio's, and no card would be known again."""
 
 
 async def identify(configuration: Configuration, worker: str, snapshot: Snapshot, limit_s: float) -> Identified:
@@ -33,7 +36,10 @@ async def identify(configuration: Configuration, worker: str, snapshot: Snapshot
     """
     try:
         async with asyncio.timeout(limit_s + _END_S):
-            report = await asyncio.to_thread(_read, configuration, worker, time.monotonic() + limit_s)
+            reading = asyncio.get_running_loop().run_in_executor(
+                _THREADS, _read, configuration, worker, time.monotonic() + limit_s
+            )
+            report = await reading
     except TimeoutError:
         return _nothing(snapshot, f"the card process hangs: no end after {limit_s + _END_S:g} s")
     except (PamScError, OSError) as error:

@@ -103,7 +103,7 @@ class Meeting:
 
 
 class Reception:
-    """The socket. `owner_of` says whose a session is, `owners` whose sessions there are, `status` what an account (None: root) may know."""
+    """The socket. `owner_of` says whose a session is, `owners` who has one, `status` what an account (None: root) may know."""
 
     def __init__(
         self, meeting: Meeting, owner_of: Callable[[str], int | None], status: Callable[[int | None], object],

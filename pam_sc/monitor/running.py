@@ -182,7 +182,8 @@ class Monitor:
                 return None
             return Reception(Meeting(), lambda _: None, self._status, lambda: False, path, 0o600)
         if self.unit is Unit.BY_HAND:
-            _make_folder()
+            make_folder(os.path.dirname(BY_HAND_FILE))
+            make_folder(FOLDER)
         return Reception(
             self._meeting, self._owner_of, self._status, lambda: self._service.able, SOCKET, owners=self._owners
         )  # fmt: skip
@@ -318,11 +319,15 @@ class _Sessions:
             self._watch.stop()
 
 
-def _make_folder() -> None:
+def make_folder(folder: str) -> None:
+    """Make a folder that all may look into, whatever the umask: session cards and the socket lie in such. MonitorError."""
     try:
-        os.makedirs(FOLDER, mode=0o755, exist_ok=True)
+        os.mkdir(folder)
+        os.chmod(folder, 0o755)  # noqa: S103 - it is for all
+    except FileExistsError:
+        pass  # it stays as it is
     except OSError as error:
-        raise MonitorError(f"cannot make {FOLDER}, where user units meet the monitor: {error.strerror}") from error
+        raise MonitorError(f"cannot make {folder}: {error.strerror}") from error
 
 
 def _groups_of(account: str) -> frozenset[str]:

@@ -73,6 +73,7 @@ def test_the_monitors_unit_has_hardly_anything_open(tmp_path: Path) -> None:
 @pytest.mark.parametrize("setting", [
     "ExecStart=/usr/local/bin/pam-sc monitor --all", "User=pam_sc_monitor", "CapabilityBoundingSet=", "NoNewPrivileges=yes",
     "RestrictAddressFamilies=AF_UNIX", "Restart=always", "StartLimitIntervalSec=0", "Type=notify",
+    "OOMPolicy=continue",
     "RuntimeDirectoryPreserve=yes",
 ])  # fmt: skip
 def test_the_monitors_unit_says_so(setting: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A system bus of one's own: a real dbus-daemon with the machine's policies and ours, and an ear that hears all that is said on it.
+"""A system bus of one's own: a real dbus-daemon with the machine's policies and ours, and an ear that hears all of it.
 
 Its socket is where programs look for it, in a /run that belongs to a test; nothing is started on demand.
 """

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -18,7 +22,8 @@ from pam_sc.decision.card_report import (
     TokenReport,
 )
 from pam_sc.decision.reasons import Reason
-from pam_sc.monitor.identifying import match_tokens
+from pam_sc.monitor import identifying
+from pam_sc.monitor.identifying import identify, match_tokens
 from pam_sc.monitor.sight import Identified, Place, Snapshot, Source
 from pam_sc.record import replace
 
@@ -168,3 +173,22 @@ def test_a_token_says_which_module_shows_it() -> None:
     works = ModuleReport(index=1, path="/n.so", slots=(slot("A 00", token=token(module=1)),))
     known = match_tokens(Snapshot(Source.PCSC, ()), CardReport((ModuleReport(index=0, path="/m.so"), works)))
     assert [(one.module, one.place) for one in known.tokens] == [(1, None)]
+
+
+def test_accounts_that_hang_in_a_directory_do_not_keep_a_card_from_being_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    configuration: Any = None
+    there = Snapshot(Source.PCSC, ())
+    monkeypatch.setattr(identifying, "_read", lambda *_: CardReport(()))
+    answers = threading.Event()
+
+    async def story() -> Identified:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
+        hanging = asyncio.ensure_future(asyncio.to_thread(answers.wait, 20.0))
+        await asyncio.sleep(0)
+        try:
+            return await identify(configuration, "worker", there, 0.5)
+        finally:
+            answers.set()
+            await hanging
+
+    assert asyncio.run(story()) == Identified(there, (), frozenset())
