@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 
 from pam_sc.conversation import Fact
+from pam_sc.decision.card_report import CardReport, TokenReport
 from pam_sc.decision.evidence import CertificateFacts, Evidence
 from pam_sc.decision.identity import read_subject
 from pam_sc.decision.request import Account, AccountLookup
@@ -52,7 +53,7 @@ def facts_of(granted: Granted, evidence: Evidence, machine_id: str) -> tuple[Lef
     card = SessionCard(
         uid=_uid(evidence, granted.account), account=granted.account, service=evidence.request.service,
         label=token.label, serial=token.serial, manufacturer=token.manufacturer, model=token.model,
-        certificate_sha256=facts.sha256.hex(),
+        certificate_sha256=facts.sha256.hex(), removable=_is_removable(token, evidence),
     )  # fmt: skip
     parts = (token.manufacturer, token.model, token.serial, token.label)
     variables = {
@@ -69,6 +70,12 @@ def facts_of(granted: Granted, evidence: Evidence, machine_id: str) -> tuple[Lef
     if token.to_be_changed:
         left.append((Fact.PIN_TO_BE_CHANGED, "", ""))
     return tuple(left)
+
+
+def _is_removable(token: TokenReport, evidence: Evidence) -> bool:
+    """Whether the slot of the token says that it can be taken away; True where that is not known."""
+    slots = evidence.card.tokens() if isinstance(evidence.card, CardReport) else ()
+    return all(slot.removable for _, slot, each in slots if each.ref == token.ref)
 
 
 def _uid(evidence: Evidence, account: str) -> int:

@@ -22,7 +22,8 @@ from pam_sc.record import record
 FOLDER = "/run/pam_sc/sessions"
 SUFFIX = ".json"
 FILE_MAX = 4096
-FILES_MAX = 256
+FILES_MAX = 8192
+"""As many sessions as logind has (SessionsMax=, logind.conf(5)): with fewer, one account's could hide another's."""
 _LOGIND_FILE_MAX = 16384
 _DIGITS_MAX = 18
 _REALTIME = b"REALTIME="
@@ -45,6 +46,8 @@ class SessionCard:
     model: str
     certificate_sha256: str
     """In lower-case hexadecimal digits, of the certificate's DER."""
+    removable: bool = True
+    """CKF_REMOVABLE_DEVICE of its slot; not in the file where it is true. A TPM is there, even where it cannot be read."""
     session: str = ""
     """XDG_SESSION_ID: the name of the file, not in it."""
 
@@ -57,6 +60,8 @@ class SessionCard:
 def session_card_text(card: SessionCard) -> str:
     """Return what open_session writes: one line of JSON, at most FILE_MAX bytes; "" for more than that."""
     said = {"version": _VERSION, "uid": card.uid, **{name: getattr(card, name) for name in _TEXTS}}
+    if not card.removable:
+        said["removable"] = False
     text = json.dumps(said, ensure_ascii=True, sort_keys=True)
     return text if len(text) <= FILE_MAX else ""
 
@@ -133,4 +138,5 @@ def _parse(content: bytes, session: str) -> SessionCard | None:
     texts = {name: text for name in _TEXTS if isinstance(text := said.get(name), str)}
     if len(texts) != len(_TEXTS):
         return None
-    return SessionCard(uid=said["uid"], session=session, **texts)
+    # whatever else stands there, it can be taken away
+    return SessionCard(uid=said["uid"], session=session, removable=said.get("removable") is not False, **texts)

@@ -3,7 +3,7 @@
 
     state     | here      | fixed      | absent   | not known    | blind    | its time is over
     ----------+-----------+------------+----------+--------------+----------+---------------------------------------
-    START     | HERE      | FIXED      | LEAVING* | START        | START    | GONE, CardGone(NOT_WATCHED or its cause)*
+    START     | HERE**    | FIXED**    | LEAVING* | START        | START    | GONE, CardGone(NOT_WATCHED or its cause)*
     HERE      | HERE      | FIXED      | LEAVING  | RETURNED+    | UNSEEN   | (has none)
     LEAVING   | HERE      | FIXED      | LEAVING  | RETURNED     | LEAVING  | GONE, CardGone(its cause)
     RETURNED  | HERE      | FIXED      | LEAVING  | RETURNED     | RETURNED | GONE, CardGone(its cause)
@@ -13,6 +13,7 @@
     FIXED     | HERE      | FIXED      | LEAVING  | RETURNED+    | UNSEEN   | (has none)
 
     *  a session whose absence was acted on before a restart: GONE, without an order
+    ** such a session: with CardBack, for what waits for its card and what is remembered of it is over
     +  UNSEEN where its place was not seen to change
 
 The times. LEAVING: the grace of the way it went (reader gone: `reader_grace_s`, after sleep `resume_grace_s`; another
@@ -117,8 +118,9 @@ class Absence:
         return after
 
     def _arm(self, before: State) -> Order | None:
+        was_gone = before is State.GONE or self._acted
         self._acted, self._slept, self._reason, self._how = False, False, None, Cause.REMOVED
-        return CardBack(self._session) if before is State.GONE else None
+        return CardBack(self._session) if was_gone else None
 
     def settle(self, at: float) -> Order | None:
         """Take what is due at this time."""

@@ -40,9 +40,9 @@ class Acquaintance:
         self._asking: dict[str, asyncio.Future[frozenset[str]]] = {}
 
     def meet(self, cards: Iterable[SessionCard]) -> set[str]:
-        """Take the cards of all sessions there are; the sessions that are no more."""
-        before, self.cards = set(self.cards), {card.session: card for card in cards}
-        gone = before - self.cards.keys()
+        """Take the cards of all sessions there are; the sessions that are no more, or whose name has another one."""
+        before, self.cards = self.cards, {card.session: card for card in cards}
+        gone = {session for session, card in before.items() if self.cards.get(session) != card}
         for session in gone:
             self.facts.pop(session, None)
         here = {card.account for card in self.cards.values()}

@@ -98,7 +98,7 @@ class Doing:
             case CardBack():
                 self._told.order(task, card)
                 self._gone_at.pop(task.session, None)
-                await self._actor.back(await self._deed(card, Cause.REMOVED))
+                await self._actor.back(await self._own_deed(card, Cause.REMOVED))
             case CardGone(cause=cause):
                 self._told.order(task, card)
                 self._gone_at.setdefault(task.session, asyncio.get_running_loop().time())
@@ -108,7 +108,7 @@ class Doing:
             case Later(what=What.TERMINATE, cause=cause):
                 await self._terminate(card, cause)
             case Later(what=What.ABSENT, cause=cause):
-                await self._actor.absent(await self._deed(card, cause))
+                await self._actor.absent(await self._own_deed(card, cause))
 
     async def _lock(self, card: SessionCard, cause: Cause, attempt: int) -> None:
         """Act, and say what follows; also where nothing worked as it should."""
@@ -212,7 +212,7 @@ class Doing:
     async def _terminate(self, card: SessionCard, cause: Cause) -> None:
         if self._is_here(card.session):
             return  # whatever was missed: a session whose card is seen is not ended
-        deed = await self._deed(card, cause)
+        deed = await self._own_deed(card, cause)
         ending = replace(deed, policy=replace(deed.policy, action=Action.TERMINATE, on_remove=Commands()))
         outcome = await self._until_known(ending)
         self._told.done(ending, outcome)
@@ -221,8 +221,13 @@ class Doing:
 
     async def resume(self, card: SessionCard, cause: Cause, since_s: float) -> None:
         """Wait again for what an earlier run of the monitor had begun to wait for, so many seconds ago."""
+        try:
+            policy = (await self._deed(card, cause)).policy
+        except _EndedError:
+            return
+        if self._is_here(card.session):
+            return  # it came back while logind was asked
         self._gone_at[card.session] = asyncio.get_running_loop().time() - since_s
-        policy = (await self._deed(card, cause)).policy
         if policy.action is Action.LOCK_THEN_TERMINATE:
             later = Later(session=card.session, what=What.TERMINATE, cause=cause)
             self.errands.resume(policy.terminate_after_s - since_s, later)
@@ -239,6 +244,13 @@ class Doing:
             card=card, facts=facts, policy=policy, side=await self._side(card), cause=cause, answered=answered,
             reader=self._reader(card.session),
         )  # fmt: skip
+
+    async def _own_deed(self, card: SessionCard, cause: Cause) -> Deed:
+        """The same; _EndedError where the session is another account's by now: logind may use a name again."""
+        deed = await self._deed(card, cause)
+        if deed.facts.uid != card.uid:
+            raise _EndedError(f"cannot act on session {card.session}: it is another account's")
+        return deed
 
     def _died(self, session: str, error: BaseException) -> None:
         self._told.again(session, reason_of(error), 0.0)

@@ -7,7 +7,7 @@ import enum
 
 from pam_sc.record import record
 
-_PEOPLE = frozenset({"user", "user-early", "user-light"})
+_PEOPLE = frozenset({"user", "user-early", "user-incomplete", "user-light", "user-early-light"})
 
 
 @record(kw_only=True)

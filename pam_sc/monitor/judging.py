@@ -26,7 +26,7 @@ BLIND = Snapshot(Source.POLLING, ())
 _RETRY_S = 1.0
 _RETRY_MAX_S = 60.0
 _TRIES_FOR_RETURN = 5
-"""How often a place that cannot be read is read again where only the return of a card depends on it."""
+"""How often a place that cannot be read is read again where no removal depends on it."""
 
 
 class Whereabouts(enum.Enum):
@@ -59,7 +59,7 @@ class _Watched:
 
     def __init__(self, card: SessionCard, absence: Absence) -> None:
         self.card = card
-        self.clue = Clue()
+        self.clue = Clue(fixed=not card.removable)
         self.absence = absence
         self.reader = ""
 
@@ -68,6 +68,10 @@ class _Watched:
         self.clue = learn(self.clue, self.card, identified)
         names = {place.key: place.description for place in identified.snapshot.places}
         self.reader = next((names[key] for key, _ in sorted(self.clue.last) if key in names), self.reader)
+
+    def is_to_be_read(self, seen: Snapshot) -> bool:
+        """Whether only reading says where the card is; once, too, whether one that was fixed at the login is."""
+        return isinstance(find(self.clue, seen), NotKnown) or (self.clue.fixed and not self.clue.read)
 
 
 class Judge:
@@ -227,13 +231,13 @@ class Judge:
     def _to_read(self) -> Snapshot | None:
         """What would have to be read, now or later: places that may hold a card of a session."""
         if isinstance(self._seen, Snapshot):
-            unknown = [each for each in self._sessions.values() if isinstance(find(each.clue, self._seen), NotKnown)]
+            unknown = [each for each in self._sessions.values() if each.is_to_be_read(self._seen)]
             wanted: Snapshot = self._seen
         else:
             unknown = [each for each in self._sessions.values() if not each.clue.read and self._seen is not None]
             wanted = BLIND
-        only_returns = all(each.absence.state is State.GONE for each in unknown)
-        return wanted if unknown and not (only_returns and self._tries >= _TRIES_FOR_RETURN) else None
+        nothing_open = all(each.absence.state in (State.GONE, State.FIXED) for each in unknown)
+        return wanted if unknown and not (nothing_open and self._tries >= _TRIES_FOR_RETURN) else None
 
     def _limit(self, at: float) -> None:
         self._asleep = None if self._asleep is None else min(self._asleep, at)

@@ -13,6 +13,7 @@ import datetime
 import json
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable
 
 from pam_sc.errors import MonitorError
@@ -28,6 +29,8 @@ ENTRIES_MAX = 256
 _VERSION = 1
 _TEXT_MAX = 128
 _UNSEEN = frozenset({Outcome.NOT_SEEN, Outcome.FAILED})
+_NUMBER_MAX = 1e12
+_NUMBERS = ("began", "since_boot")
 _TEXTS = ("certificate_sha256", "action", "outcome", "at")
 
 
@@ -46,6 +49,8 @@ class Remembered:
     """When, ISO 8601 in UTC."""
     acted: bool
     """The present absence was acted on."""
+    since_boot: float
+    """When, in seconds of CLOCK_BOOTTIME, which nobody sets."""
 
 
 States = dict[str, Remembered]
@@ -71,11 +76,12 @@ def _parse_entry(session: str, entry: object) -> Remembered:
     if not isinstance(entry, dict):
         raise MonitorError(f"its session {session[:_TEXT_MAX]!r} is no object")
     texts = {name: text for name in _TEXTS if isinstance(text := entry.get(name), str) and len(text) <= _TEXT_MAX}
-    began, acted = entry.get("began"), entry.get("acted")
-    began = None if isinstance(began, bool) else began
-    if len(texts) != len(_TEXTS) or not isinstance(began, int | float) or not isinstance(acted, bool):
+    numbers = {name: number for name in _NUMBERS if isinstance(number := entry.get(name), int | float)
+               and not isinstance(number, bool) and abs(number) < _NUMBER_MAX}
+    acted = entry.get("acted")
+    if len(texts) != len(_TEXTS) or len(numbers) != len(_NUMBERS) or not isinstance(acted, bool):
         raise MonitorError(f"its session {session[:_TEXT_MAX]!r} has not the fields that are expected")
-    return Remembered(began=began, acted=acted, **texts)
+    return Remembered(acted=acted, began=numbers["began"], since_boot=numbers["since_boot"], **texts)
 
 
 def state_text(states: States, boot: str) -> str:
@@ -83,6 +89,11 @@ def state_text(states: States, boot: str) -> str:
     kept = dict(list(states.items())[-ENTRIES_MAX:])
     sessions = {session: vars(entry) for session, entry in kept.items()}
     return json.dumps({"version": _VERSION, "boot": boot, "sessions": sessions}, sort_keys=True) + "\n"
+
+
+def since_boot() -> float:
+    """Return CLOCK_BOOTTIME in seconds: nobody sets it, and it goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Memory:
@@ -94,11 +105,13 @@ class Memory:
         boot: str,
         warn: Callable[[str], None],
         beginning: Callable[[str], float | None] = session_beginning,
+        clock: Callable[[], float] = since_boot,
     ) -> None:
         self._path = path
         self._boot = boot
         self._warn = warn
         self._beginning = beginning
+        self._clock = clock
         self._states: States = {}
         self._warned = False
 
@@ -124,6 +137,10 @@ class Memory:
         """Note that a removal is being acted on: not done before its outcome is known."""
         self._note(card, order.cause.value, at)
 
+    def age_s(self, entry: Remembered) -> float:
+        """Return how many seconds ago something was noted; a clock that was set meanwhile changes nothing."""
+        return max(0.0, self._clock() - entry.since_boot)
+
     def became(self, card: SessionCard, outcome: Outcome, at: datetime.datetime) -> None:
         """Note what became of it. What was not seen to succeed is tried again after a restart."""
         entry = self._of(card)
@@ -138,6 +155,7 @@ class Memory:
         began = self._beginning(card.session) or 0.0
         self._keep(card, Remembered(
             certificate_sha256=card.certificate_sha256, began=began, action=action, outcome="", at=_iso(at), acted=False,
+            since_boot=self._clock(),
         ))  # fmt: skip
 
     def _keep(self, card: SessionCard, entry: Remembered) -> None:

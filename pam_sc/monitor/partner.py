@@ -15,7 +15,7 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from pam_sc.errors import MonitorError, ProtocolError
 from pam_sc.monitor.facts import Outcome
@@ -34,6 +34,8 @@ FOLDER = "/run/pam_sc_monitor"
 SOCKET = f"{FOLDER}/monitor.sock"
 CONNECTIONS_MAX = 8
 """Of one account."""
+STRANGERS_MAX = 64
+"""Of all accounts together that have no session with a card: by /etc/subuid(5) a person may have thousands of uids."""
 _ALL_MAX = 512
 _FIRST_LINE_S = 5.0
 """How long a connection that has not said hello may say nothing."""
@@ -101,13 +103,14 @@ class Meeting:
 
 
 class Reception:
-    """The socket. `owner_of` says whose a session is, `status` what an account (None: root) may know."""
+    """The socket. `owner_of` says whose a session is, `owners` whose sessions there are, `status` what an account (None: root) may know."""
 
     def __init__(
         self, meeting: Meeting, owner_of: Callable[[str], int | None], status: Callable[[int | None], object],
         able: Callable[[], bool], path: str = SOCKET, mode: int = 0o666,
+        owners: Callable[[], Collection[int]] = lambda: (0,),
     ) -> None:  # fmt: skip
-        self._mode = mode
+        self._mode, self._owners = mode, owners
         self._meeting, self._owner_of, self._status, self._able, self._path = meeting, owner_of, status, able, path
         self._connections: dict[int, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -156,7 +159,7 @@ class Reception:
             loop.call_later(_FULL_S, self._attend)
             return
         uid = peer_uid(connection)
-        if self._connections.get(uid, 0) >= CONNECTIONS_MAX or sum(self._connections.values()) >= _ALL_MAX:
+        if not self._has_room(uid):
             connection.close()
             return
         connection.setblocking(False)
@@ -164,6 +167,13 @@ class Reception:
         task = asyncio.ensure_future(self._meet(uid, connection))
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._leave(uid, connection, done))
+
+    def _has_room(self, uid: int) -> bool:
+        if self._connections.get(uid, 0) >= CONNECTIONS_MAX or sum(self._connections.values()) >= _ALL_MAX:
+            return False
+        owners = {0, *self._owners()}
+        strangers = sum(count for each, count in self._connections.items() if each not in owners)
+        return uid in owners or strangers < STRANGERS_MAX
 
     def _leave(self, uid: int, connection: socket.socket, task: asyncio.Task[None]) -> None:
         connection.close()

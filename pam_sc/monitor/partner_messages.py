@@ -16,8 +16,8 @@ from pam_sc.record import record
 VERSION = 1
 LINE_MAX = 4096
 """Of what a peer of the system unit may say, in bytes."""
-ANSWER_MAX = 1 << 18
-"""Of what the system unit may answer."""
+ANSWER_MAX = 1 << 22
+"""Of what the system unit may answer: root is told of all sessions."""
 _ID_MAX = 64
 _DETAIL_MAX = 200
 

@@ -90,10 +90,14 @@ def learn(clue: Clue, card: SessionCard, identified: Identified) -> Clue:
     tokens = [token for token in identified.tokens if fits(card, token)]
     removable = [token for token in tokens if token.removable]
     every = {place.key: (place.key, place.changes) for place in identified.snapshot.places}
-    found = frozenset(every[token.place] for token in removable if token.place in every)
+    # one card is in one place: what shows its certificate goes before what only has its texts, and a place that it has
+    # not left before one that something of its name was put into
+    mine = [token for token in removable if token.certificates] or removable
+    found = frozenset(every[token.place] for token in mine if token.place in every)
+    found = found & clue.last or found
     unread = frozenset(mark for key, mark in every.items() if key in identified.unread)
     here = found | (clue.last & unread)
-    loose = any(token.place not in every for token in removable)
+    loose = any(token.place not in every for token in mine)
     return Clue(
         read=True,
         fixed=not removable and (clue.fixed or bool(tokens)),

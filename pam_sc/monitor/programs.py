@@ -82,8 +82,16 @@ class Programs:
         """`surroundings`: the user manager's environment now, which goes before ours; `note`: gets what programs wrote."""
         self._surroundings = surroundings
         self._note = note or (lambda _text: None)
+        self._asking: dict[int, asyncio.Future[pwd.struct_passwd]] = {}
 
     async def run(self, program: Program, occasion: Occasion) -> Ran:
+        """Run a program as `ask` does, and note what it wrote."""
+        ran = await self.ask(program, occasion)
+        if ran.output:
+            self._note(f"{os.path.basename(program.arguments[0])}: {ran.output[:_LOGGED_MAX]}")
+        return ran
+
+    async def ask(self, program: Program, occasion: Occasion) -> Ran:
         """Run a program to its end or its limit; MonitorError if it cannot be started. Cancelled, it is dead before."""
         path = find_program(program)
         start = await self.start_of(program, occasion)
@@ -97,17 +105,28 @@ class Programs:
             finally:
                 os.close(lifeline)
             status = await _end_or_kill(child, ours, program.limit_s)
-            ran = Ran(status=status, output=output.text())
-        if ran.output:
-            self._note(f"{os.path.basename(path)}: {ran.output[:_LOGGED_MAX]}")
-        return ran
+            return Ran(status=status, output=output.text())
 
     async def start_of(self, program: Program, occasion: Occasion) -> Start:
         """Return what starts a command line as whom the program is for, in its environment."""
-        person = await person_of(occasion.facts.uid)
+        person = await self._person(occasion.facts.uid)
         become = identity(program, person)
         environment = environment_for(occasion, person, await self._shown(person), language=os.environ.get("LANG", "C.UTF-8"))
         return Start(environment=environment, become=become)
+
+    async def _person(self, uid: int) -> Person:
+        """Return the account, our own also where the directory does not answer; MonitorError where there is none."""
+        asking = self._asking.get(uid)
+        if asking is None or asking.done():  # one that hangs keeps one thread, not one for each attempt
+            asking = self._asking[uid] = asyncio.ensure_future(asyncio.to_thread(pwd.getpwuid, uid))
+        try:
+            async with asyncio.timeout(_LOOK_UP_S):
+                entry = await asyncio.shield(asking)
+        except (KeyError, TimeoutError, OSError) as error:
+            if isinstance(error, TimeoutError) and uid == os.geteuid() and (ours := _ourselves()) is not None:
+                return ours
+            raise MonitorError(f"cannot start a program for account {uid}: it cannot be looked up") from error
+        return Person(uid=entry.pw_uid, gid=entry.pw_gid, name=entry.pw_name, home=entry.pw_dir, shell=entry.pw_shell)
 
     async def _shown(self, person: Person) -> dict[str, str]:
         """Return where the display may be: what the user manager says now, over our own, if we are this account."""
@@ -170,14 +189,13 @@ def identity(program: Program, person: Person) -> dict[str, Any]:
     return {"user": person.uid, "group": person.gid, "extra_groups": groups}
 
 
-async def person_of(uid: int) -> Person:
-    """Return the account; MonitorError where there is none, or the directory does not answer."""
-    try:
-        async with asyncio.timeout(_LOOK_UP_S):
-            entry = await asyncio.to_thread(pwd.getpwuid, uid)
-    except (KeyError, TimeoutError, OSError) as error:
-        raise MonitorError(f"cannot start a program for account {uid}: it cannot be looked up") from error
-    return Person(uid=entry.pw_uid, gid=entry.pw_gid, name=entry.pw_name, home=entry.pw_dir, shell=entry.pw_shell)
+def _ourselves() -> Person | None:
+    """This account as the service manager has told us: a locker is not to fail for a directory that is away."""
+    name, home = os.environ.get("USER"), os.environ.get("HOME")
+    if not name or not home or os.geteuid() == 0:
+        return None
+    shell = os.environ.get("SHELL", "/bin/sh")
+    return Person(uid=os.geteuid(), gid=os.getegid(), name=name, home=home, shell=shell)
 
 
 async def end_of(child: subprocess.Popen[bytes]) -> int:

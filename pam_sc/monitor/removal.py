@@ -8,6 +8,7 @@ screen saver that was asked to lock, a locker's own sign or the user unit says, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from pam_sc.decision.monitoring import SessionPolicy
@@ -64,7 +65,7 @@ class Removal:
             case Way.HINT if todo.hint_waits:
                 return await self._guarded(way, self._await_hint, wait_s + _SPARE_S)
             case Way.HINT:
-                return await self._guarded(way, self._look, _SPARE_S)
+                return await self._guarded(way, self._look_and_ask, 2 * _SPARE_S)
             case Way.GNOME:
                 return await self._guarded(way, self._await_gnome, 2 * wait_s + _START_S)
             case Way.LOGIND:
@@ -103,6 +104,15 @@ class Removal:
         if found is None or found.state == "closing":
             return Attempt(Outcome.TERMINATED, "the session has ended")
         return Attempt(Outcome.LOCKED, "LockedHint is set") if found.locked else None
+
+    async def _look_and_ask(self) -> Attempt | None:
+        """See whether it is locked already, and have logind ask all the same: a locker that crashed leaves LockedHint set."""
+        found = await self._look()
+        if found is not None and found.outcome is Outcome.LOCKED:
+            with contextlib.suppress(MonitorError, TimeoutError):
+                async with asyncio.timeout(_SPARE_S):
+                    await self.hands.logind.lock(self._id)
+        return found
 
     async def _await_hint(self) -> Attempt:
         seen = await self.hands.logind.await_locked(self._id, self._wait_s)

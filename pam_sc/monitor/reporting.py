@@ -74,10 +74,9 @@ class Reporter:
         """Return why the card of a session is gone and since how many seconds, if that was acted on before a restart."""
         last = None if self._memory is None else self._memory.last(session)
         causes = {cause.value: cause for cause in Cause}
-        if last is None or not last.acted or last.action not in causes:
+        if self._memory is None or last is None or not last.acted or last.action not in causes:
             return None
-        since = _now() - datetime.datetime.fromisoformat(last.at)
-        return causes[last.action], max(0.0, since.total_seconds())
+        return causes[last.action], self._memory.age_s(last)
 
     # ------------------------------------------------------------ what happens (service.Hears)
 

@@ -183,11 +183,16 @@ class Monitor:
             return Reception(Meeting(), lambda _: None, self._status, lambda: False, path, 0o600)
         if self.unit is Unit.BY_HAND:
             _make_folder()
-        return Reception(self._meeting, self._owner_of, self._status, lambda: self._service.able, SOCKET)
+        return Reception(
+            self._meeting, self._owner_of, self._status, lambda: self._service.able, SOCKET, owners=self._owners
+        )  # fmt: skip
 
     def _owner_of(self, session: str) -> int | None:
         card = self._acquaintance.cards.get(session)
         return None if card is None else card.uid
+
+    def _owners(self) -> frozenset[int]:
+        return frozenset(card.uid for card in self._acquaintance.cards.values())
 
     def _status(self, uid: int | None) -> object:
         return self.status().values(uid)

@@ -21,7 +21,7 @@ from pam_sc.monitor.judging import Judge, Times, Whereabouts
 from pam_sc.monitor.logind import Asleep, Awake, Event, LogindLost, SessionCame, SessionWent, Unlocked
 from pam_sc.monitor.parts import Connection, Hears, Looks, Parts, Settings
 from pam_sc.monitor.sight import Snapshot, Trouble
-from pam_sc.monitor.upkeep import keep
+from pam_sc.monitor.upkeep import keep, reason_of
 from pam_sc.session import SessionCard
 
 END_S = 5.0
@@ -184,6 +184,10 @@ class Service:
                 if running.done():
                     running.result()
                     raise PamScError("the watchers ended")
+                self.judge.see(Trouble("the watchers begin anew, and count anew"), self._now())
+            except Exception as error:
+                self._seen(Trouble(f"nobody watches: {reason_of(error)}"))  # what was seen last says nothing any more
+                raise
             finally:
                 changed.cancel()
                 running.cancel()
@@ -216,16 +220,21 @@ class Service:
 
     async def _get_acquainted(self) -> None:
         """Ask ahead of time what a removal should not wait for."""
+        self._learn.set()  # also after a death: then what it died of is tried again
         while True:
             await self._learn.wait()
             self._learn.clear()
             await self.acquaintance.learn(self.bus)
-            while self._resumed and self.bus is not None:
-                session = self._resumed.pop()
-                unfinished = self._hears.unfinished(session)
-                card = self.acquaintance.cards.get(session)
-                if self._doing is not None and unfinished is not None and card is not None:
-                    await self._doing.resume(card, *unfinished)
+            await self._resume()
+
+    async def _resume(self) -> None:
+        """Go on with what an earlier run had begun; what cannot be asked now stays to be asked."""
+        for session in sorted(self._resumed if self.bus is not None else ()):
+            unfinished = self._hears.unfinished(session)
+            card = self.acquaintance.cards.get(session)
+            if self._doing is not None and unfinished is not None and card is not None:
+                await self._doing.resume(card, *unfinished)
+            self._resumed.discard(session)
 
     async def _follow_logind(self) -> None:
         """Stay connected to logind, and take its events."""
@@ -238,6 +247,8 @@ class Service:
                 self._hear(Awake())
             if self._doing is not None:
                 self._doing.errands.hurry()
+            if self._sessions is not None:  # nobody told which sessions came and went meanwhile
+                self._sessions.look()
             self._learn.set()
             while True:
                 self._hear(await bus.events.get())

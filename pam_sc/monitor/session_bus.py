@@ -5,11 +5,12 @@ Names are asked of the bus, and only their owners are spoken to, by their unique
 Every call has a limit. SetActive is never called: on GNOME SetActive(false) would open the screen.
 
 What is believed: Active is true after Lock, and it was false before, or Lock was answered without an error, or it is one
-of those that never answer Lock and do lock (GNOME's and MATE's, as seen in real sessions). The savers
-below lock when Lock is called and not merely blank the screen; "Active" alone, without our Lock, says no more than that
-the screen is covered, and is no sign. An answer is the word of a program of the session's own account, which could open
-the screen as well; it protects the account from strangers, not from itself. No answer, an error, a reply that is no
-boolean, an owner that is gone: not seen.
+of those that never answer Lock, do lock and have no LockedHint to show it (MATE's, as seen in real sessions). The savers
+below lock when Lock is called and not merely blank the screen; GNOME's does nothing where locking is switched off, also
+on a screen that is dark already, and has LockedHint for one that it did lock. "Active" alone, without our Lock, says no
+more than that the screen is covered, and is no sign. An answer is the word of a program of the session's own account,
+which could open the screen as well; it protects the account from strangers, not from itself. No answer, an error, a reply
+that is no boolean, an owner that is gone: not seen.
 
 | name                        | whose                                                 | arguments of Lock |
 |-----------------------------|-------------------------------------------------------|-------------------|
@@ -71,7 +72,7 @@ class Saver:
 SAVERS = (
     Saver(name="org.freedesktop.ScreenSaver", paths=("/org/freedesktop/ScreenSaver", "/ScreenSaver")),
     Saver(name="org.gnome.Shell.ScreenShield", interface="org.gnome.ScreenSaver", paths=("/org/gnome/ScreenSaver",),
-          simulates=False, answers=False),
+          simulates=False),
     Saver(name="org.gnome.ScreenSaver", paths=("/org/gnome/ScreenSaver",), simulates=False),
     Saver(name="org.mate.ScreenSaver", paths=("/org/mate/ScreenSaver",), answers=False),
     Saver(name="org.cinnamon.ScreenSaver", paths=("/org/cinnamon/ScreenSaver",), signature="s"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -35,8 +36,11 @@ def made(tmp_path: Path) -> Iterator[World]:
             world.pam_service(name, ["required pam_permit.so"])
         world.put("/home/alice/.xscreensaver", XSCREENSAVER_FILE, owner="alice")
         yield world
-        for pid in of_this(world, "alice"):
-            os.kill(pid, signal.SIGKILL)
+        for user, name in (("alice", ""), ("root", "vlock-main")):  # vlock is setuid: it is nobody's in /proc but root's
+            for pid in of_this(world, user, name):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        await_true(lambda: not of_this(world, "alice") and not of_this(world, "root", "vlock-main"))
 
 
 def of_this(world: World, user: str, name: str = "") -> list[int]:
@@ -178,6 +182,12 @@ def shell_on_a_terminal(world: World, beside: str = "") -> tuple[pexpect.spawn[s
     return shell, terminal
 
 
+def cut(shell: pexpect.spawn[str]) -> None:
+    """Close the other end of the terminal, as when a line is cut."""
+    with open(os.devnull, "rb+") as nothing:
+        os.dup2(nothing.fileno(), shell.child_fd)
+
+
 def test_vlock_is_alone_with_its_terminal_and_gives_it_back(made: World) -> None:
     shell, terminal = shell_on_a_terminal(made)
     shell.sendline("sleep 1000 &")
@@ -214,6 +224,44 @@ def test_with_the_session_its_console_locker_ends(made: World) -> None:
     os.kill(bash, signal.SIGKILL)
     await_true(lambda: not of_this(made, "root", "vlock-main") and not of_this(made, "alice"))
     shell.close(force=True)
+
+
+def test_with_its_terminal_a_console_locker_ends_although_the_session_goes_on(made: World) -> None:
+    """vlock reads the end of a terminal that was hung up as a wrong password, for ever and without a pause."""
+    made.pam_service("vlock", ["required pam_deny.so"])
+    shell, terminal = shell_on_a_terminal(made)
+    shell.sendline("trap '' HUP; exec sleep 1000")
+    await_true(lambda: of_this(made, "alice", "sleep"))
+    assert outcomes(lock(made, "vlock", do="console", type="tty", tty=terminal)) == ["locked"]
+    assert len(of_this(made, "root", "vlock-main")) == 1
+    cut(shell)
+    await_true(lambda: of_this(made, "alice") == of_this(made, "alice", "sleep"))
+    assert not of_this(made, "root", "vlock-main")
+
+
+def test_a_locker_that_a_script_has_started_ends_with_the_terminal(made: World) -> None:
+    made.put("/home/alice/locks", "#!/bin/sh\nstty -isig -echo\nsleep 1000\n", mode=0o755)
+    shell, terminal = shell_on_a_terminal(made)
+    shell.sendline("trap '' HUP")
+    shell.expect("ready> ")
+    assert outcomes(lock(made, "/home/alice/locks", do="console", type="tty", tty=terminal)) == ["locked"]
+    assert of_this(made, "alice", "sleep")
+    cut(shell)
+    await_true(lambda: not of_this(made, "alice", "sleep"))
+
+
+def test_a_shell_that_a_killed_holder_left_stopped_goes_on_after_the_next_lock(made: World) -> None:
+    shell, terminal = shell_on_a_terminal(made)
+    assert outcomes(lock(made, "vlock", do="console", type="tty", tty=terminal)) == ["locked"]
+    (bash,) = of_this(made, "alice", "bash")
+    for pid in set(of_this(made, "alice")) - {bash}:
+        os.kill(pid, signal.SIGKILL)
+    for pid in of_this(made, "root", "vlock-main"):
+        os.kill(pid, signal.SIGKILL)
+    assert state(bash) == "T"
+    assert outcomes(lock(made, "vlock", do="console", type="tty", tty=terminal)) == ["locked"]
+    shell.sendline("")
+    await_true(lambda: state(bash) != "T")
 
 
 def test_a_console_locker_that_cannot_run_lets_the_terminal_go_and_has_failed(made: World) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jeepney import DBusAddress, HeaderFields, Message, MessageType, new_signal
+from jeepney import DBusAddress, HeaderFields, Message, MessageType, new_method_call, new_signal
 
 from pam_sc.errors import MonitorError
 from pam_sc.monitor.logind import (
@@ -225,6 +226,37 @@ def to(unique: str, signal: Message) -> Message:
     """The same signal, to one connection."""
     signal.header.fields[HeaderFields.destination] = unique
     return signal
+
+
+_LISTENING = """
+import sys
+from jeepney import DBusAddress, HeaderFields, MatchRule, new_method_call
+from jeepney.io.blocking import open_dbus_connection
+
+bus = open_dbus_connection(sys.argv[1])
+ask = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
+rule = MatchRule(type="signal", interface="org.freedesktop.login1.Manager").serialise()
+bus.send_and_get_reply(new_method_call(ask, "AddMatch", "s", (rule,)))
+print(bus.unique_name, flush=True)
+while (member := bus.receive().header.fields.get(HeaderFields.member)) != "SessionNew":
+    print(member, flush=True)
+"""
+
+
+@pytest.mark.parametrize(("uid", "heard"), [(MONITOR, []), (BOB, ["Flood"])])
+def test_the_bus_passes_no_strangers_signals_on_to_the_monitors_account(
+    machine: Login1, uid: int, heard: list[str]
+) -> None:
+    argv = [sys.executable, "-P", "-c", _LISTENING, machine.inside_address]
+    with subprocess.Popen(machine.namespace.enter(argv, user=str(uid)), stdout=subprocess.PIPE, text=True) as listening:
+        assert listening.stdout is not None
+        name = listening.stdout.readline().strip()
+        with machine.bus.connect() as stranger:
+            stranger.send(to(name, new_signal(DBusAddress("/a", interface="a.b"), "Flood", "ay", (b"x",))))
+            ping = new_method_call(DBusAddress("/", "org.freedesktop.DBus", "org.freedesktop.DBus.Peer"), "Ping")
+            stranger.send_and_get_reply(ping)  # the signal was passed on before the answer, or not at all
+        machine.create_session(SessionSpec(id="", uid=ALICE))
+        assert listening.stdout.read().split() == heard
 
 
 # A logind that goes, comes and hangs

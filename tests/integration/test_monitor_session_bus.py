@@ -85,13 +85,19 @@ def test_a_saver_that_covered_the_screen_before_and_does_not_answer_lock_is_not_
     assert lock(bus, FakeSaver(active=True, silent=frozenset({"Lock"})), "org.xfce.ScreenSaver")[0] is Outcome.NOT_SEEN
 
 
-@pytest.mark.parametrize("name", [MATE, "org.gnome.Shell.ScreenShield"])
-def test_those_that_never_answer_lock_are_believed_when_they_answer_what_comes_after_it(bus: OwnBus, name: str) -> None:
+def test_one_that_never_answers_lock_is_believed_when_it_answers_what_comes_after_it(bus: OwnBus) -> None:
     saver = FakeSaver(active=True, silent=frozenset({"Lock"}))
-    assert lock(bus, saver, name) == (Outcome.LOCKED, name)
+    assert lock(bus, saver, MATE) == (Outcome.LOCKED, MATE)
     assert saver.called.index("Lock") < len(saver.called) - 1
-    assert lock(bus, FakeSaver(locks=False, silent=frozenset({"Lock"})), name)[0] is Outcome.NOT_SEEN
-    assert lock(bus, FakeSaver(active=True, refuses="org.example.No"), name)[0] is Outcome.FAILED
+    assert lock(bus, FakeSaver(locks=False, silent=frozenset({"Lock"})), MATE)[0] is Outcome.NOT_SEEN
+    assert lock(bus, FakeSaver(active=True, refuses="org.example.No"), MATE)[0] is Outcome.FAILED
+
+
+def test_gnomes_dark_screen_is_no_locked_one_where_lock_is_not_answered(bus: OwnBus) -> None:
+    """Where locking is switched off GNOME's Lock does nothing, and a screen that was dark stays "active"."""
+    shield = "org.gnome.Shell.ScreenShield"
+    assert lock(bus, FakeSaver(active=True, locks=False, silent=frozenset({"Lock"})), shield)[0] is Outcome.NOT_SEEN
+    assert lock(bus, FakeSaver(silent=frozenset({"Lock"})), shield) == (Outcome.LOCKED, shield)
 
 
 def test_a_saver_that_covered_the_screen_before_and_takes_the_lock_is_believed(bus: OwnBus) -> None:

@@ -8,10 +8,13 @@ a PAM application that goes on as its leader, therefore pam_sc itself writes dow
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from jeepney import DBusAddress, MessageType
 
 from tests.support.gdm import SUCCESS, Worker
 from tests.support.host_site import PIN, REMOTE_CONFIG, HostSite, host_site
@@ -22,6 +25,7 @@ from tests.support.pcscd import READERS, Pcscd
 from tests.support.piv_card import PivApplet, VirtualCard
 
 MONITOR = "pam_sc_monitor"
+_BUS = DBusAddress("/org/freedesktop/DBus", bus_name="org.freedesktop.DBus", interface="org.freedesktop.DBus")
 _SIGNATURE_KEY = 0x9A
 _SESSION = ("session required pam_systemd.so", "session required {module}")
 
@@ -135,7 +139,12 @@ class Desk:
         self.pcscd.await_removal(READERS[list(self.cards).index(account)])
 
     def locks(self) -> list[str]:
-        """The sessions that logind told to lock so far, in order."""
+        """The sessions that logind told to lock so far, in order; all that was said before on the bus has been heard."""
+        marker, bus = f"example.test.m{uuid.uuid4().hex}", self.login1.bus
+        bus.call(_BUS, "NameHasOwner", "s", (marker,))
+        assert bus.heard.await_that(
+            lambda: any(call.body == (marker,) for call in bus.heard.messages(MessageType.method_call, _BUS.interface))
+        )
         return [session for what, session in self.login1.lock_signals() if what == "Lock"]
 
     def await_locks(self, count: int) -> list[str]:

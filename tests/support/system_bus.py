@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A system bus of one's own: a real dbus-daemon with the machine's policies, and an ear that hears all that is said on it.
+"""A system bus of one's own: a real dbus-daemon with the machine's policies and ours, and an ear that hears all that is said on it.
 
 Its socket is where programs look for it, in a /run that belongs to a test; nothing is started on demand.
 """
@@ -48,6 +48,7 @@ _CONFIGURATION = f"""<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus C
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
   </policy>
   <includedir>/usr/share/dbus-1/system.d</includedir>
+  <includedir>{Path(__file__).resolve().parents[2]}/etc/dbus-1/system.d</includedir>
   <includedir>/run/dbus/system.d</includedir>
 </busconfig>
 """

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 
 import pytest
 
@@ -45,6 +46,22 @@ def evidence(token: TokenReport = TOKEN, **changes: object) -> Evidence:
         card=CardReport((ModuleReport(index=0, path="/m.so", slots=(SlotReport(slot_id=5, token=token),)),)),
     )
     return known.with_certificate(REF, facts=replace(facts, **changes))
+
+
+def session_card(known: Evidence) -> dict[str, object]:
+    """What is left for the session's file."""
+    (text,) = [text for fact, _, text in facts_of(GRANTED, known, "machine") if fact is Fact.SESSION_CARD]
+    found: dict[str, object] = json.loads(text)
+    return found
+
+
+def test_the_card_of_a_session_is_said_to_stay_where_its_slot_says_so() -> None:
+    assert session_card(evidence())["removable"] is False
+
+
+def test_the_card_of_a_session_can_be_taken_away_where_its_slot_says_so() -> None:
+    modules = (ModuleReport(index=0, path="/m.so", slots=(SlotReport(slot_id=5, token=TOKEN, removable=True),)),)
+    assert "removable" not in session_card(replace(evidence(), card=CardReport(modules)))
 
 
 def left(known: Evidence) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pytest
 
 from pam_sc.decision.card_report import TokenRef, TokenReport
 from pam_sc.record import replace
-from pam_sc.session import FILE_MAX, FILES_MAX, SessionCard, read_session_cards, session_card_text
+from pam_sc.session import FILE_MAX, FILES_MAX, SessionCard, parse_session_cards, read_session_cards, session_card_text
 
 CARD = SessionCard(
     uid=1000, account="alice", service="login", label="PIV", serial="01", manufacturer="m", model="PKCS#15",
@@ -45,6 +45,19 @@ class Folders:
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
     return Folders(tmp_path)
+
+
+@pytest.mark.parametrize("removable", [True, False])
+def test_whether_a_card_can_be_taken_away_comes_back(removable: bool) -> None:
+    card = replace(CARD, removable=removable)
+    assert parse_session_cards([(CARD.session, session_card_text(card).encode())]) == (card,)
+
+
+@pytest.mark.parametrize("value", [0, "", None, [], "false", True])
+def test_what_is_not_plainly_said_to_stay_can_be_taken_away(value: object) -> None:
+    text = changed(removable=value)
+    (card,) = parse_session_cards([(CARD.session, text.encode())])
+    assert card.removable
 
 
 def test_what_is_written_is_read_again(folders: Folders) -> None:
@@ -90,6 +103,13 @@ def test_files_that_ended_sessions_have_left_hide_none(folders: Folders) -> None
         (folders.logind / f"1{number}").unlink()
     folders.put()
     assert folders.read() == (CARD,)
+
+
+def test_many_sessions_of_one_account_hide_none_of_another(folders: Folders) -> None:
+    for number in range(300):
+        folders.put(f"1{number}", session_card_text(replace(CARD, uid=1001)))
+    folders.put("9")
+    assert folders.read() == (replace(CARD, session="9"),)
 
 
 def changed(**values: object) -> str:

@@ -62,10 +62,19 @@ def test_an_end_that_nothing_shows_is_not_claimed() -> None:
     assert run(TERMINATE, Side.SYSTEM, logind=logind) == (Outcome.NOT_SEEN, "logind not-seen, terminate not-seen")
 
 
-def test_a_session_that_is_locked_already_is_not_locked_again() -> None:
-    logind = FakeLogind(facts=facts(locked=True))
+@pytest.mark.parametrize("how", ["", "fails", "hangs"])
+def test_a_session_that_is_locked_already_is_asked_all_the_same(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A locker that crashed leaves LockedHint set, and the screen open."""
+    monkeypatch.setattr("pam_sc.monitor.removal._SPARE_S", WAIT_S)
+    logind = FakeLogind(facts=facts(locked=True), **({how: ("lock",)} if how else {}))
     assert run(TERMINATE, Side.SYSTEM, logind=logind) == (Outcome.LOCKED, "locked-hint locked")
-    assert logind.called == ["session"]
+    assert logind.called == ["session", "lock"]
+
+
+def test_beside_a_system_unit_the_user_unit_does_not_ask_logind_for_a_session_that_is_locked() -> None:
+    logind = FakeLogind(facts=facts(locked=True))
+    assert run(TERMINATE, Side.USER, logind=logind) == (Outcome.LOCKED, "locked-hint locked")
+    assert "lock" not in logind.called
 
 
 def test_a_hint_that_was_known_earlier_is_not_believed() -> None:
@@ -262,6 +271,13 @@ def test_what_is_the_other_sides_is_left_to_it(action: Action, side: Side) -> No
 
 def test_terminate_ends_the_session_at_once() -> None:
     assert run(SessionPolicy(action=Action.TERMINATE), Side.SYSTEM) == (Outcome.TERMINATED, "terminate terminated")
+
+
+@pytest.mark.parametrize("session_class", ["user", "user-early", "user-incomplete", "user-light", "user-early-light"])
+def test_every_class_of_persons_sessions_is_locked(session_class: str) -> None:
+    """As listed in pam_systemd(8), class=."""
+    logind = FakeLogind(facts=facts(session_class=session_class), locks=True)
+    assert run(SessionPolicy(), Side.SYSTEM, session=facts(session_class=session_class), logind=logind)[0] is Outcome.LOCKED
 
 
 @pytest.mark.parametrize("change", [{"session_class": "greeter"}, {"remote": True}, {"state": "closing"},

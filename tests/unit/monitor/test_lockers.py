@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 from __future__ import annotations
 
+import fcntl
+import sys
 from pathlib import Path
 
 import pytest
 
 from pam_sc.decision.monitoring import Locker, Program, Sign
+from pam_sc.monitor import tty_lock
 from pam_sc.monitor.lockers import with_sign
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "monitor.md").read_text()
@@ -55,3 +58,25 @@ def test_the_page_names_the_lockers_whose_sign_is_known() -> None:
     assert all(sign(*arguments) is not Sign.NONE for arguments in known)
     assert all("none that is known" not in named[arguments[0]] for arguments in known)
     assert "none that is known" in next(text for name, text in named.items() if name.startswith("gtklock, hyprlock"))
+
+
+@pytest.mark.parametrize("graphical", [True, False])
+def test_a_terminal_that_a_screen_server_has_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, graphical: bool
+) -> None:
+    """After startx: its screen would stand still, and no locker could be seen or read a key there."""
+    def ask(_terminal: int, request: int, mode: bytearray) -> int:
+        assert request == tty_lock._KDGETMODE
+        mode[:] = int(graphical).to_bytes(4, sys.byteorder)
+        return 0
+
+    def stop_all(_device: int) -> None:
+        assert not graphical, "it was stopped"
+
+    (tmp_path / "tty").touch()
+    monkeypatch.setattr(tty_lock.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(tty_lock.termios, "tcgetattr", lambda _: [0] * 6)
+    monkeypatch.setattr(fcntl, "ioctl", ask)
+    monkeypatch.setattr(tty_lock, "stop_all", stop_all)
+    assert tty_lock.main(["1", str(tmp_path / "tty"), "true"]) == 1
+    assert ("a graphical program has the terminal" in capsys.readouterr().out) is graphical

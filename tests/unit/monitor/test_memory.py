@@ -22,7 +22,7 @@ AT = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 GONE = CardGone("3", Cause.REMOVED)
 ENTRY = Remembered(
     certificate_sha256=ALICE.certificate_sha256, began=7.0, action="removed", outcome="locked",
-    at="2026-01-02T03:04:05.000Z", acted=True,
+    at="2026-01-02T03:04:05.000Z", acted=True, since_boot=100.0,
 )  # fmt: skip
 
 
@@ -33,9 +33,10 @@ class Site:
         self.path = folder / "run" / "state.json"
         self.warnings: list[str] = []
         self.began: dict[str, float | None] = {"3": 7.0, "4": 7.0}
+        self.now = 100.0
 
     def memory(self, boot: str = "boot-1") -> Memory:
-        memory = Memory(str(self.path), boot, self.warnings.append, self.began.get)
+        memory = Memory(str(self.path), boot, self.warnings.append, self.began.get, lambda: self.now)
         memory.load()
         return memory
 
@@ -58,6 +59,17 @@ def test_an_absence_that_was_acted_on_is_remembered_over_a_restart(site: Site) -
     assert again.last("3") == ENTRY
     assert again.last("4") is None
     assert site.warnings == []
+
+
+def test_how_long_ago_it_was_no_clock_that_was_set_can_change(site: Site) -> None:
+    site.with_outcome()
+    again = site.memory()
+    again.acted([ALICE])
+    entry = again.last("3")
+    assert entry is not None
+    site.now = 130.0
+    assert again.age_s(replace(entry, at="1970-01-01T00:00:00.000Z")) == 30.0
+    assert again.age_s(replace(entry, since_boot=200.0)) == 0.0
 
 
 def test_a_removal_is_not_acted_on_before_its_outcome_is_known(site: Site) -> None:
@@ -232,6 +244,9 @@ def broken(**changes: object) -> bytes:
         (b'{"version": 2, "boot": "boot", "sessions": {}}', "it is not a state of version 1"),
         (b'{"version": 1, "boot": "boot", "sessions": []}', "it is not a state of version 1"),
         (b'{"version": 1, "boot": "boot", "sessions": {"3": []}}', "its session '3' is no object"),
+        (broken(since_boot=float("nan")), "its session '3' has not the fields that are expected"),
+        (broken(since_boot=10**400), "its session '3' has not the fields that are expected"),
+        (broken(since_boot="1"), "its session '3' has not the fields that are expected"),
         (broken(acted=1), "its session '3' has not the fields that are expected"),
         (broken(began="7"), "its session '3' has not the fields that are expected"),
         (broken(began=True), "its session '3' has not the fields that are expected"),

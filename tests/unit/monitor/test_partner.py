@@ -7,7 +7,8 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ class _Site:
         self.told: list[bool] = []
         self.changed = asyncio.Event()
         owners = {"1": os.getuid(), "2": os.getuid() + 1}
-        self.reception = Reception(self.meeting, owners.get, lambda uid: {"for": uid}, lambda: self.able, self.path)
+        self.reception = Reception(self.meeting, owners.get, lambda uid: {"for": uid}, lambda: self.able, self.path,
+                                   owners=lambda: {4321})
 
     def hear(self, up: bool) -> None:
         self.told.append(up)
@@ -197,6 +199,24 @@ def test_an_account_has_a_greatest_number_of_connections_and_another_is_not_kept
             monkeypatch.setattr(partner, "peer_uid", lambda _: 4321)
             assert await ask_status(site.path, ME) == {"for": 4321}
             for _, writer in (*many, *refused):
+                writer.transport.abort()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("uid", "is_let_in"), [(0, True), (4321, True), (4322, False)])
+def test_strangers_with_many_uids_do_not_keep_out_who_has_a_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, is_let_in: bool
+) -> None:
+    async def story() -> None:
+        async with _open(tmp_path) as site:
+            uids = count(100_000)
+            monkeypatch.setattr(partner, "peer_uid", lambda _: next(uids))
+            many = [await asyncio.open_unix_connection(site.path) for _ in range(600)]
+            monkeypatch.setattr(partner, "peer_uid", lambda _: uid)
+            with nullcontext() if is_let_in else pytest.raises(MonitorError):
+                assert await ask_status(site.path, ME) == {"for": uid or None}
+            for _, writer in many:
                 writer.transport.abort()
 
     asyncio.run(story())

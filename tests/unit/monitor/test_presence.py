@@ -69,6 +69,15 @@ def test_of_two_cards_with_equal_labels_the_one_with_the_certificate_counts() ->
     assert after(gone, read(TWO, other, token(where="A"))) == Absent(Cause.REMOVED)
 
 
+def test_something_with_its_texts_and_no_certificate_is_not_the_card_while_the_card_is_there() -> None:
+    """A look-alike in a second reader, put there before the card is taken away."""
+    gone = seen(place("A", occupied=False, changes=1), place("B"))
+    alike = token(where="B", certificates=None)
+    assert after(gone, read(TWO, token(where="A"), alike)) == Absent(Cause.REMOVED)
+    assert after(gone, read(ONE, token()), read(TWO, token(where="A", certificates=None), alike)) == Absent(Cause.REMOVED)
+    assert after(gone, read(TWO, token(where="A", certificates=None), alike)) == Here("B")  # nobody can tell which it is
+
+
 def test_a_card_that_was_moved_to_another_reader_is_there() -> None:
     moved = seen(place("A", occupied=False, changes=1), place("B", changes=1))
     assert after(moved, read(ONE, token()), read(moved, token(where="B"))) == Here("B")

@@ -69,7 +69,8 @@ class _Logind:
 class _Monitor:
     """The service, its fakes, and all that they were told, in order."""
 
-    def __init__(self, policy: MonitorPolicy = POLICY) -> None:
+    def __init__(self, policy: MonitorPolicy = POLICY, *, acted: bool = False) -> None:
+        """`acted`: an earlier run acted on the absence of the card."""
         self.policy = policy
         self.said: list[str] = []
         self.deeds: list[Deed] = []
@@ -82,6 +83,8 @@ class _Monitor:
         self.identified = 0
         self.logind = _Logind(FACTS)
         self.hold: asyncio.Event | None = None
+        self.watching: asyncio.Future[None]
+        """What the watchers that run wait for."""
         self.facts = FACTS
         self.act: Callable[[Deed], Awaitable[Outcome]] = self._locked
         self.tell: Callable[[Snapshot | Trouble], None] = lambda _: None
@@ -89,7 +92,8 @@ class _Monitor:
         acquaintance = Acquaintance(lambda _: frozenset())
         parts = Parts(read=self._read, seeing=self._seeing, identify=self._identify, logind=self._connect,
                       sessions=self._sessions)
-        self.service = Service(parts, self._settings(), acquaintance, self)
+        self.acted, self.since_s = acted, 0.0
+        self.service = Service(parts, self._settings(), acquaintance, self, lambda _: frozenset({"1"} if acted else ()))
         self.doing = Doing(
             acquaintance, self, self, policy=lambda: self.service.settings.policy, logind=lambda: self.service.bus,
             side=self._side, losses=lambda: self.losses, is_here=self._is_here, changed=self.news.set)
@@ -188,7 +192,7 @@ class _Monitor:
     def unlocked(self, _session: str, /) -> None: ...
 
     def unfinished(self, _session: str, /) -> tuple[Cause, float] | None:
-        return None
+        return (Cause.REMOVED, self.since_s) if self.acted else None
 
     def sessions_ended(self, sessions: set[str], /) -> None:
         for session in sessions:
@@ -231,15 +235,19 @@ class _Part:
         if self._name == "seeing" and self._monitor.seeing_dies:
             self._monitor.seeing_dies -= 1
             raise PamScError("the watchers cannot be started")
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._name == "seeing":
+            self._monitor.watching = ended
         self._monitor._say(f"{self._name} runs")
-        await asyncio.Event().wait()
+        await ended
 
-    def look(self) -> None: ...
+    def look(self) -> None:
+        self._monitor._say("looked")
 
 
 @asynccontextmanager
-async def _running(policy: MonitorPolicy = POLICY, **more: Any) -> AsyncIterator[_Monitor]:
-    monitor = _Monitor(policy)
+async def _running(policy: MonitorPolicy = POLICY, *, acted: bool = False, **more: Any) -> AsyncIterator[_Monitor]:
+    monitor = _Monitor(policy, acted=acted)
     monitor.service._hears = _Hears(monitor)  # type: ignore[assignment]
     for name, value in more.items():
         setattr(monitor, name, value)
@@ -458,6 +466,66 @@ def test_a_session_is_not_ended_when_its_card_is_back_in_time() -> None:
     asyncio.run(story())
 
 
+def test_a_session_whose_card_came_back_over_a_restart_has_all_of_its_time_at_the_next_removal() -> None:
+    async def story() -> None:
+        policy = SessionPolicy(action=Action.LOCK_THEN_TERMINATE, terminate_after_s=0.5)
+        async with _running(replace(POLICY, whole=policy), acted=True, since_s=0.4) as monitor:
+            await monitor.until("logind")
+            await monitor.here()
+            await monitor.until("back")
+            await asyncio.sleep(0.2)  # longer than was left of the first absence
+            monitor.tell(_view(2, here=False))
+            await monitor.until("locked")
+            await asyncio.sleep(0.2)  # what must not come has no event
+            assert "act terminate system" not in monitor.said
+            await monitor.until("act terminate")
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_an_end_that_an_earlier_run_put_off_comes_also_where_logind_hangs_at_the_start(*, hangs: bool) -> None:
+    async def story() -> None:
+        policy = SessionPolicy(action=Action.LOCK_THEN_TERMINATE, terminate_after_s=0.2)
+        logind = _Logind(FACTS)
+        logind.hangs = hangs
+        async with _running(replace(POLICY, whole=policy), acted=True, logind=logind) as monitor:
+            monitor.tell(_view(1, here=False))
+            if hangs:
+                await monitor.until("acquaintance died")
+                logind.hangs = False
+            await monitor.until("act terminate")
+            assert "act lock system" not in monitor.said
+
+    asyncio.run(story())
+
+
+def test_a_card_that_goes_while_the_watchers_are_dead_is_not_believed_to_be_here() -> None:
+    async def story() -> None:
+        async with _running() as monitor:
+            await monitor.here()
+            monitor.watching.set_exception(RuntimeError("a defect in watching"))
+            await monitor.until("trouble: nobody watches", "seeing died", "seeing runs")
+            assert not monitor.service.able
+            assert monitor.service.judge.whereabouts("1") is Whereabouts.UNSEEN
+
+    asyncio.run(story())
+
+
+def test_another_card_that_came_while_the_configuration_was_read_again_is_read_although_its_count_is_the_same() -> None:
+    async def story() -> None:
+        async with _running() as monitor:
+            await monitor.here()
+            await monitor.service.reload()
+            await monitor.until("seeing runs", count=2)
+            await asyncio.sleep(0.05)  # whatever is read of what was seen before the reload is read now
+            before = monitor.identified
+            await monitor.here()
+            assert monitor.identified > before
+
+    asyncio.run(story())
+
+
 def test_nothing_seen_for_long_counts_as_gone_where_the_policy_says_so() -> None:
     async def story() -> None:
         async with _running(replace(POLICY, unwatched_s=0.05)) as monitor:
@@ -559,5 +627,47 @@ def test_a_session_whose_name_is_used_again_has_all_of_its_time() -> None:
             await monitor.until("locked", count=2)
             await asyncio.sleep(0.05)  # what must not come has no event
             assert Action.TERMINATE not in [deed.policy.action for deed in monitor.deeds]
+
+    asyncio.run(story())
+
+
+def test_a_session_whose_name_goes_to_another_one_without_a_break_has_all_of_its_time() -> None:
+    async def story() -> None:
+        policy = SessionPolicy(action=Action.LOCK_THEN_TERMINATE, terminate_after_s=1.0)
+        async with _running(replace(POLICY, whole=policy)) as monitor:
+            await monitor.here()
+            monitor.tell(_view(2, here=False))
+            await monitor.until("locked")
+            await asyncio.sleep(0.7)  # most of what the first session has
+            monitor.met((replace(CARD, serial="0002"),))
+            await monitor.until("locked", count=2)
+            await asyncio.sleep(0.5)  # what must not come has no event
+            assert Action.TERMINATE not in [deed.policy.action for deed in monitor.deeds]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("uid", "ended"), [(4001, True), (4002, False)])
+def test_a_session_whose_name_another_account_has_by_now_is_not_ended(uid: int, ended: bool) -> None:
+    async def story() -> None:
+        async with _running(_THEN_END) as monitor:
+            await monitor.here()
+            monitor.tell(_view(2, here=False))
+            await monitor.until("locked")
+            monitor.logind.facts = replace(FACTS, uid=uid)
+            await asyncio.sleep(0.4)  # what must not come has no event
+            assert (Action.TERMINATE in [deed.policy.action for deed in monitor.deeds]) is ended
+
+    asyncio.run(story())
+
+
+def test_sessions_are_looked_at_again_when_logind_was_away() -> None:
+    async def story() -> None:
+        async with _running() as monitor:
+            await monitor.until("logind")
+            monitor.logind.events.put_nowait(LogindLost("logind was started again"))
+            await monitor.until("no logind")
+            monitor.said.clear()
+            await monitor.until("logind", "looked")
 
     asyncio.run(story())
