@@ -186,9 +186,12 @@ def test_a_second_monitor_of_the_same_person_is_one_line_and_an_error(at: Desk) 
         assert json.loads(_run(at, "status --json", user="alice")[1])["unit"] == "user"
 
 
-@pytest.mark.parametrize("folder", ["/nowhere/run", "/proc/run", "/run/" + "x" * 120, "relative", ""])
+@pytest.mark.parametrize("folder", ["/nowhere/run", "/proc/run", "/run/" + "x" * 120, "/srv/open/" + "x" * 120, "relative", ""])
 def test_a_folder_of_runtime_files_that_cannot_be_used_keeps_nobody_from_locking(at: Desk, folder: str) -> None:
     alice, before = at.log_in("alice"), at.locks()
+    opened = at.world.path("/srv/open/")
+    opened.mkdir(exist_ok=True)
+    opened.chmod(0o777)
     environment = {"XDG_RUNTIME_DIR": folder}
     with running_monitor(at.world, f"monitor{time.monotonic_ns()}", ["--json", "--own"], user="alice",
                          environment=environment) as monitor:
@@ -206,3 +209,12 @@ def test_a_configuration_that_may_not_be_read_is_one_line(at: Desk) -> None:
         assert (code, len(err.splitlines())) == (2, 1), (command, err)
         assert path in err
         assert "Permission denied" in err
+
+
+def test_a_mistake_in_the_table_refuses_logins_and_the_log_says_where(at: Desk) -> None:
+    at.configure('[monitor]\naction = "nothign"\n')
+    with pytest.raises(AssertionError):
+        at.log_in("alice")
+    said = "\n".join(line.text for line in at.world.logged())
+    assert "monitor.action: found 'nothign', expected one of lock, lock-then-terminate" in said
+    assert "did you mean 'nothing'?" in said
