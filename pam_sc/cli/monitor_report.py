@@ -9,6 +9,8 @@ from itertools import zip_longest
 from pam_sc.cli.output import TEXT_MAX, Row
 from pam_sc.events import clean
 
+_WIDTH_MAX = 40
+"""A user unit may say anything of itself, also to root."""
 _UNITS = {
     "system": "the system unit runs", "user": "the user unit runs", "by-hand": "a monitor runs that was started by hand",
     "none": "no monitor runs: nothing is locked when a card is removed",
@@ -18,7 +20,7 @@ _UNITS = {
 def widths(rows: Iterable[Row]) -> tuple[int, ...]:
     """Return how wide the columns must be for what stands in them."""
     columns = zip_longest(*(row.words for row in rows), fillvalue="")
-    return tuple(max(len(clean(word, TEXT_MAX)) for word in column) + 2 for column in columns)
+    return tuple(min(max(len(clean(word, TEXT_MAX)) for word in column) + 2, _WIDTH_MAX) for column in columns)
 
 
 def status_rows(found: Mapping[str, object]) -> list[Row]:

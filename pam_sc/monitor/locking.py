@@ -146,7 +146,7 @@ class Lockers:
         while (left := deadline - time.monotonic()) > 0:
             try:
                 async with asyncio.timeout(left):
-                    ran = await self._programs.run(query, occasion)
+                    ran = await self._programs.ask(query, occasion)
             except TimeoutError:
                 break
             if ran.status == 0 and locker.locked_text and locker.locked_text in ran.output:

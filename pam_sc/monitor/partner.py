@@ -48,6 +48,10 @@ _BACKLOG = 64
 _FULL_S = 1.0
 
 
+class AnotherRunsError(MonitorError):
+    """Somebody listens at the socket already."""
+
+
 class Meeting:
     """What user units have said, by session: who runs, and what they saw. A `Partner` of acting.py."""
 
@@ -272,4 +276,4 @@ def _clear(path: str) -> None:
             return
         except OSError as error:
             raise MonitorError(f"cannot listen at {path}: {error.strerror or error}") from error
-    raise MonitorError(f"cannot listen at {path}: another monitor runs; see pam-sc monitor status")
+    raise AnotherRunsError(f"cannot listen at {path}: another monitor runs; see pam-sc monitor status")

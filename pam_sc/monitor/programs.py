@@ -85,6 +85,13 @@ class Programs:
         self._asking: dict[int, asyncio.Future[pwd.struct_passwd]] = {}
 
     async def run(self, program: Program, occasion: Occasion) -> Ran:
+        """Run a program as `ask` does, and note what it wrote."""
+        ran = await self.ask(program, occasion)
+        if ran.output:
+            self._note(f"{os.path.basename(program.arguments[0])}: {ran.output[:_LOGGED_MAX]}")
+        return ran
+
+    async def ask(self, program: Program, occasion: Occasion) -> Ran:
         """Run a program to its end or its limit; MonitorError if it cannot be started. Cancelled, it is dead before."""
         path = find_program(program)
         start = await self.start_of(program, occasion)
@@ -98,10 +105,7 @@ class Programs:
             finally:
                 os.close(lifeline)
             status = await _end_or_kill(child, ours, program.limit_s)
-            ran = Ran(status=status, output=output.text())
-        if ran.output:
-            self._note(f"{os.path.basename(path)}: {ran.output[:_LOGGED_MAX]}")
-        return ran
+            return Ran(status=status, output=output.text())
 
     async def start_of(self, program: Program, occasion: Occasion) -> Start:
         """Return what starts a command line as whom the program is for, in its environment."""

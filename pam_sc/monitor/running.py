@@ -29,7 +29,7 @@ from pam_sc.monitor.judging import Whereabouts
 from pam_sc.monitor.logind import Logind
 from pam_sc.monitor.memory import SYSTEM_FILE, USER_FILE, Memory
 from pam_sc.monitor.notify import Notifier
-from pam_sc.monitor.partner import FOLDER, SOCKET, Meeting, Reception
+from pam_sc.monitor.partner import FOLDER, SOCKET, AnotherRunsError, Meeting, Reception
 from pam_sc.monitor.partner_link import Link
 from pam_sc.monitor.partner_messages import Report
 from pam_sc.monitor.parts import Connection, Looks, Parts, Runs, Settings
@@ -188,6 +188,18 @@ class Monitor:
             self._meeting, self._owner_of, self._status, lambda: self._service.able, SOCKET, owners=self._owners
         )  # fmt: skip
 
+    async def _open(self, reception: Reception | None) -> Reception | None:
+        """Listen. A user unit locks without its socket as well, which is for the status alone; but it is the only one."""
+        try:
+            if reception is not None:
+                await reception.open()
+        except MonitorError as error:
+            if self.unit is not Unit.USER or isinstance(error, AnotherRunsError):
+                raise
+            self._reporter.note(f"pam-sc monitor status will not find this monitor: {error}")
+            return None
+        return reception
+
     def _owner_of(self, session: str) -> int | None:
         card = self._acquaintance.cards.get(session)
         return None if card is None else card.uid
@@ -208,9 +220,7 @@ class Monitor:
         asyncio.get_running_loop().set_exception_handler(self._unexpected)
         if self._memory is not None:
             self._memory.load()
-        reception = self._reception()
-        if reception is not None:
-            await reception.open()
+        reception = await self._open(self._reception())
         self._service.listen_to_signals()
         self._tell_notes()
         running = asyncio.create_task(self._service.run(self._doing, self._others()))

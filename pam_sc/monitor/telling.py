@@ -176,7 +176,7 @@ class Teller:
     def _note_lost_stream(self, stream: EventStream) -> None:
         if stream.lost and not self._stream_was_lost:
             self._stream_was_lost = True
-            self.problem(f"cannot write the events as JSON any more: {stream.lost}", Severity.WARNING)
+            self.problem(f"cannot write the events to standard output any more: {stream.lost}", Severity.WARNING)
 
 
 def _session(card: SessionCard) -> Pairs:

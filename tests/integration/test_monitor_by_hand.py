@@ -174,3 +174,47 @@ def test_a_system_unit_that_may_not_read_the_cards_of_sessions_says_so(at: Desk)
     with _monitor(at, user="pam_sc_monitor") as monitor:
         told = monitor.await_event("monitor-problem")
         assert f"cannot read /run/pam_sc/sessions: {alice.id}.json: permission denied" in told["detail"]
+
+
+def test_a_second_monitor_of_the_same_person_is_one_line_and_an_error(at: Desk) -> None:
+    at.log_in("alice")
+    with _monitor(at, "--own", user="alice") as first:
+        code, _out, err = _run(at, "--own", user="alice")
+        assert (code, len(err.splitlines())) == (2, 1), err
+        assert "another monitor runs; see pam-sc monitor status" in err
+        assert first.process.poll() is None
+        assert json.loads(_run(at, "status --json", user="alice")[1])["unit"] == "user"
+
+
+@pytest.mark.parametrize("folder", ["/nowhere/run", "/proc/run", "/run/" + "x" * 120, "/srv/open/" + "x" * 120, "relative", ""])
+def test_a_folder_of_runtime_files_that_cannot_be_used_keeps_nobody_from_locking(at: Desk, folder: str) -> None:
+    alice, before = at.log_in("alice"), at.locks()
+    opened = at.world.path("/srv/open/")
+    opened.mkdir(exist_ok=True)
+    opened.chmod(0o777)
+    environment = {"XDG_RUNTIME_DIR": folder}
+    with running_monitor(at.world, f"monitor{time.monotonic_ns()}", ["--json", "--own"], user="alice",
+                         environment=environment) as monitor:
+        at.remove("alice")
+        _acted(monitor, alice)
+        assert alice.id in at.locks()[len(before):]
+        assert "Traceback" not in monitor.errors
+        assert not [one for one in monitor.events.all() if "defect" in one.get("detail", "")]
+
+
+def test_a_configuration_that_may_not_be_read_is_one_line(at: Desk) -> None:
+    path = at.world.put("/etc/pam_sc/closed.toml", "", mode=0o600)
+    for command in ("--own", "--own --once", "status"):
+        code, _out, err = _run(at, f"{command} --config {path}", user="alice")
+        assert (code, len(err.splitlines())) == (2, 1), (command, err)
+        assert path in err
+        assert "Permission denied" in err
+
+
+def test_a_mistake_in_the_table_refuses_logins_and_the_log_says_where(at: Desk) -> None:
+    at.configure('[monitor]\naction = "nothign"\n')
+    with pytest.raises(AssertionError):
+        at.log_in("alice")
+    said = "\n".join(line.text for line in at.world.logged())
+    assert "monitor.action: found 'nothign', expected one of lock, lock-then-terminate" in said
+    assert "did you mean 'nothing'?" in said

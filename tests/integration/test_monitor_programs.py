@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from pam_sc.decision.monitoring import Program, RunAs
+from pam_sc.decision.monitoring import Locker, Program, RunAs, Sign
 from pam_sc.errors import MonitorError
+from pam_sc.monitor.facts import Outcome
+from pam_sc.monitor.locking import Attempt, Lockers
 from pam_sc.monitor.occasion import PATH, Occasion
 from pam_sc.monitor.programs import OUTPUT_MAX, Programs, Ran
 from pam_sc.record import replace
@@ -63,6 +65,20 @@ def test_what_a_card_says_cannot_make_a_second_line() -> None:
     lines = run("env", occasion=occasion).output.splitlines()
     assert [line for line in lines if line.startswith("PAM_SC_TOKEN=")] == ["PAM_SC_TOKEN=a?LD_PRELOAD=/x?]0;owned?"]
     assert not [line for line in lines if line.startswith("LD_PRELOAD")]
+
+
+def test_what_a_program_writes_is_noted_and_what_the_query_of_a_locker_answers_is_not() -> None:
+    noted: list[str] = []
+
+    async def whole() -> Attempt:
+        programs = Programs(note=noted.append)
+        await programs.run(Program(arguments=("echo", "removed")), MINE)
+        query = Program(arguments=("echo", "screen non-blanked"))
+        locker = Locker(program=Program(arguments=("true",)), sign=Sign.QUERY, query=query, locked_text="screen locked")
+        return await Lockers(programs).lock(locker, MINE, 0.5)
+
+    assert asyncio.run(whole()).outcome is Outcome.NOT_SEEN
+    assert noted == ["echo: removed"]
 
 
 def test_a_status_is_what_it_was() -> None:

@@ -73,8 +73,7 @@ def test_the_monitors_unit_has_hardly_anything_open(tmp_path: Path) -> None:
 @pytest.mark.parametrize("setting", [
     "ExecStart=/usr/local/bin/pam-sc monitor --all", "User=pam_sc_monitor", "CapabilityBoundingSet=", "NoNewPrivileges=yes",
     "RestrictAddressFamilies=AF_UNIX", "Restart=always", "StartLimitIntervalSec=0", "Type=notify",
-    "OOMPolicy=continue",
-    "RuntimeDirectoryPreserve=yes",
+    "OOMPolicy=continue", "RuntimeDirectoryPreserve=yes", "ExecReload=/bin/kill -HUP $MAINPID",
 ])  # fmt: skip
 def test_the_monitors_unit_says_so(setting: str) -> None:
     assert setting in settings("pam_sc-monitor.service")
@@ -82,6 +81,7 @@ def test_the_monitors_unit_says_so(setting: str) -> None:
 
 @pytest.mark.parametrize("setting", [
     "ExecStart=/usr/local/bin/pam-sc monitor --own", "KillMode=process", "PartOf=graphical-session.target", "Type=notify",
+    "ExecReload=/bin/kill -HUP $MAINPID",
 ])  # fmt: skip
 def test_the_users_unit_says_so(setting: str) -> None:
     assert setting in settings("user/pam_sc-monitor.service")

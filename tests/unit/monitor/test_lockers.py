@@ -11,6 +11,8 @@ from pam_sc.decision.monitoring import Locker, Program, Sign
 from pam_sc.monitor import tty_lock
 from pam_sc.monitor.lockers import with_sign
 
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "monitor.md").read_text()
+
 
 def sign(*arguments: str) -> Sign:
     return with_sign(Locker(program=Program(arguments=arguments))).sign
@@ -45,6 +47,17 @@ def test_xscreensaver_is_asked() -> None:
 def test_a_sign_of_the_configuration_is_kept() -> None:
     own = Locker(program=Program(arguments=("swaylock", "-f")), sign=Sign.QUERY, query=Program(arguments=("a",)))
     assert with_sign(own) == own
+
+
+def test_the_page_names_the_lockers_whose_sign_is_known() -> None:
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("|")]
+    begin = rows.index(["locker", "arguments", "its sign"]) + 2
+    named = {row[0]: row[2] for row in rows[begin:begin + 7]}
+    known = [("swaylock", "-f"), ("i3lock",), ("waylock", "-fork-on-lock"), ("physlock", "-d"), ("xscreensaver-command", "-lock")]
+    assert list(named)[:5] == [arguments[0] for arguments in known]
+    assert all(sign(*arguments) is not Sign.NONE for arguments in known)
+    assert all("none that is known" not in named[arguments[0]] for arguments in known)
+    assert "none that is known" in next(text for name, text in named.items() if name.startswith("gtklock, hyprlock"))
 
 
 @pytest.mark.parametrize("graphical", [True, False])

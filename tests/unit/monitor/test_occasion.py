@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 from __future__ import annotations
 
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +26,11 @@ def test_a_program_is_told_of_its_event_by_name() -> None:
         "PAM_SC_TOKEN_SERIAL": "0001", "PAM_SC_CERTIFICATE": "ab" * 32, "PAM_SC_READER": "R 0",
     }
     assert (told["HOME"], told["USER"], told["LOGNAME"], told["SHELL"]) == ("/home/alice", "alice", "alice", "/bin/sh")
+
+
+def test_the_page_has_every_variable() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "monitor.md").read_text()
+    assert not [name for name in environment_for(occasion(), ALICE, {}) if name not in page]
 
 
 def test_of_an_environment_only_what_leads_to_the_display_is_taken() -> None:

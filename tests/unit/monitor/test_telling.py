@@ -196,7 +196,7 @@ def test_a_reader_that_has_gone_is_said_in_the_log_once_and_nothing_ends() -> No
         (Severity.WARNING, "watching-lost detail=x"),
         (
             Severity.WARNING,
-            'monitor-problem detail="cannot write the events as JSON any more: its reader has gone"',
+            'monitor-problem detail="cannot write the events to standard output any more: its reader has gone"',
         ),
         (Severity.WARNING, "watching-lost detail=y"),
     ]
