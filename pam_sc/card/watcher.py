@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -55,6 +56,9 @@ def main() -> int:
     import _pam_sc
 
     gc.enable()  # which pam_sc_worker turns off for processes of one login
+    # A terminal and systemd send these to all: the monitor ends this process when it ends, and is not to miss it before.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     return run(CHANNEL_FD, _pam_sc.drop_and_confine_watcher)
 
 

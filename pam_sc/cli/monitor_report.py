@@ -41,7 +41,8 @@ def _monitor_rows(found: Mapping[str, object]) -> Iterator[Row]:
     if _text(found, "trouble"):
         yield Row((), f"no card can be seen: {_text(found, 'trouble')}", 2)
     elif _text(found, "watch"):
-        yield Row((), f"cards are watched by {_text(found, 'watch')}", 2)
+        what = "could be" if unit == "none" else "are"
+        yield Row((), f"cards {what} watched by {_text(found, 'watch')}", 2)
     if unit != "none" and found.get("logind") is not True:
         yield Row((), "logind is not connected: no session can be locked through it", 2)
 
@@ -62,7 +63,8 @@ def _session_rows(found: Mapping[str, object]) -> Iterator[Row]:
 def _last(last: object) -> str:
     if not isinstance(last, dict):
         return "none"
-    return f"{_text(last, 'outcome')} at {_text(last, 'at')} ({_text(last, 'cause')})"
+    at, cause, outcome = (_text(last, name) for name in ("at", "cause", "outcome"))
+    return f"{outcome} at {at} ({cause})" if outcome else f"{cause} at {at}"
 
 
 def _text(found: Mapping[str, object], name: str) -> str:

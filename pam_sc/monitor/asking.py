@@ -72,7 +72,7 @@ async def _looked(read: Callable[[], Configuration], worker: str, *, everything:
         await monitor.run()
         trouble = ""
     except PamScError as error:
-        trouble = str(error)
+        trouble = str(error).removeprefix("cannot see the cards: ")  # which is what status says before it
     said = {**monitor.last_status, "unit": "none"}
     return {**said, "trouble": trouble} if trouble else said
 

@@ -150,6 +150,9 @@ class Link:
             await following
         except MonitorError:
             return False
+        except asyncio.CancelledError:
+            self._connection = None  # this side ends: of the other nothing is known, and nothing told
+            raise
         finally:
             following.cancel()
             connection.close()

@@ -140,7 +140,7 @@ def test_check_config_is_clean_but_for_what_was_asked_for(rig: Rig, config: str)
     assert code == 0, found
     assert {entry["severity"] for entry in found["findings"]} <= {"note"}
     assert {entry["topic"] for entry in found["policy"]} == {
-        "login", "card", "certificate", "trust", "revocation", "mapping", "pin", "prompt", "unlock", "log",
+        "login", "card", "certificate", "trust", "revocation", "mapping", "pin", "prompt", "unlock", "log", "monitor",
     }
     assert len(found["stig"]) == 4
 

@@ -175,11 +175,12 @@ def test_a_keeper_that_is_killed_is_no_success() -> None:
 
 
 @pytest.mark.root
-def test_of_root_programs_become_the_account_and_its_groups_before_they_are_executed() -> None:
-    said = run("sh", "-c", "id -u; id -g; id -G; grep -E '^(Uid|CapEff)' /proc/self/status",
-               occasion=replace(MINE, facts=facts(uid=65534))).output.split()
-    assert said[:3] == ["65534"] * 3
-    assert said[3:] == ["Uid:", *["65534"] * 4, "CapEff:", "0" * 16]
+def test_of_root_programs_become_the_account_and_its_groups_before_they_are_executed(made: World) -> None:
+    alice = made.account("alice")
+    program = "id -u; id -g; id -G; grep -E '^(Uid|CapEff)' /proc/self/status"
+    said = drive(made, "root", do="run", arguments=["sh", "-c", program], uid=alice.uid)["output"].split()
+    assert said[:3] == [str(alice.uid), str(alice.gid), str(alice.gid)]
+    assert said[3:] == ["Uid:", *[str(alice.uid)] * 4, "CapEff:", "0" * 16]
 
 
 @pytest.mark.root

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -190,6 +191,18 @@ def test_a_token_that_is_always_there_is_told_once_and_known_not_to_be_removable
     asyncio.run(scene())
 
 
+def test_what_a_terminal_or_systemd_sends_to_all_processes_ends_no_watcher(softhsm: Configuration) -> None:
+    async def scene() -> None:
+        async with watched(softhsm, WatchBy.SLOTS) as seen:
+            await seen.snapshot(lambda one: one.source is Source.POLLING)
+            before = watchers()
+            for pid, number in itertools.product(before, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)):
+                os.kill(pid, number)
+            await asyncio.sleep(1.0)  # five looks
+            assert (seen.told_meanwhile(), watchers()) == ([], before)
+    asyncio.run(scene())
+
+
 def test_a_module_that_cannot_be_loaded_is_told_and_does_not_hide_the_other(softhsm: Configuration) -> None:
     (good,) = softhsm.token.modules
     (bad,) = somewhere().token.modules
@@ -296,7 +309,8 @@ def test_a_module_that_hangs_is_no_reason_to_hang(hostile: Hostile) -> None:
 
 @pytest.mark.parametrize(("settings", "worker", "why"), [
     (somewhere, "/nowhere/worker", "/nowhere/worker"),
-    (somewhere, None, "there is no such file"),
+    # without a file of ours, which may lie in a clone that is closed to the account of the card process
+    (lambda: configuration(("/nowhere/module.so", {"OPENSC_CONF": "/dev/null"})), None, "there is no such file"),
     (lambda: replace(somewhere(), token=replace(somewhere().token, run_as="nobody-at-all")), None, "nobody-at-all"),
 ])
 def test_what_cannot_be_read_leaves_every_occupied_place_unread(

@@ -141,7 +141,8 @@ class SessionScreen:
 def session_screen(desk: Desk, kind: LockerKind, screen: Screen, session: CardSession) -> Iterator[SessionScreen]:
     """Set a session's screen up, and end what was started for it."""
     if kind.session_type == "x11":
-        desk.world.run(["xsetroot", "-solid", f"#{_X_ROOT}"], user=session.account, env=screen.environment)
+        done = desk.world.run(["xsetroot", "-solid", f"#{_X_ROOT}"], user=session.account, env=screen.environment)
+        assert done.returncode == 0, done.stderr
     made = SessionScreen(desk, kind, screen, session, None)
     if kind.beforehand:
         made.child = desk.world.spawn(list(kind.beforehand), user=session.account, env=made.environment, timeout=LIMIT_S)

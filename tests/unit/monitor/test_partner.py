@@ -272,6 +272,26 @@ def test_without_a_system_unit_a_user_unit_does_everything(tmp_path: Path) -> No
     asyncio.run(story())
 
 
+def test_a_user_unit_that_ends_does_not_say_that_the_system_unit_has_gone(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with _open(tmp_path) as site:
+            async with _linked(site) as link:
+                assert site.told == [True]
+            assert (site.told, link.up, link.losses) == ([True], False, 0)
+
+    asyncio.run(story())
+
+
+def test_a_system_unit_that_goes_is_told(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with _open(tmp_path) as site, _linked(site) as link:
+            await site.reception.close()
+            await site.until(lambda: not link.up)
+            assert (site.told, link.losses) == ([True, False], 1)
+
+    asyncio.run(story())
+
+
 def test_a_system_unit_that_came_meanwhile_is_met_when_it_matters(tmp_path: Path) -> None:
     async def story() -> None:
         site = _Site(tmp_path)

@@ -39,8 +39,15 @@ def test_a_session_is_a_line_with_its_card_its_policy_and_what_was_last_done() -
     ]
 
 
+def test_what_has_no_outcome_is_shown_without_one() -> None:
+    back = replace(ALICE, last=Last(at="2026-01-02T03:04:05Z", cause="card-returned", outcome=""))
+    (line,) = _lines(replace(STATUS, sessions=(back,)).values(None))[-1:]
+    assert line == "1 alice wayland gone lock card-returned at 2026-01-02T03:04:05Z"
+
+
 @pytest.mark.parametrize(("changes", "line"), [
     ({}, "cards are watched by pcsc"),
+    ({"unit": "none"}, "cards could be watched by pcsc"),
     ({"watch": "", "trouble": "pcscd is gone"}, "no card can be seen: pcscd is gone"),
     ({"logind": False}, "logind is not connected: no session can be locked through it"),
     ({"unit": "user", "system_unit": False}, "alone: no system unit is met"),
