@@ -7,6 +7,7 @@ The command decides what is watched and where its events are shown; all else is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -80,7 +81,12 @@ async def _watch(machine: Machine, options: Options, read: Callable[[], Configur
     from pam_sc.monitor.running import Monitor
 
     teller = _teller(read(), options, as_json=as_json)
-    return await Monitor(read, machine.install_paths()["worker"], options, teller, own_notifier()).run()
+    whole = Monitor(read, machine.install_paths()["worker"], options, teller, own_notifier())
+    code = await whole.run()
+    if options.once and whole.idle and not as_json:
+        with contextlib.suppress(OSError):  # where nobody reads it, the exit code says the same
+            click.echo("no session that was opened with a card is without it")
+    return code
 
 
 def _teller(configuration: Configuration, options: Options, *, as_json: bool) -> Teller:

@@ -53,8 +53,9 @@ def session_in_words(policy: SessionPolicy) -> Iterator[str]:
     """Yield what happens to one session."""
     yield _action(policy)
     if policy.action in _LOCKS:
-        yield _graphical(policy)
-        yield _console(policy)
+        unseen = _THEN_ENDED if policy.action is Action.LOCK_THEN_TERMINATE else _OPEN
+        yield _graphical(policy, unseen)
+        yield _console(policy, unseen)
     yield from _commands("the card is removed", policy.on_remove)
     yield from _commands("the card is back", policy.on_insert)
     if policy.absent_s:
@@ -76,26 +77,25 @@ _ACTIONS: Mapping[Action, str] = {
 }
 
 
-def _graphical(policy: SessionPolicy) -> str:
+_OPEN = "stays open and the log has an error"
+_THEN_ENDED = "stays open until it is ended, and the log has an error"
+
+
+def _graphical(policy: SessionPolicy, unseen: str) -> str:
     started = f", else {_locker(policy.locker)}" if policy.locker is not None else ""
     return (f"A graphical session is locked by logind, else by the desktop's own screen saver{started};"
-            f" {_OTHERWISE[policy.otherwise]}.")  # fmt: skip
+            f" where no lock is seen, it {_otherwise(policy.otherwise, unseen)}.")  # fmt: skip
 
 
-def _console(policy: SessionPolicy) -> str:
+def _console(policy: SessionPolicy, unseen: str) -> str:
     if policy.console_locker is None:
-        return f"Nothing locks a text console: {_CONSOLE[policy.console_otherwise]}."
-    return f"A text console is locked by {_locker(policy.console_locker)}; {_OTHERWISE[policy.console_otherwise]}."
+        return f"Nothing locks a text console: it {_otherwise(policy.console_otherwise, unseen)}."
+    return (f"A text console is locked by {_locker(policy.console_locker)}; where no lock is seen, it"
+            f" {_otherwise(policy.console_otherwise, unseen)}.")  # fmt: skip
 
 
-_OTHERWISE: Mapping[Otherwise, str] = {
-    Otherwise.REPORT: "where no lock is seen, it stays open and the log has an error",
-    Otherwise.TERMINATE: "where no lock is seen, it is ended",
-}
-_CONSOLE: Mapping[Otherwise, str] = {
-    Otherwise.REPORT: "it stays open and the log has an error",
-    Otherwise.TERMINATE: "it is ended",
-}
+def _otherwise(otherwise: Otherwise, unseen: str) -> str:
+    return "is ended" if otherwise is Otherwise.TERMINATE else unseen
 
 
 def _locker(locker: Locker) -> str:

@@ -18,8 +18,11 @@ from pam_sc.monitor.partner_link import ask_status
 from pam_sc.monitor.running import Monitor
 from pam_sc.monitor.status import as_mapping
 from pam_sc.monitor.telling import Outlets, Teller
-from pam_sc.monitor.units import USER_SOCKET, Options, runtime_folder
+from pam_sc.monitor.units import USER_SOCKET, Options, default_everything, runtime_folder
 from pam_sc.session import SessionCard, read_session_cards
+
+UNWATCHED = "unwatched"
+"""In place of where the card is: no monitor runs for this session."""
 
 
 async def find_status(read: Callable[[], Configuration], worker: str) -> dict[str, object]:
@@ -30,12 +33,12 @@ async def find_status(read: Callable[[], Configuration], worker: str) -> dict[st
         problem = str(error) if os.path.exists(SOCKET) else ""
     uid = os.geteuid()
     found = await (_as_root(read_session_cards()) if uid == 0 else _of_user_units({uid}))
-    found = found or await _looked(read, worker, everything=uid == 0)
+    found = found or await _looked(read, worker, everything=default_everything())
     return {**found, "problem": problem} if problem else found
 
 
 async def _as_root(cards: Iterable[SessionCard]) -> dict[str, object]:
-    """Return what user units say of sessions that are theirs."""
+    """Return what user units say of sessions that are theirs, and which sessions nobody watches."""
     owned = {card.session: card for card in cards}
     answers = {uid: await _of_user_units({uid}) for uid in sorted({card.uid for card in owned.values()})}
     sessions = [
@@ -45,7 +48,15 @@ async def _as_root(cards: Iterable[SessionCard]) -> dict[str, object]:
         and session in owned and owned[session].uid == uid
     ]  # fmt: skip
     answer = next(filter(None, answers.values()), {})
-    return {**answer, "unit": "user", "sessions": sessions} if answer else {}
+    told = {said["session"] for said in sessions}
+    unwatched = [_unwatched(card) for session, card in owned.items() if session not in told]
+    return {**answer, "unit": "user", "sessions": [*sessions, *unwatched]} if answer else {}
+
+
+def _unwatched(card: SessionCard) -> dict[str, object]:
+    """A session as status.py has it, of which no monitor knows anything."""
+    return {"session": card.session, "account": card.account, "type": "", "card": UNWATCHED, "action": None,
+            "user_unit": False, "last": None}  # fmt: skip
 
 
 async def _of_user_units(uids: Iterable[int]) -> dict[str, object]:

@@ -20,7 +20,7 @@ from pam_sc.decision.request import Account
 from pam_sc.errors import MonitorError
 from pam_sc.host import PwdAccounts, boot_id
 from pam_sc.monitor.acquaintance import Acquaintance
-from pam_sc.monitor.doing import SEEN, Deed, Doing
+from pam_sc.monitor.doing import Deed, Doing
 from pam_sc.monitor.facts import Outcome, Side
 from pam_sc.monitor.hands import Hands
 from pam_sc.monitor.hands_on import HandsOff, HandsOn, LogindNow, ProgramsNow
@@ -29,6 +29,7 @@ from pam_sc.monitor.judging import Whereabouts
 from pam_sc.monitor.logind import Logind
 from pam_sc.monitor.memory import SYSTEM_FILE, USER_FILE, Memory
 from pam_sc.monitor.notify import Notifier
+from pam_sc.monitor.once import finish_once, until
 from pam_sc.monitor.partner import FOLDER, SOCKET, AnotherRunsError, Meeting, Reception
 from pam_sc.monitor.partner_link import Link
 from pam_sc.monitor.partner_messages import Report
@@ -47,8 +48,6 @@ from pam_sc.session import SessionCard
 
 BY_HAND_FILE = "/run/pam_sc/monitor.json"
 READY_S = 10.0
-ONCE_S = 20.0
-"""How long --once may take to see the cards and to know which they are, beside the grace times."""
 
 
 class Monitor:
@@ -210,6 +209,11 @@ class Monitor:
     def _status(self, uid: int | None) -> object:
         return self.status().values(uid)
 
+    @property
+    def idle(self) -> bool:
+        """Whether it found nothing to act on."""
+        return not self._reporter.outcomes
+
     def status(self) -> Status:
         """Return what is known now."""
         met = self.unit is Unit.SYSTEM or (self._link is not None and self._link.up)
@@ -226,7 +230,7 @@ class Monitor:
         running = asyncio.create_task(self._service.run(self._doing, self._others()))
         try:
             if self._options.once:
-                return await self._finish_once(running)
+                return await finish_once(self._service, self._doing, self._reporter, running)
             await self._get_ready(running)
             await running
             return 1 if self._quit else 0
@@ -246,22 +250,12 @@ class Monitor:
         """Say that it watches when it does, or after READY_S: what is missing is on the log, and is tried again."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_S):
-                await self._until(lambda: self._service.knows, running)
+                await until(self._service, lambda: self._service.knows, running)
         if running.done():
             return
         view = self._service.view
         self._teller.started(side_of(self._options), view.source.value if isinstance(view, Snapshot) else "nothing yet")
         self._notifier.ready()
-
-    async def _until(self, holds: Callable[[], bool], running: asyncio.Task[None]) -> None:
-        """Return when something holds, or the run is over."""
-        while not holds() and not running.done():
-            self._service.changed.clear()
-            changed = asyncio.create_task(self._service.changed.wait())
-            try:
-                await asyncio.wait({changed, running}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                changed.cancel()
 
     def _others(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
         link: list[tuple[str, Callable[[], Awaitable[None]]]] = [] if self._link is None else [("system unit", self._link.run)]
@@ -278,26 +272,6 @@ class Monitor:
             if self._link is not None:
                 self._link.nudge()
             await asyncio.sleep(every_s)
-
-    async def settle(self, running: asyncio.Task[None]) -> bool:
-        """Wait until all is seen, known and done; False where that took too long or the run was ended."""
-        policy = self._service.settings.policy
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ONCE_S + max(policy.grace_s, policy.reader_grace_s)):
-                await self._until(lambda: self._service.settled, running)
-        await self._until(lambda: self._doing.idle, running)  # each thing that is done has a limit of its own
-        return self._service.settled
-
-    async def _finish_once(self, running: asyncio.Task[None]) -> int:
-        if not await self.settle(running):
-            view = self._service.view
-            if self._service.bus is None:
-                raise MonitorError(f"cannot act on sessions: {self._reporter.failures.get('logind', 'logind does not answer')}")
-            if isinstance(view, Snapshot):
-                raise MonitorError("cannot tell whether the cards of the sessions are there: what is in a reader cannot be read")
-            raise MonitorError(f"cannot see the cards: {view.why if view is not None else 'it took too long'}")
-        outcomes = self._reporter.outcomes.values()
-        return 0 if all(outcome in {*SEEN, Outcome.DONE} for outcome in outcomes) else 1
 
     def _stop_for_error(self) -> None:
         """A command failed, and on_error is "quit"."""

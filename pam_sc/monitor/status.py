@@ -80,7 +80,8 @@ def _values(session: SessionStatus) -> dict[str, object]:
 
 def timestamp(at: datetime.datetime | None = None) -> str:
     """Return a time, now if none is given, as it is shown."""
-    return (at or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC).isoformat(timespec="seconds")
+    said = (at or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC).isoformat(timespec="milliseconds")
+    return said.replace("+00:00", "Z")
 
 
 def as_mapping(said: object) -> dict[str, object]:

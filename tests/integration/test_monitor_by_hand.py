@@ -134,6 +134,12 @@ def test_once_of_a_person_locks_again_what_the_system_unit_has_locked_before(at:
         assert (code, at.locks()[len(before):]) == (1, [alice.id]), out
 
 
+def test_once_says_so_where_every_card_is_there(at: Desk) -> None:
+    at.log_in("alice")
+    code, out, err = _run(at, "--once")
+    assert (code, out, err) == (0, "no session that was opened with a card is without it\n", "")
+
+
 def test_once_without_logind_says_that_it_is_logind(at: Desk) -> None:
     at.log_in("alice")
     at.remove("alice")

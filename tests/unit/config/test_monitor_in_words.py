@@ -104,6 +104,15 @@ def test_it_is_never_said_that_a_session_that_nothing_locks_is_locked() -> None:
         assert not any("is locked by" in each for each in words)
 
 
+@pytest.mark.parametrize(("action", "said"), [
+    (Action.LOCK, "it stays open and the log has an error"),
+    (Action.LOCK_THEN_TERMINATE, "it stays open until it is ended, and the log has an error"),
+])  # fmt: skip
+def test_how_long_a_session_stays_open_that_was_not_seen_locked(action: Action, said: str) -> None:
+    words = list(policy_in_words(MonitorPolicy(whole=SessionPolicy(action=action))))
+    assert any(f"where no lock is seen, {said}." in each for each in words)
+
+
 def test_a_rule_says_only_what_is_otherwise() -> None:
     whole = SessionPolicy(on_remove=RUNS, on_absent=RUNS, absent_s=5.0)
     rules = (

@@ -21,6 +21,12 @@ CARDS = tuple(
 )  # fmt: skip
 
 
+def _of_nobody(session: str, account: str) -> dict[str, object]:
+    """A session for which no monitor runs."""
+    return {"session": session, "account": account, "type": "", "card": asking.UNWATCHED, "action": None,
+            "user_unit": False, "last": None}  # fmt: skip
+
+
 def _asked_as_root(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]) -> dict[str, object]:
     """The status where bob's unit says this, and nobody else runs one."""
     async def ask(path: str, believed: frozenset[int] | None = None, _within_s: float = 1.0) -> object:
@@ -36,14 +42,15 @@ def _asked_as_root(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]) -> dic
 
 def test_a_users_unit_tells_root_of_that_users_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     own = {"session": "2", "account": "bob", "card": "here"}
-    assert _asked_as_root(monkeypatch, {"unit": "user", "sessions": [own]})["sessions"] == [own]
+    assert _asked_as_root(monkeypatch, {"unit": "user", "sessions": [own]})["sessions"] == [own, _of_nobody("1", "alice")]
 
 
 @pytest.mark.parametrize("row", [{"session": "1"}, {"session": "3"}, {"session": ["2"]}, {}, "2"], ids=str)
 def test_it_tells_root_of_nobody_elses(monkeypatch: pytest.MonkeyPatch, row: object) -> None:
-    assert _asked_as_root(monkeypatch, {"unit": "user", "sessions": [row]})["sessions"] == []
+    found = _asked_as_root(monkeypatch, {"unit": "user", "sessions": [row]})["sessions"]
+    assert found == [_of_nobody("1", "alice"), _of_nobody("2", "bob")]
 
 
 def test_it_is_no_system_unit_and_its_account_no_other_whatever_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     found = _asked_as_root(monkeypatch, {"unit": "system", "sessions": [{"session": "2", "account": "root"}]})
-    assert (found["unit"], found["sessions"]) == ("user", [{"session": "2", "account": "bob"}])
+    assert (found["unit"], found["sessions"]) == ("user", [{"session": "2", "account": "bob"}, _of_nobody("1", "alice")])
