@@ -38,6 +38,7 @@ _MARK = "PAM_SC_LOCKER"
 _ASK_AGAIN_S = 0.1
 _LEAVE_S = 0.05
 """How long a locker is given after a sign of trouble to have ended, so that its status is known."""
+_EXEC_LOOKS, _EXEC_LOOK_S = 10, 0.03
 _WHY_MAX = 200
 _TTY_LOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tty_lock.py")
 
@@ -134,11 +135,21 @@ class Lockers:
         attempt = await started.after(deadline)
         if attempt.outcome is not Outcome.NOT_SEEN:
             return attempt
-        left = _marked(started.session, started.uid) or _namesakes(started.name, started.began)
+        left = await self._left_of(started)
         if not left:
             return Attempt(Outcome.NOT_SEEN, f"{started.name}: ended with status 0, and nothing of it is left")
         self._locked[started.session] = left
         return Attempt(Outcome.LOCKED, f"{started.name}: ended with status 0 and goes on in the background")
+
+    @staticmethod
+    async def _left_of(started: _Started) -> tuple[Process, ...]:
+        """Return what goes on of a locker that has ended; one that is just being executed shows no environment yet."""
+        for _ in range(_EXEC_LOOKS):
+            left = _marked(started.session, started.uid) or _namesakes(started.name, started.began)
+            if left:
+                return left
+            await asyncio.sleep(_EXEC_LOOK_S)
+        return ()
 
     async def _await_answer(
         self, started: _Started, locker: Locker, query: Program, occasion: Occasion, deadline: float

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -29,6 +28,7 @@ from pam_sc.monitor.logind import (
     opened,
 )
 from tests.support.fake_logind import FakeLogind, silence
+from tests.support.installation import installed_for_all
 from tests.support.login1 import NAME, PATH, Login1, SessionSpec
 from tests.support.play import play
 
@@ -247,7 +247,7 @@ while (member := bus.receive().header.fields.get(HeaderFields.member)) != "Sessi
 def test_the_bus_passes_no_strangers_signals_on_to_the_monitors_account(
     machine: Login1, uid: int, heard: list[str]
 ) -> None:
-    argv = [sys.executable, "-P", "-c", _LISTENING, machine.inside_address]
+    argv = [f"{installed_for_all()}/bin/python", "-P", "-c", _LISTENING, machine.inside_address]
     with subprocess.Popen(machine.namespace.enter(argv, user=str(uid)), stdout=subprocess.PIPE, text=True) as listening:
         assert listening.stdout is not None
         name = listening.stdout.readline().strip()
