@@ -48,13 +48,8 @@ def _desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 @pytest.fixture
 def at(_desk: Desk) -> Iterator[Desk]:
     """The desk, with the usual configuration, nobody logged in and the readers empty."""
-    _desk.configure("[monitor]\nlock_wait = 1.0\n")
-    _desk.world.path("/run/pam_sc/monitor.json").unlink(missing_ok=True)
-    yield _desk
-    _desk.log_out_all()
-    for account, card in _desk.cards.items():
-        if card.is_inserted:
-            _desk.remove(account)
+    with _desk.empty("[monitor]\nlock_wait = 1.0\n") as empty:
+        yield empty
 
 
 def _is(event: str, session: CardSession, **more: str) -> Any:

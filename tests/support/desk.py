@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from jeepney import DBusAddress, MessageType
 
@@ -132,6 +133,17 @@ class Desk:
         """Close every session."""
         for session in list(self.sessions):
             self.log_out(session)
+
+    @contextmanager
+    def empty(self, configuration: str) -> Iterator[Self]:
+        """The desk with this configuration, nobody logged in and nothing remembered; at the end the readers are empty."""
+        self.configure(configuration)
+        self.world.path("/run/pam_sc/monitor.json").unlink(missing_ok=True)
+        yield self
+        self.log_out_all()
+        for account, card in self.cards.items():
+            if card.is_inserted:
+                self.remove(account)
 
     def remove(self, account: str) -> None:
         """Take a card out, and return when the reader daemon has seen it."""

@@ -286,7 +286,7 @@ def _covers(run: Path, folder: Path) -> list[Cover]:
     write_accounts(folder / "etc")
     (folder / "power" / "state").write_text("freeze mem disk\n")
     for rule in RULES.glob("*.rules"):
-        shutil.copy(rule, folder / "rules.d")
+        Path(shutil.copy(rule, folder / "rules.d")).chmod(0o644)  # a clone under umask 077 is nobody else's to read
     files = [Cover(folder / "etc" / name, f"/etc/{name}") for name in ("passwd", "group", "shadow")]
     (folder / "etc" / "logind.conf").write_text(_LOGIND_CONFIGURATION)
     files.append(Cover(folder / "etc" / "logind.conf", "/etc/systemd/logind.conf"))
