@@ -18,12 +18,14 @@ from pam_sc.errors import PamScError
 from pam_sc.monitor.acquaintance import Acquaintance, Asked
 from pam_sc.monitor.errands import Errands, Later, Task, What
 from pam_sc.monitor.facts import CardBack, CardGone, Cause, Outcome, SessionFacts, Side
+from pam_sc.monitor.steps import SEEN
 from pam_sc.monitor.upkeep import reason_of
 from pam_sc.record import record, replace
 from pam_sc.session import SessionCard
 
 AGAIN_S = (2.0, 5.0, 15.0, 30.0, 60.0)
-SEEN = frozenset({Outcome.LOCKED, Outcome.TERMINATED, Outcome.LEFT_ALONE})
+SETTLED = SEEN | {Outcome.LEFT_ALONE}
+"""After these nothing more is to be tried: it was seen, or nothing was wanted."""
 
 
 @record(kw_only=True)
@@ -143,7 +145,7 @@ class Doing:
         """Act; where the system unit was lost in the middle of it, do its part as well."""
         losses = self._losses()
         outcome = await self._until_known(deed)
-        if deed.side is Side.USER and outcome not in SEEN and self._losses() != losses:
+        if deed.side is Side.USER and outcome not in SETTLED and self._losses() != losses:
             return await self._until_known(_without_commands(replace(deed, side=Side.ALONE)))
         return outcome
 

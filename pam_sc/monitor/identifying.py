@@ -55,7 +55,7 @@ def match_tokens(snapshot: Snapshot, report: CardReport) -> Identified:
     either: both are unread.
     """
     slots = [(module, slot, _place_of(snapshot, module, slot)) for module in report.modules for slot in module.slots]
-    tokens = tuple(_seen(snapshot.source, slot, slot.token, place) for _module, slot, place in slots if slot.token is not None)
+    tokens = tuple(_seen(slot, slot.token, place) for _module, slot, place in slots if slot.token is not None)
     known = {place.key for _module, slot, place in slots if place is not None and _is_known(slot)}
     return Identified(snapshot, tokens, _occupied(snapshot) - known, _failure(report))
 
@@ -92,11 +92,9 @@ def _is_known(slot: SlotReport) -> bool:
     return slot.failure is None and (slot.token is not None or slot.occupied)
 
 
-def _seen(source: Source, slot: SlotReport, token: TokenReport, place: Place | None) -> SeenToken:
-    """What is seen of a token. One in a reader of PC/SC can be taken away, whatever its module says."""
+def _seen(slot: SlotReport, token: TokenReport, place: Place | None) -> SeenToken:
     return SeenToken(
-        module=token.ref.module, place=None if place is None else place.key,
-        removable=slot.removable or (place is not None and source is Source.PCSC),
+        module=token.ref.module, place=None if place is None else place.key, removable=slot.removable,
         label=token.label, serial=token.serial, manufacturer=token.manufacturer, model=token.model,
         certificates=_certificates(token),
     )

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable
 
 from pam_sc.errors import MonitorError
-from pam_sc.monitor.doing import SEEN, Doing
+from pam_sc.monitor.doing import SETTLED, Doing
 from pam_sc.monitor.facts import Outcome
 from pam_sc.monitor.reporting import Reporter
 from pam_sc.monitor.service import Service
@@ -41,7 +41,7 @@ async def finish_once(service: Service, doing: Doing, reporter: Reporter, runnin
     await until(service, lambda: doing.idle, running)  # each thing that is done has a limit of its own
     if not service.settled:
         raise MonitorError(_why_not(service, reporter))
-    return 0 if all(outcome in {*SEEN, Outcome.DONE} for outcome in reporter.outcomes.values()) else 1
+    return 0 if all(outcome in SETTLED | {Outcome.DONE} for outcome in reporter.outcomes.values()) else 1
 
 
 def _why_not(service: Service, reporter: Reporter) -> str:

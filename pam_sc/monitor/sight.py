@@ -57,7 +57,7 @@ class SeenToken:
     place: str | None
     """The key of the place it is in; None where no place of the snapshot fits."""
     removable: bool
-    """CKF_REMOVABLE_DEVICE of its slot: what is not cannot be taken away (TPM, SoftHSM)."""
+    """CKF_REMOVABLE_DEVICE of its slot. Without it, and in no reader, it cannot be taken away (TPM, SoftHSM)."""
     label: str
     serial: str
     manufacturer: str

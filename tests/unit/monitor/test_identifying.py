@@ -141,11 +141,6 @@ def test_certificates_that_were_not_all_read_are_not_known(one: TokenReport) -> 
     assert matched(Source.PCSC, (reader("A 00"),), slot("A 00", token=one)).tokens[0].certificates is None
 
 
-def test_a_token_in_a_reader_can_be_taken_away_whatever_its_module_says() -> None:
-    known = matched(Source.PCSC, (reader("A 00"),), slot("A 00", removable=False), slot("SoftHSM", 2, removable=False))
-    assert [one.removable for one in known.tokens] == [True, False]
-
-
 def test_a_token_that_cannot_be_taken_away_is_known_as_such() -> None:
     assert not matched(Source.SLOTS, (), slot("SoftHSM", removable=False)).tokens[0].removable
 
